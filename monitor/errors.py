@@ -1,0 +1,57 @@
+"""What can go wrong, each with a stable code.
+
+CallmoodError
+├── SettingError    setting    a setting, a command line option or a rule that cannot hold
+├── AudioError      audio      samples or a recording that cannot be read as a call
+├── DeviceError     device     a microphone, or PortAudio itself, that is not there
+├── ModelError      model      a model file that is missing, broken or contradicts the settings
+├── ServiceError    service    a listener that cannot be opened
+└── PipelineError   pipeline   a fault of our own: scoring stopped
+
+Every text is one line that says what was got, what was expected and how to mend it, lower case, no full stop.
+"""
+
+
+class CallmoodError(Exception):
+    """The root of everything that callmood raises on purpose."""
+
+    code = "callmood"
+
+    def __init__(self, text: str) -> None:
+        super().__init__(" ".join(text.split()))
+
+
+class SettingError(CallmoodError):
+    """A setting, a command line option or a rule that cannot hold."""
+
+    code = "setting"
+
+
+class AudioError(CallmoodError):
+    """Samples or a recording that cannot be read as a call."""
+
+    code = "audio"
+
+
+class DeviceError(CallmoodError):
+    """A microphone, or PortAudio itself, that is not there."""
+
+    code = "device"
+
+
+class ModelError(CallmoodError):
+    """A model file that is missing, broken or contradicts the settings."""
+
+    code = "model"
+
+
+class ServiceError(CallmoodError):
+    """A listener that cannot be opened."""
+
+    code = "service"
+
+
+class PipelineError(CallmoodError):
+    """A fault of our own: scoring stopped."""
+
+    code = "pipeline"

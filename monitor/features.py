@@ -1,0 +1,92 @@
+"""Log-mel features of the voice: one function for training and for live windows. numpy only, pure.
+
+Frames are numbered from the beginning of a call: frame k covers the samples [125 k, 125 k + 512), so that overlapping
+windows share their frames and each frame is computed once. What a frame holds does not depend on the window; level and
+floor are taken out per window, afterwards.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from monitor.audio import SAMPLE_RATE, Samples
+
+FRAME = 512
+"""Samples of a frame (64 ms), under a Hann window."""
+FRAME_HOP = 125
+"""Samples from one frame to the next (15.625 ms): every hop and window is a whole number of them."""
+BANDS = 64
+"""Mel bands."""
+LOW_HZ, HIGH_HZ = 60.0, 3_900.0
+"""Where the mel bands begin and end."""
+
+
+def frame_count(samples: int) -> int:
+    """How many whole frames lie in so many samples."""
+    return max(0, (samples - FRAME) // FRAME_HOP + 1)
+
+
+def _hz_to_mel(hz: np.ndarray) -> np.ndarray:
+    """Slaney's mel scale (Auditory Toolbox): linear under 1 kHz, logarithmic above."""
+    return np.where(hz < 1000.0, hz * 3 / 200, 15.0 + np.log(np.maximum(hz, 1e-9) / 1000.0) * 27 / np.log(6.4))
+
+
+def _mel_to_hz(mel: np.ndarray) -> np.ndarray:
+    return np.where(mel < 15.0, mel * 200 / 3, 1000.0 * np.exp((mel - 15.0) * np.log(6.4) / 27))
+
+
+@cache
+def mel_filter_bank() -> Samples:
+    """(257, 64) triangular filters of equal area, librosa's defaults (Slaney's scale and norm)."""
+    bins_hz = np.linspace(0.0, SAMPLE_RATE / 2, FRAME // 2 + 1)
+    edges_hz = _mel_to_hz(np.linspace(*_hz_to_mel(np.array([LOW_HZ, HIGH_HZ])), BANDS + 2))
+    rising = (bins_hz[:, None] - edges_hz[:-2]) / np.diff(edges_hz)[:-1]
+    falling = (edges_hz[2:] - bins_hz[:, None]) / np.diff(edges_hz)[1:]
+    weights = np.maximum(0.0, np.minimum(rising, falling)) * 2.0 / (edges_hz[2:] - edges_hz[:-2])
+    return np.ascontiguousarray(weights, dtype=np.float32)
+
+
+@cache
+def _hann() -> Samples:
+    return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(FRAME) / FRAME)).astype(np.float32)
+
+
+def mel_power(samples: Samples) -> Samples:
+    """(…, n) samples at 8 kHz → (…, frames, 64) mel power, `frames` = `frame_count(n)`.
+
+    Equal to `librosa.feature.melspectrogram(n_fft=512, hop_length=125, center=False)` with these bands.
+    """
+    frames = np.lib.stride_tricks.sliding_window_view(samples, FRAME, axis=-1)[..., ::FRAME_HOP, :]
+    spectrum = np.fft.rfft(frames * _hann())
+    return (spectrum.real**2 + spectrum.imag**2) @ mel_filter_bank()
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """What the model file says about level and floor."""
+
+    floor_db: float
+    """How far under the speech's level (per band, under the average voice's spectrum) everything is equally silent."""
+    spectrum: Samples
+    """(64,) mel power of the average voice at level 1, measured on the training actors."""
+
+
+def speech_level(power: Samples) -> Samples:
+    """(…, frames, 64) → (…,) level of the voice in a window: Σe²/Σe over the frames' powers e.
+
+    A mean weighted by the power itself: pauses, and what lies in them, weigh nothing.
+    """
+    energy = power.sum(axis=-1)
+    return (energy * energy).sum(axis=-1) / np.maximum(energy.sum(axis=-1), np.float32(1e-30))
+
+
+def window_features(power: Samples, normalisation: Normalisation) -> Samples:
+    """(…, frames, 64) mel power of a window → (…, frames, 64) float32, about -2..+2: what the network reads.
+
+    Decibels over the voice's own level, over the average voice's spectrum, softly floored: gain changes nothing, and what
+    lies more than `floor_db` under the voice (room, line, digital silence) looks the same. Lost or missing frames are 0.
+    """
+    level = np.maximum(speech_level(power), np.float32(1e-20))[..., None, None]
+    floor = np.float32(10.0 ** (-normalisation.floor_db / 10.0))
+    return np.log10(power / (level * normalisation.spectrum) + floor, dtype=np.float32)

@@ -1,0 +1,186 @@
+"""What flows on the bus and on the wire: schema v1, one JSON object a message.
+
+Every message has `type`, `v` and `at`; a message of a call also has `call` and `seq`, counted per call from 1
+over all its messages. Later versions of v1 add fields, they never rename or remove one.
+"""
+
+from datetime import UTC, datetime
+from typing import Literal
+
+import msgspec
+
+LABELS = ("anger", "disgust", "fear", "happy", "neutral", "sad")
+"""The six emotions, in the order of every score vector."""
+
+Label = Literal["anger", "disgust", "fear", "happy", "neutral", "sad"]
+Mood = Literal["angry", "dissatisfied", "satisfied", "calm", "unclear"]
+State = Literal["speech", "uncertain", "silence", "too_little_speech", "clipped", "gap", "not_scored"]
+Party = Literal["agent", "customer", "mixed"]
+Severity = Literal["info", "warning", "critical"]
+
+MOODS: tuple[Mood, ...] = ("angry", "dissatisfied", "satisfied", "calm", "unclear")
+STATES: tuple[State, ...] = ("speech", "uncertain", "silence", "too_little_speech", "clipped", "gap", "not_scored")
+PARTIES: tuple[Party, ...] = ("agent", "customer", "mixed")
+
+
+def rfc3339(unix_s: float) -> str:
+    """`unix_s` (seconds since 1970) as UTC, RFC 3339, with milliseconds: `2026-01-31T12:00:00.250Z`."""
+    moment = datetime.fromtimestamp(unix_s, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
+    """What every message carries."""
+
+    v: Literal[1] = 1
+    """Version of the schema."""
+    at: str
+    """When the message was made: UTC, RFC 3339, milliseconds."""
+
+
+class CallMessage(Message, frozen=True, kw_only=True):
+    """What every message of a call carries as well."""
+
+    call: str
+    """The call's name; of a recording its file stem, with `-2` appended when that is taken."""
+    seq: int
+    """Counts the call's messages from 1, without a hole."""
+
+
+class PartyInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """How one party of a call is heard."""
+
+    channel: int
+    """Channel of the source, from 0."""
+    scored: bool
+    """Whether its emotion is read; who speaks is measured on every party."""
+
+
+class CallStarted(CallMessage, frozen=True, kw_only=True, tag="call_started"):
+    """A call began."""
+
+    source: str
+    """Kind of source: recording, microphone, …"""
+    path: str | None
+    """The recording as it was given; null for every other source."""
+    parties: dict[Party, PartyInfo]
+
+
+class Reading(CallMessage, frozen=True, kw_only=True, tag="reading"):
+    """What one window of one party says, every hop."""
+
+    party: Party
+    start_s: float
+    """Where the window starts, seconds of the call."""
+    end_s: float
+    """Where the window ends."""
+    state: State
+    label: Label | None
+    """The rolling label; null unless `state` is `speech`."""
+    mood: Mood | None
+    """The mood over the party's last 20 s of speech; null for a party that is not scored."""
+    confidence: float | None
+    """Rolling probability of the most probable label, 0..1; null where nothing was scored."""
+    scores: dict[Label, float] | None
+    """The window's six calibrated probabilities (they sum to 1), before smoothing; null where nothing was scored."""
+    speech_share: float
+    """Share of the window in which the party speaks, 0..1."""
+    level_db: float | None
+    """RMS level of the window, dBFS; null for digital silence."""
+    latency_ms: float
+    """From the arrival of the window's last sample to this message."""
+
+
+class Gap(CallMessage, frozen=True, kw_only=True, tag="gap"):
+    """Audio of a party that was lost: time goes on, nothing was heard."""
+
+    party: Party
+    start_s: float
+    end_s: float
+    reason: str
+
+
+class AlertRaised(CallMessage, frozen=True, kw_only=True, tag="alert_raised"):
+    """A rule holds for a party."""
+
+    alert: str
+    """Identifier; the alert's clearing carries the same."""
+    rule: str
+    severity: Severity
+    party: Party
+    start_s: float
+    """Since when the rule holds, seconds of the call."""
+    at_s: float
+    """When it was raised, seconds of the call."""
+    evidence: list[int]
+    """`seq` of the readings that raised it."""
+
+
+class AlertCleared(CallMessage, frozen=True, kw_only=True, tag="alert_cleared"):
+    """A rule that held no longer does."""
+
+    alert: str
+    rule: str
+    severity: Severity
+    party: Party
+    start_s: float
+    at_s: float
+    """When it cleared, seconds of the call."""
+    evidence: list[int]
+    """`seq` of the readings that cleared it."""
+
+
+class CallEnded(CallMessage, frozen=True, kw_only=True, tag="call_ended"):
+    """A call is over; nothing more comes of it."""
+
+    duration_s: float
+    reason: str
+    """Why it ended: `end` of the recording, `stopped` by the user, `error: …`."""
+    outcome: Mood
+    """The mood of the last 30 s of the scored parties' speech; `angry` while sustained anger is open."""
+    shares: dict[Party, dict[str, float]]
+    """Party → share of its readings with each label (state `speech`) and each other state; they sum to 1."""
+
+
+class Hello(Message, frozen=True, kw_only=True, tag="hello"):
+    """The first message to every subscriber."""
+
+    node: str
+    """Name of the running monitor."""
+    model: str
+    """Name and version of the model."""
+    labels: tuple[str, ...] = LABELS
+    window_s: float
+    hop_s: float
+
+
+class Error(Message, frozen=True, kw_only=True, tag="error"):
+    """Something that could not be done."""
+
+    code: str
+    """Stable: the codes of `monitor.errors`."""
+    text: str
+
+
+class Missed(Message, frozen=True, kw_only=True, tag="missed"):
+    """Messages that this subscriber did not get."""
+
+    count: int
+    reason: str
+
+
+AnyMessage = CallStarted | Reading | Gap | AlertRaised | AlertCleared | CallEnded | Hello | Error | Missed
+AnyCallMessage = CallStarted | Reading | Gap | AlertRaised | AlertCleared | CallEnded
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(AnyMessage)
+
+
+def encode(message: AnyMessage) -> bytes:
+    """`message` as one line of UTF-8 JSON, without the line's end."""
+    return _encoder.encode(message)
+
+
+def decode(line: bytes | str) -> AnyMessage:
+    """The message in `line`. Raises `msgspec.ValidationError` or `DecodeError` with what was wrong; fields that this version does not know are passed over."""
+    return _decoder.decode(line)

@@ -1,0 +1,136 @@
+"""Where audio comes from: every source runs in its own thread and puts calls' beginnings, blocks and ends into one queue."""
+
+import threading
+from collections import deque
+from dataclasses import dataclass
+from typing import Protocol
+
+from monitor.audio import Block
+from monitor.messages import Party
+
+
+@dataclass(frozen=True, slots=True)
+class CallOpened:
+    """A call begins; its blocks follow."""
+
+    call: str
+    """Wished for; `CallNames.take` has made it unique."""
+    source: str
+    """Kind of source, as in `call_started`."""
+    path: str | None
+    parties: dict[Party, int]
+    """Party → channel of the source, from 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallClosed:
+    """A call is over; no block of it follows."""
+
+    call: str
+    reason: str
+    """`end`, `stopped`, or `error: …`."""
+
+
+Event = Block | CallOpened | CallClosed
+
+
+class Source(Protocol):
+    """One origin of calls."""
+
+    def run(self, queue: "BlockQueue", stop: threading.Event) -> None:
+        """Put everything into `queue` until there is no more or `stop` is set; then close what was opened.
+
+        Raises CallmoodError where nothing could be opened at all.
+        """
+
+
+class CallNames:
+    """Names of running and past calls, so that no two share one."""
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+        self._lock = threading.Lock()
+
+    def take(self, wished: str) -> str:
+        """`wished`, or with `-2`, `-3`, … appended when taken."""
+        with self._lock:
+            name, number = wished, 1
+            while name in self._taken:
+                number += 1
+                name = f"{wished}-{number}"
+            self._taken.add(name)
+            return name
+
+
+class BlockQueue:
+    """The bounded queue between capture threads and the pipeline.
+
+    Beginnings and ends of calls are never dropped. A block that finds `limit_s` of audio waiting either waits for room
+    (recordings: nothing is lost) or drops the oldest block (live sources: counted in `dropped_blocks` and `dropped_s`;
+    the hole is then a gap in the call).
+    """
+
+    def __init__(self, limit_s: float) -> None:
+        self._events: deque[Event] = deque()
+        self._changed = threading.Condition()
+        self._limit_s = limit_s
+        self._waiting_s = 0.0
+        self._closed = False
+        self.dropped_blocks = 0
+        self.dropped_s = 0.0
+
+    @property
+    def waiting_s(self) -> float:
+        """Seconds of audio that wait for the pipeline."""
+        return self._waiting_s
+
+    def set_limit(self, limit_s: float) -> None:
+        """Another bound, as calls come and go."""
+        with self._changed:
+            self._limit_s = limit_s
+            self._changed.notify_all()
+
+    def put(self, event: Event, wait: bool = False, stop: threading.Event | None = None) -> None:
+        """Add an event; with `wait` a block waits for room until `stop` is set (then it is not added)."""
+        with self._changed:
+            if isinstance(event, Block):
+                duration_s = event.samples.size / event.sample_rate
+                while wait and self._waiting_s + duration_s > self._limit_s and self._waiting_s and not self._closed:
+                    if stop is not None and stop.is_set():
+                        return
+                    self._changed.wait(0.1)
+                self._waiting_s += duration_s
+                self._events.append(event)
+                while self._waiting_s > self._limit_s and self._drop_oldest(event):
+                    pass
+            else:
+                self._events.append(event)
+            self._changed.notify_all()
+
+    def _drop_oldest(self, newest: Block) -> bool:
+        for index, event in enumerate(self._events):
+            if isinstance(event, Block) and event is not newest:
+                del self._events[index]
+                duration_s = event.samples.size / event.sample_rate
+                self._waiting_s -= duration_s
+                self.dropped_blocks += 1
+                self.dropped_s += duration_s
+                return True
+        return False
+
+    def take(self, timeout_s: float) -> list[Event]:
+        """All that waits, oldest first; after `timeout_s` without anything, an empty list."""
+        with self._changed:
+            if not self._events and not self._closed:
+                self._changed.wait(timeout_s)
+            events = list(self._events)
+            self._events.clear()
+            self._waiting_s = 0.0
+            self._changed.notify_all()
+            return events
+
+    def close(self) -> None:
+        """No more is taken: whoever waits for room goes on."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
