@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from monitor.audio import Block
+from monitor.errors import CallmoodError
 from monitor.messages import Party
 
 
@@ -31,7 +32,14 @@ class CallClosed:
     """`end`, `stopped`, or `error: …`."""
 
 
-Event = Block | CallOpened | CallClosed
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Something that could not be opened as a call; the others go on."""
+
+    error: CallmoodError
+
+
+Event = Block | CallOpened | CallClosed | Refused
 
 
 class Source(Protocol):
