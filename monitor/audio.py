@@ -38,7 +38,8 @@ def pcm_to_float(pcm: npt.NDArray[np.int16]) -> Samples:
 
 def float_to_pcm(samples: Samples) -> npt.NDArray[np.int16]:
     """float32 to 16 bit PCM, clipped at full scale."""
-    return np.clip(np.rint(samples * 32_768.0), -32_768, 32_767).astype(np.int16)
+    scaled: Samples = np.clip(np.rint(samples * np.float32(32_768)), -32_768, 32_767)
+    return scaled.astype(np.int16)
 
 
 @cache
@@ -73,7 +74,8 @@ def _encoder(decoder_table: bytes) -> tuple[Samples, npt.NDArray[np.uint8]]:
     """Decision thresholds between neighbouring codes of a companding table, and the codes in that order."""
     table = np.frombuffer(decoder_table, np.float32)
     order = np.argsort(table, kind="stable").astype(np.uint8)
-    return (table[order][:-1] + table[order][1:]) / 2, order
+    thresholds: Samples = (table[order][:-1] + table[order][1:]) / np.float32(2)
+    return thresholds, order
 
 
 def float_to_mulaw(samples: Samples) -> npt.NDArray[np.uint8]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
+import numpy.typing as npt
 
 from monitor.audio import SAMPLE_RATE, Samples
 
@@ -27,12 +28,12 @@ def frame_count(samples: int) -> int:
     return max(0, (samples - FRAME) // FRAME_HOP + 1)
 
 
-def _hz_to_mel(hz: np.ndarray) -> np.ndarray:
+def _hz_to_mel(hz: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Slaney's mel scale (Auditory Toolbox): linear under 1 kHz, logarithmic above."""
     return np.where(hz < 1000.0, hz * 3 / 200, 15.0 + np.log(np.maximum(hz, 1e-9) / 1000.0) * 27 / np.log(6.4))
 
 
-def _mel_to_hz(mel: np.ndarray) -> np.ndarray:
+def _mel_to_hz(mel: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.where(mel < 15.0, mel * 200 / 3, 1000.0 * np.exp((mel - 15.0) * np.log(6.4) / 27))
 
 
@@ -40,7 +41,8 @@ def _mel_to_hz(mel: np.ndarray) -> np.ndarray:
 def mel_filter_bank() -> Samples:
     """(257, 64) triangular filters of equal area, librosa's defaults (Slaney's scale and norm)."""
     bins_hz = np.linspace(0.0, SAMPLE_RATE / 2, FRAME // 2 + 1)
-    edges_hz = _mel_to_hz(np.linspace(*_hz_to_mel(np.array([LOW_HZ, HIGH_HZ])), BANDS + 2))
+    low_mel, high_mel = _hz_to_mel(np.array([LOW_HZ, HIGH_HZ]))
+    edges_hz = _mel_to_hz(np.linspace(low_mel, high_mel, BANDS + 2))
     rising = (bins_hz[:, None] - edges_hz[:-2]) / np.diff(edges_hz)[:-1]
     falling = (edges_hz[2:] - bins_hz[:, None]) / np.diff(edges_hz)[1:]
     weights = np.maximum(0.0, np.minimum(rising, falling)) * 2.0 / (edges_hz[2:] - edges_hz[:-2])
@@ -59,7 +61,8 @@ def mel_power(samples: Samples) -> Samples:
     """
     frames = np.lib.stride_tricks.sliding_window_view(samples, FRAME, axis=-1)[..., ::FRAME_HOP, :]
     spectrum = np.fft.rfft(frames * _hann())
-    return (spectrum.real**2 + spectrum.imag**2) @ mel_filter_bank()
+    power = (spectrum.real**2 + spectrum.imag**2) @ mel_filter_bank()
+    return power.astype(np.float32, copy=False)
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,8 @@ def speech_level(power: Samples) -> Samples:
     A mean weighted by the power itself: pauses, and what lies in them, weigh nothing.
     """
     energy = power.sum(axis=-1)
-    return (energy * energy).sum(axis=-1) / np.maximum(energy.sum(axis=-1), np.float32(1e-30))
+    level: Samples = (energy * energy).sum(axis=-1) / np.maximum(energy.sum(axis=-1), np.float32(1e-30))
+    return level
 
 
 def window_features(power: Samples, normalisation: Normalisation) -> Samples:

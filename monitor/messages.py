@@ -173,7 +173,7 @@ AnyMessage = CallStarted | Reading | Gap | AlertRaised | AlertCleared | CallEnde
 AnyCallMessage = CallStarted | Reading | Gap | AlertRaised | AlertCleared | CallEnded
 
 _encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(AnyMessage)
+_decoder: msgspec.json.Decoder[AnyMessage] = msgspec.json.Decoder(AnyMessage)
 
 
 def encode(message: AnyMessage) -> bytes:

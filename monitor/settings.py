@@ -33,21 +33,31 @@ class Settings:
 
     window_s: float = _setting(3.0, "length of a window; the model's own", "s", 3.0, 3.0)
     hop_s: float = _setting(0.5, "from one reading of a party to the next, in steps of 0.25", "s", 0.25, 3.0)
-    max_lost_s: float = _setting(0.5, "a window that lost more audio than this is not scored: state `gap`", "s", 0.0, 3.0)
+    max_lost_s: float = _setting(
+        0.5, "a window that lost more audio than this is not scored: state `gap`", "s", 0.0, 3.0
+    )
     min_speech_s: float = _setting(0.5, "a window with less speech than this is not scored", "s", 0.1, 3.0)
 
     score_agent: bool = _setting(False, "read the agent's emotion too; the law of your country may forbid it")
     score_mixed: bool = _setting(False, "read the emotion of a single channel that mixes both parties")
 
-    smooth_s: float = _setting(3.0, "time constant over which scores are averaged into the rolling label", "s", 0.0, 30.0)
+    smooth_s: float = _setting(
+        3.0, "time constant over which scores are averaged into the rolling label", "s", 0.0, 30.0
+    )
     mood_s: float = _setting(20.0, "how much of a party's last speech its mood rests on", "s", 3.0, 120.0)
     outcome_s: float = _setting(30.0, "how much of the last speech a call's outcome rests on", "s", 3.0, 300.0)
 
-    host: str = _setting("127.0.0.1", "address that the websocket listens on", choices=("127.0.0.1", "::1", "localhost"))
+    host: str = _setting(
+        "127.0.0.1", "address that the websocket listens on", choices=("127.0.0.1", "::1", "localhost")
+    )
     port: int = _setting(8765, "port of the websocket; 0 takes any free one", "", 0, 65_535)
-    backlog: int = _setting(512, "messages kept for a slow subscriber; older ones are dropped and counted", "messages", 16, 65_536)
+    backlog: int = _setting(
+        512, "messages kept for a slow subscriber; older ones are dropped and counted", "messages", 16, 65_536
+    )
 
-    queue_s: float = _setting(10.0, "audio that may wait for scoring, a party on average, before the oldest is dropped", "s", 1.0, 60.0)
+    queue_s: float = _setting(
+        10.0, "audio that may wait for scoring, a party on average, before the oldest is dropped", "s", 1.0, 60.0
+    )
     max_calls: int = _setting(1_000, "calls at once; further ones are refused", "calls", 1, 100_000)
 
     @classmethod
@@ -103,7 +113,8 @@ def _parse(name: str, text: str) -> Any:
 
 def _check(name: str, value: Any) -> Any:
     field = _field(name)
-    default, meta = field.default, field.metadata
+    default: Any = field.default
+    meta = field.metadata
     if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if type(value) is not type(default):

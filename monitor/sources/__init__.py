@@ -21,6 +21,8 @@ class CallOpened:
     path: str | None
     parties: dict[Party, int]
     """Party → channel of the source, from 0."""
+    in_step: bool = True
+    """Whether the parties' blocks come side by side, as channels of one stream do: then their messages are in order of time."""
 
 
 @dataclass(frozen=True, slots=True)

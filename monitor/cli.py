@@ -1,0 +1,272 @@
+"""The command line: parses, prints, exits and configures logging; the only file that does."""
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+for _threads in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
+    os.environ.setdefault(_threads, "1")  # before numpy: its small products gain nothing from more, and spin
+
+import typer  # noqa: E402
+
+from monitor import __version__  # noqa: E402
+from monitor.errors import CallmoodError, SettingError  # noqa: E402
+from monitor.settings import Settings  # noqa: E402
+
+_log = logging.getLogger(__name__)
+
+app = typer.Typer(
+    help="Which emotion a caller's voice expresses, every half second, while the call goes on.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+ConfigOption = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="settings in TOML")]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="override one setting; may be repeated")
+]
+PortOption = Annotated[int | None, typer.Option(help="port of the websocket; 0 takes any free one")]
+ChannelsOption = Annotated[
+    str | None, typer.Option(help="who is on each channel: agent,customer or customer or mixed …")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="print the messages, one JSON object a line")]
+
+
+def main() -> NoReturn:
+    """Entry point: exit code 0, or 2 with one line on stderr for every error that has a cure."""
+    _configure_logging()
+    try:
+        code = app(standalone_mode=False)
+    except CallmoodError as error:
+        _fail(str(error))
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(0) from None
+    except (KeyboardInterrupt, typer.Abort):
+        raise SystemExit(0) from None
+    except Exception as error:
+        if not hasattr(error, "format_message"):
+            raise
+        _fail(f"{_one_line(error.format_message())}; `callmood --help` says what there is")
+    raise SystemExit(code or 0)
+
+
+@app.command()
+def demo(
+    port: PortOption = None,
+    pace: Annotated[str, typer.Option(help="live or fast")] = "live",
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+) -> None:
+    """The example calls, live, with dashboard and websocket."""
+    settings = _settings(config, overrides, port)
+    paths = sorted(_example_calls().glob("*.flac"))
+    if not paths:
+        raise SettingError(
+            f"no example calls in {_example_calls()}; expected the *.flac that come with callmood: install it again"
+        )
+    sources = [_recordings(paths, "agent,customer", pace, settings)]
+    _watch(settings, sources, serve=True)
+
+
+@app.command()
+def replay(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="recordings, or folders of them")],
+    pace: Annotated[str, typer.Option(help="live, or fast: as fast as possible")] = "live",
+    channels: ChannelsOption = None,
+    json: JsonOption = False,
+    port: PortOption = None,
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+) -> None:
+    """Recorded calls through the live path: WAV, FLAC, OGG or MP3, 8 to 48 kHz, one or two channels."""
+    settings = _settings(config, overrides, port)
+    sources = [_recordings(paths, channels, pace, settings)]
+    _watch(settings, sources, serve=port is not None or (pace == "live" and not json), json=json)
+
+
+@app.command()
+def live(
+    device: Annotated[
+        str | None, typer.Option(help="number or part of the name, as `callmood devices` lists them")
+    ] = None,
+    channels: ChannelsOption = None,
+    json: JsonOption = False,
+    port: PortOption = None,
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+) -> None:
+    """A microphone, until Ctrl-C."""
+    from monitor.sources import CallNames
+    from monitor.sources.microphone import Microphone
+    from monitor.sources.recording import parse_channels
+
+    settings = _settings(config, overrides, port)
+    microphone = Microphone(device, parse_channels(channels) if channels else None, CallNames())
+    _watch(settings, [microphone], serve=not json or port is not None, json=json)
+
+
+@app.command()
+def devices() -> None:
+    """The microphones that `callmood live` can take."""
+    from monitor.sources import microphone
+
+    for device in microphone.devices():
+        typer.echo(str(device))
+
+
+@app.command()
+def model(config: ConfigOption = None, overrides: SetOption = None) -> None:
+    """What the model file says about itself."""
+    typer.echo(_load_model(_settings(config, overrides)).describe())
+
+
+@app.command()
+def config(config: ConfigOption = None, overrides: SetOption = None) -> None:
+    """Every setting with default, unit and range, as TOML that --config reads."""
+    typer.echo(_settings(config, overrides).to_toml(), nl=False)
+
+
+@app.callback(invoke_without_command=True)
+def _common(
+    version: Annotated[bool, typer.Option("--version", help="print the version")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="log what begins and ends")] = False,
+) -> None:
+    if verbose:
+        logging.getLogger("monitor").setLevel(logging.INFO)
+    if version:
+        typer.echo(f"callmood {__version__}")
+        raise typer.Exit
+
+
+def _settings(config: Path | None, overrides: Sequence[str] | None, port: int | None = None) -> Settings:
+    given = [*(overrides or ()), *([] if port is None else [f"port={port}"])]
+    settings = Settings.load(config, given)
+    for name, value in settings.changed().items():
+        level = logging.WARNING if name in ("score_agent", "score_mixed") else logging.INFO
+        _log.log(level, "setting %s = %r", name, value)
+    return settings
+
+
+def _recordings(paths: Sequence[Path], channels: str | None, pace: str, settings: Settings) -> Any:
+    from monitor.sources import CallNames
+    from monitor.sources.recording import Recordings, parse_channels
+
+    if pace not in ("live", "fast"):
+        raise SettingError(f"--pace must be live or fast, got {pace!r}")
+    return Recordings(
+        paths,
+        CallNames(),
+        channels=parse_channels(channels) if channels else None,
+        pace="fast" if pace == "fast" else "live",
+        max_calls=settings.max_calls,
+    )
+
+
+def _load_model(settings: Settings) -> Any:
+    from monitor.model import EmotionModel, default_path
+
+    return EmotionModel(Path(settings.model) if settings.model else default_path())
+
+
+def _example_calls() -> Path:
+    inside = Path(__file__).parent / "data" / "calls"
+    return inside if inside.exists() else Path(__file__).parents[1] / "examples" / "calls"
+
+
+def _watch(settings: Settings, sources: Sequence[Any], serve: bool, json: bool = False) -> None:
+    """Plays `sources` to whatever stdout is: JSON, a dashboard on a terminal, or lines; then says how the calls ended."""
+    from monitor.app import Node
+
+    on_screen = sys.stdout.isatty() and not json
+    receivers = [] if on_screen else [_print_json if json else _print_line]
+    node = Node(settings, _load_model(settings), sources, receivers)
+    address = node.serve() if serve else None
+    if address:
+        _say(f"websocket: {address}\nsubscribe: {sys.executable} -m websockets {address}", to_stderr=json)
+    if json:
+        _print_json(node.hello())
+    interrupted = _run(node, on_screen)
+    if not json:
+        _print_summaries(node)
+    if interrupted:
+        return
+    for error in node.errors:
+        typer.echo(f"callmood: {_one_line(error.text)}", err=True)
+    if node.errors:
+        raise typer.Exit(2)
+
+
+def _run(node: Any, on_screen: bool) -> bool:
+    """Until everything is told or Ctrl-C; True for the latter."""
+    from monitor.dashboard import Dashboard
+
+    try:
+        with node:
+            if on_screen:
+                Dashboard(node.board, node.health).run(node.finished)
+            else:
+                while not node.finished.wait(0.2):
+                    pass
+    except KeyboardInterrupt:
+        return True
+    return False
+
+
+def _print_summaries(node: Any) -> None:
+    from monitor.dashboard import summary
+
+    for ended in node.ended:
+        typer.echo(summary(ended))
+
+
+def _print_json(message: Any) -> None:
+    from monitor.messages import encode
+
+    sys.stdout.buffer.write(encode(message) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def _print_line(message: Any) -> None:
+    from monitor.dashboard import line
+
+    text = line(message)
+    if text is not None:
+        typer.echo(text)
+
+
+def _say(text: str, to_stderr: bool) -> None:
+    typer.echo(text, err=to_stderr)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _fail(text: str) -> NoReturn:
+    typer.echo(f"callmood: {text}", err=True)
+    raise SystemExit(2)
+
+
+def _configure_logging() -> None:
+    """Warnings of ours, a line each, to whatever stderr is at the time (the dashboard puts it above the screen)."""
+    logging.basicConfig(level=logging.WARNING, format="callmood: %(message)s", handlers=[_StderrHandler()])
+
+
+class _StderrHandler(logging.StreamHandler):  # type: ignore[type-arg]
+    @property
+    def stream(self) -> Any:
+        return sys.stderr
+
+    @stream.setter
+    def stream(self, _: Any) -> None:
+        pass
+
+
+if __name__ == "__main__":
+    main()

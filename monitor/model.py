@@ -1,0 +1,234 @@
+"""The emotion model: an ONNX network and, inside the same file, what it means. Prints itself."""
+
+import base64
+import binascii
+import os
+import zlib
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from monitor.audio import SAMPLE_RATE, Samples
+from monitor.errors import ModelError
+from monitor.features import (
+    BANDS,
+    FRAME,
+    FRAME_HOP,
+    HIGH_HZ,
+    LOW_HZ,
+    Normalisation,
+    frame_count,
+    mel_filter_bank,
+    window_features,
+)
+from monitor.messages import LABELS
+
+METADATA_KEY = "callmood"
+"""Entry of the ONNX file's metadata that holds the JSON of `Meaning`."""
+BATCH = 32
+"""Windows of one ONNX run; more go into several: larger ones fall out of the processor's cache."""
+
+
+Float = TypeVar("Float", np.float32, np.float64)
+
+
+class FeatureMeaning(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How the network's input is computed; must be what `monitor.features` does."""
+
+    kind: str
+    frame: int
+    frame_hop: int
+    bands: int
+    low_hz: float
+    high_hz: float
+    frames: int
+    floor_db: float
+    spectrum: list[float]
+    filter_bank: str
+    """Base64 of zlib of (257, 64) float32."""
+
+
+class Calibration(msgspec.Struct, frozen=True):
+    """Calibrated probabilities are softmax(log p / temperature)."""
+
+    temperature: float
+
+
+class Thresholds(msgspec.Struct, frozen=True):
+    """Under these confidences nothing is claimed."""
+
+    uncertain: float
+    """For a reading's label."""
+    mood: float
+    """For a mood and an outcome."""
+
+
+class Baseline(msgspec.Struct, frozen=True):
+    """The per-caller baseline: where it starts, how fast and how far it moves."""
+
+    prior: list[float]
+    """(6,) mean calibrated log posterior over neutral speech of many speakers."""
+    weight_windows: float
+    """The prior counts as so many windows of the caller's own speech."""
+    cap: float
+    """The largest correction of a log posterior."""
+
+
+class Meaning(msgspec.Struct, frozen=True):
+    """Everything that the model file says about itself."""
+
+    format: int
+    name: str
+    version: str
+    labels: list[str]
+    sample_rate: int
+    window_s: float
+    features: FeatureMeaning
+    calibration: Calibration
+    thresholds: Thresholds
+    baseline: Baseline
+    training: dict[str, Any]
+    licence: str
+    scores: dict[str, Any]
+    parameters: int
+    mflop: float
+    """2 × multiply-accumulates of one window, in millions."""
+
+
+class EmotionModel:
+    """One network, ready to score. Raises ModelError where the file is missing, broken or contradicts the live path."""
+
+    def __init__(self, path: Path, threads: int | None = None) -> None:
+        self.path = path
+        self._session = _open(path, threads or os.cpu_count() or 1)
+        self.meaning = _read_meaning(path, self._session)
+        features = self.meaning.features
+        self._normalisation = Normalisation(features.floor_db, np.array(features.spectrum, np.float32))
+
+    def score(self, powers: list[Samples]) -> Samples:
+        """Windows' mel power, (188, 64) each → (n, 6) calibrated log probabilities, in the order of LABELS."""
+        if not powers:
+            return np.zeros((0, len(LABELS)), np.float32)
+        batches = [powers[at : at + BATCH] for at in range(0, len(powers), BATCH)]
+        probabilities = np.concatenate([self._run(np.stack(batch)) for batch in batches])
+        return log_softmax(np.log(np.maximum(probabilities, 1e-9)) / self.meaning.calibration.temperature)
+
+    def _run(self, power: Samples) -> Samples:
+        features = window_features(power, self._normalisation)
+        return self._session.run(["probabilities"], {"features": features})[0]  # type: ignore[no-any-return]
+
+    def describe(self) -> str:
+        """What the file says about itself, for people: one `name: value` a line."""
+        meaning = self.meaning
+        rows = {
+            "model": f"{meaning.name} {meaning.version}",
+            "file": f"{self.path} ({self.path.stat().st_size / 1e6:.2f} MB)",
+            "labels": ", ".join(meaning.labels),
+            "input": f"{meaning.window_s:g} s at {meaning.sample_rate} Hz, {meaning.features.bands} mel bands "
+            f"{meaning.features.low_hz:g} to {meaning.features.high_hz:g} Hz, {meaning.features.frames} frames of "
+            f"{1000 * meaning.features.frame / meaning.sample_rate:g} ms, floor {meaning.features.floor_db:g} dB under the voice",
+            "parameters": f"{meaning.parameters:,}",
+            "arithmetic": f"{meaning.mflop:.1f} MFLOP a window",
+            "calibration": f"temperature {meaning.calibration.temperature:.3f}",
+            "thresholds": f"label {meaning.thresholds.uncertain:.2f}, mood {meaning.thresholds.mood:.2f}",
+            "baseline": f"prior of {meaning.baseline.weight_windows:g} windows, correction at most {meaning.baseline.cap:g}",
+            "licence": meaning.licence,
+        }
+        rows |= {f"training {name}": _short(value) for name, value in meaning.training.items()}
+        rows |= {f"score {name}": _short(value) for name, value in meaning.scores.items()}
+        width = max(map(len, rows)) + 1
+        return "\n".join(f"{name + ':':<{width}} {value}" for name, value in rows.items())
+
+
+def log_softmax(logits: npt.NDArray[Float]) -> npt.NDArray[Float]:
+    """(…, n) → (…, n) log probabilities."""
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))  # type: ignore[no-any-return]
+
+
+def default_path() -> Path:
+    """The model that comes with callmood: inside the installed package, or the checkout's."""
+    inside = Path(__file__).parent / "data" / "emotion.onnx"
+    return inside if inside.exists() else Path(__file__).parents[1] / "models" / "emotion.onnx"
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list) and len(value) > 8:
+        return f"{len(value)}: {', '.join(map(str, value[:4]))} … {value[-1]}"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _open(path: Path, threads: int) -> onnxruntime.InferenceSession:
+    if not path.is_file():
+        raise ModelError(f"{path}: no such model file; expected an ONNX file made by `python -m train export`")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's own exceptions share no root but this
+        raise ModelError(
+            f"{path}: not an ONNX model that can be run; expected one made by `python -m train export`"
+        ) from error
+
+
+def _read_meaning(path: Path, session: onnxruntime.InferenceSession) -> Meaning:
+    text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+    if text is None:
+        raise ModelError(
+            f"{path}: lacks the metadata {METADATA_KEY!r}; expected a model made by `python -m train export`"
+        )
+    try:
+        meaning = msgspec.json.decode(text, type=Meaning)
+    except msgspec.MsgspecError as error:
+        raise ModelError(
+            f"{path}: metadata {METADATA_KEY!r} is not as expected: {error}; export the model again"
+        ) from error
+    for name, got, expected in _contradictions(meaning, session):
+        raise ModelError(
+            f"{path}: {name} is {got}, expected {expected}; export the model again with this version of callmood"
+        )
+    return meaning
+
+
+def _contradictions(meaning: Meaning, session: onnxruntime.InferenceSession) -> list[tuple[str, object, object]]:
+    """What in the file is not as the live path computes it: name, got, expected."""
+    features, window = meaning.features, round(meaning.window_s * SAMPLE_RATE)
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    facts = [
+        ("format", meaning.format, 1),
+        ("labels", meaning.labels, list(LABELS)),
+        ("sample_rate", meaning.sample_rate, SAMPLE_RATE),
+        ("window_s", meaning.window_s, 3.0),
+        ("features.kind", features.kind, "log_mel"),
+        ("features.frame", features.frame, FRAME),
+        ("features.frame_hop", features.frame_hop, FRAME_HOP),
+        ("features.bands", features.bands, BANDS),
+        ("features.low_hz", features.low_hz, LOW_HZ),
+        ("features.high_hz", features.high_hz, HIGH_HZ),
+        ("features.frames", features.frames, frame_count(window)),
+        ("length of features.spectrum", len(features.spectrum), BANDS),
+        ("filter bank", "another one" if not _same_bank(features.filter_bank) else "ours", "ours"),
+        ("number of baseline.prior", len(meaning.baseline.prior), len(LABELS)),
+        ("temperature above zero", meaning.calibration.temperature > 0, True),
+        ("input", [(i.name, list(i.shape[1:])) for i in inputs], [("features", [features.frames, features.bands])]),
+        ("output", [(o.name, list(o.shape[1:])) for o in outputs], [("probabilities", [len(LABELS)])]),
+    ]
+    return [fact for fact in facts if fact[1] != fact[2]]
+
+
+def _same_bank(encoded: str) -> bool:
+    ours = mel_filter_bank()
+    try:
+        bank = np.frombuffer(zlib.decompress(base64.b64decode(encoded)), np.float32)
+    except (binascii.Error, zlib.error, ValueError):
+        return False
+    return bank.size == ours.size and bool(np.allclose(bank.reshape(ours.shape), ours, atol=1e-7))
