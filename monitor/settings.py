@@ -86,7 +86,7 @@ _FIELDS: Mapping[str, "dataclasses.Field[Any]"] = {field.name: field for field i
 def _field(name: str) -> "dataclasses.Field[Any]":
     if name not in _FIELDS:
         near = difflib.get_close_matches(name, _FIELDS, n=1, cutoff=0.4)
-        cure = f"did you mean {near[0]!r}" if near else "`callmood config` lists them"
+        cure = f"did you mean {near[0]!r}?" if near else "`callmood config` lists them"
         raise SettingError(f"unknown setting {name!r}: {cure}")
     return _FIELDS[name]
 

@@ -124,15 +124,22 @@ class PartyWindows:
             self._resampler = Resampler(block.sample_rate) if block.sample_rate != SAMPLE_RATE else None
         if block.sample_rate != self._source_rate:
             raise AudioError(
-                f"sample rate changed in mid-stream: expected {self._source_rate} Hz, got {block.sample_rate} Hz"
+                f"sample rate changed in mid-stream: expected {self._source_rate} Hz, got {block.sample_rate} Hz; "
+                "end the call and begin another"
             )
-        if block.start - self._expected > _LONGEST_GAP_S * self._source_rate:
+        ahead_s = (block.start - self._expected) / self._source_rate
+        if ahead_s > _LONGEST_GAP_S:
             raise AudioError(
-                f"time jumped ahead by {(block.start - self._expected) / self._source_rate:.0f} s: expected at most an hour of lost audio"
+                f"time jumped ahead by {ahead_s:.0f} s: expected at most {_LONGEST_GAP_S:.0f} s of lost audio; "
+                "check the source's timestamps"
             )
-        if not np.isfinite(block.samples).all():
-            at_s = (block.start + int(np.argmin(np.isfinite(block.samples)))) / block.sample_rate
-            raise AudioError(f"sample at {at_s:.3f} s is not a number: expected finite samples; export the audio again")
+        finite = np.isfinite(block.samples)
+        if not finite.all():
+            bad = int(np.argmin(finite))
+            raise AudioError(
+                f"sample at {(block.start + bad) / block.sample_rate:.3f} s is {block.samples[bad]}: "
+                "expected finite samples; export the audio again"
+            )
         return block.samples[max(0, self._expected - block.start) :]
 
     def _skip(self, count: int) -> Iterator[Window | Lost]:

@@ -1,0 +1,66 @@
+import librosa
+import numpy as np
+import pytest
+
+from monitor.features import Normalisation, frame_count, mel_filter_bank, mel_power, speech_level, window_features
+
+FLAT = Normalisation(floor_db=20.0, spectrum=np.full(64, 1 / 64, np.float32))
+
+
+@pytest.fixture
+def voice() -> np.ndarray:
+    """3 s of a buzzing tone that comes and goes, 8 kHz."""
+    time_s = np.arange(24_000) / 8_000
+    buzz = sum(np.sin(2 * np.pi * 140 * k * time_s) / k for k in range(1, 20))
+    return (0.05 * buzz * (np.sin(2 * np.pi * 1.5 * time_s) > 0)).astype(np.float32)
+
+
+def test_mel_power_is_librosas(voice: np.ndarray) -> None:
+    theirs = librosa.feature.melspectrogram(
+        y=voice, sr=8_000, n_fft=512, hop_length=125, center=False, n_mels=64, fmin=60.0, fmax=3_900.0
+    )
+    ours = mel_power(voice)
+    assert ours.shape == (188, 64)
+    assert ours.dtype == np.float32
+    np.testing.assert_allclose(ours, theirs.T, rtol=1e-4, atol=1e-4 * theirs.max() * 1e-4)
+
+
+def test_the_filter_bank_is_librosas() -> None:
+    theirs = librosa.filters.mel(sr=8_000, n_fft=512, n_mels=64, fmin=60.0, fmax=3_900.0)
+    np.testing.assert_allclose(mel_filter_bank(), theirs.T, atol=1e-7)
+
+
+def test_frames_of_parts_are_the_frames_of_the_whole(voice: np.ndarray) -> None:
+    whole = mel_power(voice)
+    parts = [mel_power(voice[start : start + 2_000 + 387]) for start in range(0, 24_000, 2_000)]
+    np.testing.assert_allclose(np.concatenate(parts), whole, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("samples", "frames"), [(0, 0), (511, 0), (512, 1), (636, 1), (637, 2), (24_000, 188)])
+def test_only_whole_frames_count(samples: int, frames: int) -> None:
+    assert frame_count(samples) == frames
+
+
+@pytest.mark.parametrize("gain_db", [-30.0, -12.0, 12.0, 30.0])
+def test_gain_changes_no_feature(voice: np.ndarray, gain_db: float) -> None:
+    louder = (voice * 10 ** (gain_db / 20)).astype(np.float32)
+    np.testing.assert_allclose(
+        window_features(mel_power(louder), FLAT), window_features(mel_power(voice), FLAT), atol=1e-4
+    )
+
+
+def test_pauses_do_not_weigh_in_the_level(voice: np.ndarray) -> None:
+    padded = np.concatenate([voice, np.zeros(24_000, np.float32)])
+    assert speech_level(mel_power(padded)) == pytest.approx(float(speech_level(mel_power(voice))), rel=0.01)
+
+
+def test_what_lies_far_under_the_voice_is_equally_silent(voice: np.ndarray) -> None:
+    hiss = (1e-4 * np.random.default_rng(1).standard_normal(24_000)).astype(np.float32)
+    gated, noisy = window_features(mel_power(voice), FLAT), window_features(mel_power(voice + hiss), FLAT)
+    silent = (mel_power(voice).sum(axis=1) == 0)
+    np.testing.assert_allclose(gated[silent], -2.0, atol=1e-6)
+    np.testing.assert_allclose(noisy[silent], -2.0, atol=0.02)
+
+
+def test_digital_silence_gives_numbers() -> None:
+    assert np.isfinite(window_features(np.zeros((2, 188, 64), np.float32), FLAT)).all()

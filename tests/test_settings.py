@@ -1,0 +1,60 @@
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from monitor.errors import SettingError
+from monitor.settings import Settings
+
+
+def test_the_printed_settings_read_back_to_the_same(tmp_path: Path) -> None:
+    changed = Settings.load(overrides=["hop_s=0.25", "node=a \"b\" \\c", "score_agent=true", "port=0"])
+    path = tmp_path / "callmood.toml"
+    path.write_text(changed.to_toml())
+    assert Settings.load(path) == changed
+    assert Settings.load(path) != Settings()
+
+
+def test_the_command_line_overrides_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "callmood.toml"
+    path.write_text("hop_s = 1\nport = 9000\n")
+    assert Settings.load(path, ["hop_s=2"]) == dataclasses.replace(Settings(), hop_s=2.0, port=9_000)
+
+
+def test_what_was_changed_is_told() -> None:
+    assert Settings.load(overrides=["score_agent=true", "hop_s=0.5"]).changed() == {"score_agent": True}
+
+
+@pytest.mark.parametrize(
+    ("override", "text"),
+    [
+        ("hopp_s=1", "unknown setting 'hopp_s': did you mean 'hop_s'?"),
+        ("zzzzzzzz=1", "unknown setting 'zzzzzzzz': `callmood config` lists them"),
+        ("hop_s=64", "hop_s must be within 0.25..3 s, got 64"),
+        ("hop_s=nan", "hop_s must be within 0.25..3 s, got nan"),
+        ("hop_s=0.3", "hop_s must be a multiple of 0.25 s, got 0.3"),
+        ("hop_s=fast", "hop_s must be a number, got 'fast'"),
+        ("port=80.5", "port must be a whole number, got 80.5"),
+        ("score_agent=1", "score_agent must be true or false, got 1"),
+        ("host=0.0.0.0", "host must be one of 127.0.0.1, ::1, localhost, got '0.0.0.0'"),
+        ("hop_s", "--set takes NAME=VALUE, got 'hop_s': for example --set hop_s=1.0"),
+    ],
+)
+def test_a_wrong_setting_says_what_was_expected(override: str, text: str) -> None:
+    with pytest.raises(SettingError) as caught:
+        Settings.load(overrides=[override])
+    assert str(caught.value) == text
+
+
+def test_a_file_that_is_not_toml_or_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match=r"none\.toml: cannot read the settings file: No such file or directory"):
+        Settings.load(tmp_path / "none.toml")
+    (tmp_path / "bad.toml").write_text("hop_s: 1")
+    with pytest.raises(SettingError, match=r"bad\.toml: not a TOML file: .*`callmood config` prints one"):
+        Settings.load(tmp_path / "bad.toml")
+
+
+def test_every_setting_is_explained() -> None:
+    for field in dataclasses.fields(Settings):
+        assert len(field.metadata["help"]) > 10, field.name
+        assert f"{field.name} = " in Settings().to_toml()
