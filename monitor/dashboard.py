@@ -1,0 +1,157 @@
+"""The supervisors' terminal: `render` draws a snapshot, `Dashboard` keeps it on the screen.
+
+`python -m monitor.dashboard` shows a sample; `--svg FOLDER` draws the pictures of the documentation.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+from rich.console import Console, ConsoleOptions
+from rich.live import Live
+from rich.segment import Segment
+
+from monitor.board import Board
+from monitor.looks import clock, fit, plain
+from monitor.plain import line, summary
+from monitor.rows import ALARM, BOLD, DIM, WARNING, Columns, Line, legend, lines_of, titles
+from monitor.snapshot import Health, Snapshot
+
+__all__ = ["Dashboard", "Frame", "line", "render", "summary"]
+
+REFRESH_S = 0.25
+"""From one frame to the next."""
+FAULT_SHOWN_S = 300.0
+"""How long an error stays on the screen."""
+
+AIRY = 28
+"""Lines of a terminal from which some stay blank."""
+
+Part = tuple[str, bool]
+"""A piece of the header, and whether it is a warning."""
+
+
+class Frame:
+    """One screen: lines of segments that rich prints as they are."""
+
+    def __init__(self, lines: list[Line], width: int) -> None:
+        self._lines = [Segment.adjust_line_length(line, width) for line in lines]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
+        for segments in self._lines:
+            yield from segments
+            yield Segment.line()
+
+
+def render(snapshot: Snapshot, health: Health, width: int, height: int) -> Frame:
+    """The whole screen in exactly `height` lines of `width` terminal cells."""
+    air: list[Line] = [[]] if height >= AIRY else []
+    columns = titles(Columns.of(width))
+    head = [*_header(snapshot, health, width), *air, *_failure(snapshot, width), columns]
+    foot = [*air, *_notices(snapshot, width), legend(width)]
+    body = _body(snapshot, width, max(0, height - len(head) - len(foot)))
+    return Frame([*head, *body, *foot][:height], width)
+
+
+class Dashboard:
+    """Shows a board on a terminal, four times a second."""
+
+    def __init__(self, board: Board, health: Callable[[], Health], console: Console) -> None:
+        self._board, self._health, self._console = board, health, console
+
+    def run(self, stop: threading.Event) -> None:
+        """Draw until `stop` is set or an exception (Ctrl-C, too) passes through; both leave the terminal as it was."""
+        with Live(self.frame(), console=self._console, screen=True, auto_refresh=False) as live:
+            while not stop.wait(REFRESH_S):
+                live.update(self.frame(), refresh=True)
+
+    def frame(self) -> Frame:
+        """The board as it stands now, as large as the terminal is now."""
+        width, height = self._console.size
+        return render(self._board.snapshot(time.time()), self._health(), width, height)
+
+
+def _header(snapshot: Snapshot, health: Health, width: int) -> list[Line]:
+    calls: list[Part] = [
+        (_count(len(snapshot.calls), "call"), False),
+        (f"{snapshot.scored_parties} scored", False),
+        (_count(snapshot.open_alerts, "open alert"), snapshot.open_alerts > 0),
+        (plain(health.address), False),
+    ]
+    node: list[Part] = [
+        (f"waiting {health.waiting_s:.1f} s", False),
+        (f"dropped {health.dropped_s:.1f} s", health.dropped_s > 0.0),
+        (_count(health.subscribers, "subscriber"), False),
+        (plain(health.model), False),
+    ]
+    if snapshot.latency_p50_ms is not None and snapshot.latency_p99_ms is not None:
+        node.insert(0, (f"latency {snapshot.latency_p50_ms:.0f} ms, p99 {snapshot.latency_p99_ms:.0f} ms", False))
+    return [
+        [Segment("  callmood", BOLD), *_parts(calls, width - 10)],
+        [Segment(" " * 10), *_parts(node, width - 10)],
+    ]
+
+
+def _parts(parts: list[Part], width: int) -> Line:
+    """The parts that fit, the first ones first."""
+    line: Line = []
+    for text, warns in parts:
+        width -= len(text) + 3
+        if text and width >= 0:
+            line += [Segment("   "), Segment(text, WARNING if warns else DIM)]
+    return line
+
+
+def _failure(snapshot: Snapshot, width: int) -> list[Line]:
+    if snapshot.failure is None:
+        return []
+    texts = ("", "SCORING HAS STOPPED: nothing below is current", plain(snapshot.failure), "")
+    return [[Segment(fit(f"  {text}", width), ALARM)] for text in texts] + [[]]
+
+
+def _body(snapshot: Snapshot, width: int, height: int) -> list[Line]:
+    """As many calls as fit into `height` lines, then how many do not, or blanks."""
+    columns, stopped = Columns.of(width), snapshot.failure is not None
+    calls = (*snapshot.calls, *snapshot.ended)
+    if not calls:
+        return [[], [Segment("  no calls yet", DIM)], *([[]] * height)][:height]
+    lines: list[Line] = []
+    shown = 0
+    for call in calls:
+        added = lines_of(call, columns, stopped)
+        last = shown + 1 == len(calls)
+        if len(lines) + len(added) > height - (not last):
+            break
+        lines += added
+        shown += 1
+    hidden = [_hidden(snapshot, shown)] if shown < len(calls) else []
+    return [*lines, *([[]] * (height - len(lines) - len(hidden))), *hidden]
+
+
+def _hidden(snapshot: Snapshot, shown: int) -> Line:
+    running = max(0, len(snapshot.calls) - shown)
+    ended = len(snapshot.ended) - max(0, shown - len(snapshot.calls))
+    counts = [f"{number} {what}" for number, what in ((running, "running"), (ended, "ended")) if number]
+    return [Segment(f"  ▾ {_count(running + ended, 'call')} not shown: {', '.join(counts)}", BOLD)]
+
+
+def _notices(snapshot: Snapshot, width: int) -> list[Line]:
+    """The last error and what was missed, where there is anything to tell."""
+    texts = []
+    if snapshot.faults and snapshot.faults[-1].ago_s < FAULT_SHOWN_S:
+        fault = snapshot.faults[-1]
+        earlier = f" ({_count(snapshot.fault_count, 'error')})" if snapshot.fault_count > 1 else ""
+        texts.append(f"  ! {plain(fault.code)}, {clock(fault.ago_s)} ago{earlier}: {plain(fault.text)}")
+    if snapshot.missed:
+        texts.append(f"  ! {_count(snapshot.missed, 'message')} missed: what is shown may be incomplete")
+    return [*([Segment(fit(text, width), WARNING)] for text in texts)]
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+if __name__ == "__main__":
+    from monitor.pictures import main
+
+    main()

@@ -1,0 +1,176 @@
+"""What a dashboard shows: every call at one moment, as frozen values. Made by `monitor.board`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from monitor.messages import Label, Mood, Party, Severity, State
+
+Tone = Label | State
+"""What a reading says in one word: its label where it heard speech, else its state. Never `speech`."""
+
+OLD_MOOD_S = 10.0
+"""Seconds of a call without a scored reading after which a mood is history."""
+STALE_S = 5.0
+"""A party without a reading for so long is stale: the source is dead, not the caller calm."""
+DEAD_AIR_S = 10.0
+"""Silence of both sides from which it is told."""
+
+_RANKS: Mapping[Severity, int] = {"critical": 0, "warning": 1, "info": 2}
+
+
+def tone(state: State, label: Label | None) -> Tone:
+    """The label of `speech`, else the state."""
+    return (label or "uncertain") if state == "speech" else state
+
+
+@dataclass(frozen=True, slots=True)
+class PartyView:
+    """One party of a call, as last read."""
+
+    party: Party
+    scored: bool
+    state: State | None
+    """Null before the first reading."""
+    label: Label | None
+    mood: Mood | None
+    """Null before the first reading and for a party that is not scored."""
+    mood_for_s: float
+    """How long the mood has held, seconds of the call."""
+    unscored_s: float
+    """How long no reading was scored (silence, clipped, lost audio …), seconds of the call."""
+    confidence: float | None
+    """0..1; null where nothing was scored."""
+    speech_share: float
+    """Share of the last window in which the party speaks, 0..1."""
+    level_db: float | None
+    """dBFS; null for digital silence."""
+    trend: float | None
+    """Anger, disgust, fear and sadness now less those of its first minute, -1..1; null until that is over."""
+    strip: tuple[Tone | None, ...]
+    """One cell for each 3 s, oldest first, two minutes at most; null where no reading came."""
+    unheard_s: float
+    """Wall-clock seconds since its last reading."""
+
+    @property
+    def tone(self) -> Tone | None:
+        """What the last reading says; null before the first."""
+        return tone(self.state, self.label) if self.state else None
+
+    @property
+    def mood_is_old(self) -> bool:
+        """Whether the mood rests on speech that is long over."""
+        return self.unscored_s >= OLD_MOOD_S
+
+    @property
+    def stale(self) -> bool:
+        """Whether readings have stopped coming."""
+        return self.unheard_s >= STALE_S
+
+
+@dataclass(frozen=True, slots=True)
+class AlertView:
+    """An alert that is open."""
+
+    rule: str
+    severity: Severity
+    party: Party
+    start_s: float
+    """Since when the rule holds, seconds of the call."""
+    open_s: float
+    """How long it has held, seconds of the call."""
+
+    @property
+    def rank(self) -> tuple[int, float]:
+        """Sorts the worst first, then the oldest."""
+        return _RANKS[self.severity], self.start_s
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a call ended."""
+
+    outcome: Mood
+    reason: str
+    ago_s: float
+    """Wall-clock seconds since."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallView:
+    """One call."""
+
+    name: str
+    source: str
+    """Kind of source; empty where the call's beginning was missed."""
+    duration_s: float
+    """How much of the call was heard, seconds."""
+    parties: tuple[PartyView, ...]
+    caller: PartyView | None
+    """The party that the call is judged by: a scored one first, the customer before the others."""
+    alerts: tuple[AlertView, ...]
+    """Open ones, the worst first."""
+    alerts_raised: int
+    """All since the call began."""
+    dead_air_s: float
+    """For how long neither side has spoken, seconds of the call; 0 where only one side is heard."""
+    lost_s: float
+    """Audio that never came, seconds over all parties."""
+    ending: Ending | None
+    """Null while the call goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """An `error` message."""
+
+    ago_s: float
+    """Wall-clock seconds since."""
+    code: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Every call and the node's own measurements at one moment."""
+
+    calls: tuple[CallView, ...]
+    """Running calls, the most urgent first: open alert, angry, dissatisfied or stale; each the longest first."""
+    ended: tuple[CallView, ...]
+    """Calls that ended a short while ago, the last first."""
+    faults: tuple[Fault, ...]
+    """The last few errors, oldest first."""
+    fault_count: int
+    """All errors."""
+    missed: int
+    """Messages that did not reach this board."""
+    failure: str | None
+    """Why scoring stopped; null while it goes on."""
+    latency_p50_ms: float | None
+    """Over the last 4,096 scored readings; null before the first."""
+    latency_p99_ms: float | None
+
+    @property
+    def scored_parties(self) -> int:
+        """Parties of running calls whose emotion is read."""
+        return sum(party.scored for call in self.calls for party in call.parties)
+
+    @property
+    def open_alerts(self) -> int:
+        """Over all running calls."""
+        return sum(len(call.alerts) for call in self.calls)
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What the board cannot know about its node."""
+
+    dropped_s: float = 0.0
+    """Audio that was dropped because scoring could not keep up, seconds."""
+    waiting_s: float = 0.0
+    """Audio that waits to be scored, seconds."""
+    subscribers: int = 0
+    """Desktops on the websocket."""
+    address: str = ""
+    """Of the websocket; empty when none listens."""
+    model: str = ""
+    """Name and version."""
