@@ -58,8 +58,8 @@ class RuleWatch:
     _last_s: float = 0.0
     _evidence: list[int] = field(default_factory=list)
 
-    def see(self, rolling: Scores, start_s: float, end_s: float, hop_s: float, seq: int) -> Change | None:
-        """A scored window from `start_s` to `end_s`, read as message `seq`; what it raises or clears."""
+    def see(self, rolling: Scores, end_s: float, hop_s: float, seq: int) -> Change | None:
+        """A scored window that ends at `end_s`, read as message `seq`; what it raises or clears."""
         rule = self.rule
         score = float(sum(rolling[LABELS.index(label)] for label in rule.labels))
         holds = score <= rule.clear_at if self.open else score >= rule.raise_at

@@ -192,10 +192,10 @@ class Pipeline:
 
     def _release(self, call: _CallState, everything: bool = False) -> None:
         """What no party of the call can still overtake becomes due, in order of time."""
+        everything = everything or not call.in_step
         horizon = min(party.windows.position for party in call.parties.values())
-        late = 0 if everything or not call.in_step else horizon
-        ready = [w for w in call.waiting if not late or w[0] <= late]
-        call.waiting = [w for w in call.waiting if late and w[0] > late]
+        ready = [w for w in call.waiting if everything or w[0] <= horizon]
+        call.waiting = [] if everything else [w for w in call.waiting if w[0] > horizon]
         for _, _, party, item in sorted(ready, key=lambda w: w[:2]):
             self._due.append(_Due(call, party, item, self._state(party, item)))
 
@@ -273,9 +273,9 @@ class Pipeline:
         )
 
     def _watch(self, call: _CallState, party: _PartyState, window: Window, rolling: Samples, seq: int) -> None:
-        start_s, end_s = _seconds(window.start), _seconds(window.end)
+        end_s = _seconds(window.end)
         for watch in party.watches:
-            change = watch.see(rolling, start_s, end_s, self._settings.hop_s, seq)
+            change = watch.see(rolling, end_s, self._settings.hop_s, seq)
             if change is not None:
                 self._say_alert(call, party, change, end_s)
 

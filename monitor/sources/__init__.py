@@ -2,6 +2,7 @@
 
 import threading
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,7 +20,7 @@ class CallOpened:
     source: str
     """Kind of source, as in `call_started`."""
     path: str | None
-    parties: dict[Party, int]
+    parties: Mapping[Party, int]
     """Party → channel of the source, from 0."""
     in_step: bool = True
     """Whether the parties' blocks come side by side, as channels of one stream do: then their messages are in order of time."""

@@ -1,0 +1,224 @@
+import threading
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from monitor.audio import Block
+from monitor.bus import Bus
+from monitor.errors import AudioError, PipelineError, SettingError
+from monitor.messages import AlertCleared, AlertRaised, AnyMessage, CallEnded, CallStarted, Error, Gap, Reading
+from monitor.model import EmotionModel
+from monitor.pipeline import Pipeline
+from monitor.settings import Settings
+from monitor.sources import BlockQueue, CallClosed, CallOpened, Event, Refused
+from tests.test_windows import speech_like
+from tests.tiny_model import write_tiny_model
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> EmotionModel:
+    return EmotionModel(write_tiny_model(tmp_path_factory.mktemp("model") / "tiny.onnx"))
+
+
+class AngryModel:
+    """Says anger while the window is loud, neutral while it is not; counts what it was asked."""
+
+    def __init__(self, model: EmotionModel) -> None:
+        self.meaning = model.meaning
+        self.runs: list[int] = []
+
+    def score(self, powers: list[np.ndarray]) -> np.ndarray:
+        self.runs.append(len(powers))
+        loud = np.array([power.sum(axis=1).max() > 10.0 for power in powers], bool)
+        return np.log(np.where(loud[:, None], [[0.9, *[0.02] * 5]], [[*[0.02] * 4, 0.9, 0.02]])).astype(np.float32)
+
+
+def events_of(call: str, parties: dict[str, np.ndarray], size: int, rate: int = 8_000) -> Iterable[Event]:
+    yield CallOpened(call, "recording", f"{call}.wav", {name: k for k, name in enumerate(parties)})  # type: ignore[misc]
+    length = max(samples.size for samples in parties.values())
+    for start in range(0, length, size):
+        for name, samples in parties.items():
+            yield Block(call, name, start, rate, samples[start : start + size], time.monotonic())  # type: ignore[arg-type]
+    yield CallClosed(call, "end")
+
+
+def run(model: EmotionModel, events: Iterable[Event], one_by_one: bool = False, **settings: object) -> list[AnyMessage]:
+    bus, told = Bus(), list[AnyMessage]()
+    bus.subscribe(told.append)
+    pipeline = Pipeline(model, Settings(**settings), bus, wall=lambda: 0.0)  # type: ignore[arg-type]
+    for batch in [[event] for event in events] if one_by_one else [list(events)]:
+        pipeline.handle(batch)
+    return told
+
+
+def without_times(messages: Iterable[AnyMessage]) -> list[dict[str, object]]:
+    import msgspec
+
+    return [{k: v for k, v in msgspec.to_builtins(m).items() if k not in ("at", "latency_ms")} for m in messages]
+
+
+CALM, LOUD = speech_like(8.0) * 0.2, speech_like(12.0) * 4
+TWO = {"agent": speech_like(20.0, seed=1), "customer": np.concatenate([CALM, LOUD])}
+
+
+def test_a_call_starts_is_read_every_half_second_and_ends(model: EmotionModel) -> None:
+    told = run(model, events_of("a", TWO, 800))
+    assert isinstance(told[0], CallStarted)
+    assert (told[0].source, told[0].path) == ("recording", "a.wav")
+    assert {name: (info.channel, info.scored) for name, info in told[0].parties.items()} == {
+        "agent": (0, False),
+        "customer": (1, True),
+    }
+    readings = [m for m in told if isinstance(m, Reading)]
+    assert [(r.party, r.end_s) for r in readings] == [
+        (party, 3 + k / 2) for k in range(35) for party in ("agent", "customer")
+    ]
+    assert isinstance(told[-1], CallEnded)
+    assert (told[-1].duration_s, told[-1].reason) == (20.0, "end")
+    assert [m.seq for m in told] == list(range(1, len(told) + 1))
+
+
+def test_the_agent_is_heard_but_not_scored(model: EmotionModel) -> None:
+    told = run(model, events_of("a", TWO, 800))
+    for reading in told:
+        if isinstance(reading, Reading) and reading.party == "agent":
+            assert (reading.state, reading.label, reading.mood) == ("not_scored", None, None)
+            assert (reading.confidence, reading.scores) == (None, None)
+            assert reading.speech_share > 0.5
+    (ended,) = [m for m in told if isinstance(m, CallEnded)]
+    assert ended.shares["agent"] == {"not_scored": 1.0}
+
+
+@pytest.mark.parametrize(("party", "setting"), [("agent", "score_agent"), ("mixed", "score_mixed")])
+def test_others_than_the_customer_are_scored_only_on_demand(model: EmotionModel, party: str, setting: str) -> None:
+    alone = {party: TWO["customer"]}
+    states = {m.state for m in run(model, events_of("a", alone, 800)) if isinstance(m, Reading)}
+    assert states == {"not_scored"}
+    asked = run(model, events_of("a", alone, 800), **{setting: True})
+    assert "speech" in {m.state for m in asked if isinstance(m, Reading)}
+
+
+@pytest.mark.parametrize("size", [160, 4_000, 7_777, 160_000])
+def test_messages_do_not_depend_on_blocks_nor_on_batches(model: EmotionModel, size: int) -> None:
+    reference = without_times(run(model, events_of("a", TWO, 800)))
+    assert without_times(run(model, events_of("a", TWO, size))) == reference
+    assert without_times(run(model, events_of("a", TWO, size), one_by_one=True)) == reference
+
+
+def test_many_calls_share_one_run_of_the_network(model: EmotionModel) -> None:
+    counting = AngryModel(model)
+    streams = [list(events_of(f"call-{k}", {"customer": TWO["customer"][:24_000]}, 24_000)) for k in range(20)]
+    opened, blocks, closed = zip(*streams, strict=True)
+    run(counting, [*opened, *blocks, *closed])  # type: ignore[arg-type]
+    assert counting.runs == [20]
+
+
+def test_silence_costs_no_inference_and_is_no_emotion(model: EmotionModel) -> None:
+    counting = AngryModel(model)
+    told = run(counting, events_of("a", {"customer": np.zeros(80_000, np.float32)}, 800))  # type: ignore[arg-type]
+    readings = [m for m in told if isinstance(m, Reading)]
+    assert {(r.state, r.label, r.mood, r.scores) for r in readings} == {("silence", None, "unclear", None)}
+    assert {r.level_db for r in readings} == {None}
+    assert sum(counting.runs) == 0
+
+
+def test_sustained_anger_is_raised_with_its_evidence_and_decides_the_outcome(model: EmotionModel) -> None:
+    told = run(AngryModel(model), events_of("a", TWO, 800))  # type: ignore[arg-type]
+    (raised,) = [m for m in told if isinstance(m, AlertRaised)]
+    assert (raised.rule, raised.severity, raised.party) == ("sustained_anger", "critical", "customer")
+    assert 8.0 < raised.start_s < raised.at_s < 16.0
+    evidence = [m for m in told if isinstance(m, Reading) and m.seq in raised.evidence]
+    assert len(evidence) == len(raised.evidence) > 3
+    assert {m.label for m in evidence} == {"anger"}
+    assert isinstance(told[-1], CallEnded)
+    assert told[-1].outcome == "angry"
+
+
+def test_calm_after_anger_clears_the_alert_and_is_satisfied(model: EmotionModel) -> None:
+    calm_again = np.concatenate([CALM, LOUD, speech_like(40.0) * 0.2])
+    told = run(AngryModel(model), events_of("a", {"customer": calm_again}, 800))  # type: ignore[arg-type]
+    (raised,) = [m for m in told if isinstance(m, AlertRaised)]
+    (cleared,) = [m for m in told if isinstance(m, AlertCleared)]
+    assert (cleared.alert, cleared.rule) == (raised.alert, "sustained_anger")
+    assert isinstance(told[-1], CallEnded)
+    assert told[-1].outcome == "satisfied"
+
+
+def test_lost_audio_is_a_gap_message_and_gap_readings(model: EmotionModel) -> None:
+    samples = TWO["customer"]
+    told = run(
+        model,
+        [
+            CallOpened("a", "rtp", None, {"customer": 0}, in_step=False),
+            Block("a", "customer", 0, 8_000, samples[:32_000], 0.0),
+            Block("a", "customer", 56_000, 8_000, samples[56_000:], 0.0),
+            CallClosed("a", "end"),
+        ],
+    )
+    (gap,) = [m for m in told if isinstance(m, Gap)]
+    assert (gap.party, gap.start_s, gap.end_s, gap.reason) == ("customer", 4.0, 7.0, "lost")
+    states = {m.end_s: m.state for m in told if isinstance(m, Reading)}
+    assert [end for end, state in states.items() if state == "gap"] == [5.0 + 0.5 * k for k in range(9)]
+    assert max(states) == 20.0
+
+
+def test_a_call_that_goes_wrong_ends_alone(model: EmotionModel) -> None:
+    bad = TWO["customer"].copy()
+    bad[40_000] = np.nan
+    good = list(events_of("good", {"customer": TWO["customer"]}, 800))
+    wrong = list(events_of("wrong", {"customer": bad}, 800))
+    told = run(model, [event for pair in zip(good, wrong, strict=True) for event in pair])
+    (error,) = [m for m in told if isinstance(m, Error)]
+    text = "sample at 5.000 s is nan: expected finite samples; export the audio again"
+    assert (error.code, error.text) == ("audio", f"wrong: customer: {text}")
+    ends = {m.call: m for m in told if isinstance(m, CallEnded)}
+    assert ends["wrong"].reason == f"error: {text}"
+    assert (ends["good"].reason, ends["good"].duration_s) == ("end", 20.0)
+    assert without_times(m for m in told if getattr(m, "call", "") == "good") == without_times(run(model, good))
+
+
+def test_what_cannot_be_opened_is_told(model: EmotionModel) -> None:
+    (error,) = run(model, [Refused(AudioError("x.wav: empty"))])
+    assert isinstance(error, Error)
+    assert (error.code, error.text) == ("audio", "x.wav: empty")
+
+
+def test_calls_beyond_the_limit_are_refused(model: EmotionModel) -> None:
+    told = run(model, [*list(events_of("a", TWO, 160_000))[:-1], *events_of("b", TWO, 160_000)], max_calls=1)
+    assert {getattr(m, "call", None) for m in told} == {"a", None}
+    (error,) = [m for m in told if isinstance(m, Error)]
+    assert error.text == "b: refused: 1 calls run, max_calls is 1; raise it or wait"
+
+
+def test_a_fault_of_ours_is_told_and_stops_the_pipeline(model: EmotionModel) -> None:
+    class Broken(AngryModel):
+        def score(self, powers: list[np.ndarray]) -> np.ndarray:
+            raise RuntimeError("boom")
+
+    bus, told = Bus(), list[AnyMessage]()
+    bus.subscribe(told.append)
+    queue, finished = BlockQueue(1_000.0), threading.Event()
+    finished.set()
+    for event in events_of("a", TWO, 800):
+        queue.put(event)
+    with pytest.raises(PipelineError):
+        Pipeline(Broken(model), Settings(), bus).run(queue, finished)  # type: ignore[arg-type]
+    assert isinstance(told[-1], Error)
+    assert told[-1].code == "pipeline"
+    assert told[-1].text.startswith("scoring stopped: RuntimeError('boom'); nothing is read any more: restart")
+
+
+def test_a_receiver_that_fails_is_counted_and_the_others_hear_all(model: EmotionModel) -> None:
+    bus, told = Bus(), list[AnyMessage]()
+    bus.subscribe(lambda message: 1 / 0)  # type: ignore[arg-type]
+    bus.subscribe(told.append)
+    Pipeline(model, Settings(), bus).handle(events_of("a", TWO, 8_000))
+    assert bus.faults == len(told) > 10
+
+
+def test_settings_that_contradict_the_model_are_refused(model: EmotionModel) -> None:
+    with pytest.raises(SettingError, match=r"window_s must be the model's 3 s, got 2"):
+        Pipeline(model, Settings(window_s=2.0), Bus())

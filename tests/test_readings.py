@@ -1,0 +1,154 @@
+import numpy as np
+import pytest
+
+from monitor.messages import LABELS
+from monitor.model import Baseline, Calibration, FeatureMeaning, Meaning, Thresholds, log_softmax
+from monitor.readings import PartyReader, Verdict, unscored_state
+from monitor.settings import Settings
+from monitor.windows import Window
+
+MEANING = Meaning(
+    format=1,
+    name="",
+    version="",
+    labels=list(LABELS),
+    sample_rate=8_000,
+    window_s=3.0,
+    features=FeatureMeaning("", 0, 0, 0, 0, 0, 0, 20.0, [], ""),
+    calibration=Calibration(1.0),
+    thresholds=Thresholds(uncertain=0.4, mood=0.4),
+    baseline=Baseline(prior=[-2.0, -2.0, -2.0, -2.0, -1.0, -2.0], weight_windows=20.0, cap=2.5),
+    training={},
+    licence="",
+    scores={},
+    parameters=0,
+    mflop=0.0,
+)
+
+
+def window(end_s: float = 3.0, speech_share: float = 1.0, **changes: float) -> Window:
+    facts = {"level_db": -20.0, "clipped_share": 0.0, "lost_s": 0.0, "arrived_s": 0.0} | changes
+    end = round(end_s * 8_000)
+    return Window(start=end - 24_000, end=end, speech_share=speech_share, power=None, **facts)
+
+
+def posteriors(label: str, probability: float = 0.8) -> np.ndarray:
+    scores = np.full(6, (1 - probability) / 5)
+    scores[LABELS.index(label)] = probability
+    return np.log(scores)
+
+
+def read(reader: PartyReader, label: str, windows: int, start_s: float = 3.0, **options: object) -> list[Verdict]:
+    probability = float(options.get("probability", 0.8))  # type: ignore[arg-type]
+    hears_anger = bool(options.get("hears_anger"))
+    return [
+        reader.read(window(start_s + 0.5 * k), posteriors(label, probability), hears_anger) for k in range(windows)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "state"),
+    [
+        ({"speech_share": 0.0}, "silence"),
+        ({"speech_share": 0.03}, "silence"),
+        ({"speech_share": 0.1}, "too_little_speech"),
+        ({"speech_share": 0.17}, None),
+        ({"clipped_share": 0.1}, "clipped"),
+        ({"lost_s": 0.5}, None),
+        ({"lost_s": 0.6}, "gap"),
+        ({"lost_s": 2.9, "speech_share": 0.0}, "gap"),
+    ],
+)
+def test_a_window_that_cannot_be_scored_says_why(changes: dict[str, float], state: str | None) -> None:
+    assert unscored_state(window(**changes), Settings()) == state
+
+
+def test_the_first_window_is_read_as_it_is() -> None:
+    reader = PartyReader(MEANING, Settings())
+    (verdict,) = read(reader, "anger", 1)
+    assert (verdict.state, verdict.label, verdict.mood) == ("speech", "anger", "angry")
+    assert verdict.confidence == pytest.approx(0.8)
+    np.testing.assert_allclose(verdict.scores, np.exp(posteriors("anger")))
+
+
+def test_an_unsure_model_is_uncertain_and_never_neutral() -> None:
+    reader = PartyReader(MEANING, Settings())
+    (verdict,) = read(reader, "neutral", 1, probability=0.3)
+    assert (verdict.state, verdict.label, verdict.mood) == ("uncertain", None, "unclear")
+    assert verdict.confidence == pytest.approx(0.3)
+
+
+def test_a_label_changes_only_after_a_while_and_never_back_and_forth() -> None:
+    reader = PartyReader(MEANING, Settings(smooth_s=2.0))
+    read(reader, "neutral", 10)
+    labels = [verdict.label for verdict in read(reader, "sad", 8, start_s=8.0)]
+    assert labels[0] == "neutral"
+    assert labels[-1] == "sad"
+    named = [label for label in labels if label]
+    assert named == sorted(named)
+
+
+def test_after_a_pause_the_past_weighs_less() -> None:
+    quick, slow = PartyReader(MEANING, Settings(smooth_s=2.0)), PartyReader(MEANING, Settings(smooth_s=2.0))
+    read(quick, "neutral", 10)
+    read(slow, "neutral", 10)
+    (soon,) = read(quick, "sad", 1, start_s=8.0)
+    (late,) = read(slow, "sad", 1, start_s=20.0)
+    assert soon.label == "neutral"
+    assert late.label == "sad"
+
+
+def test_a_caller_who_always_sounds_angry_becomes_the_baseline() -> None:
+    reader = PartyReader(MEANING, Settings())
+    scores = [verdict.scores for verdict in read(reader, "anger", 60, probability=0.5)]
+    anger = [float(score[0]) for score in scores if score is not None]
+    assert anger[0] == pytest.approx(0.5)
+    assert anger[-1] < 0.3
+    assert anger == sorted(anger, reverse=True)
+
+
+def test_the_correction_is_capped() -> None:
+    capped = Baseline(prior=MEANING.baseline.prior, weight_windows=1.0, cap=0.5)
+    reader = PartyReader(
+        Meaning(**{field: getattr(MEANING, field) for field in MEANING.__struct_fields__} | {"baseline": capped}),
+        Settings(),
+    )
+    scores = read(reader, "anger", 200, probability=0.9)[-1].scores
+    shift = np.clip(posteriors("anger", 0.9) - np.array(capped.prior), -0.5, 0.5)
+    expected = np.exp(log_softmax(posteriors("anger", 0.9) - shift))
+    np.testing.assert_allclose(scores, expected, atol=0.02)
+
+
+def test_the_baseline_stands_still_while_sustained_anger_is_heard() -> None:
+    reader = PartyReader(MEANING, Settings())
+    verdicts = read(reader, "anger", 60, hears_anger=True)
+    np.testing.assert_allclose(verdicts[-1].scores, verdicts[0].scores)
+
+
+@pytest.mark.parametrize(
+    ("label", "mood"),
+    [("anger", "angry"), ("disgust", "dissatisfied"), ("fear", "dissatisfied"), ("sad", "dissatisfied"),
+     ("happy", "satisfied"), ("neutral", "calm")],
+)  # fmt: skip
+def test_the_mood_gathers_the_labels(label: str, mood: str) -> None:
+    assert read(PartyReader(MEANING, Settings()), label, 3)[-1].mood == mood
+
+
+def test_calm_after_an_alert_has_cleared_is_satisfied() -> None:
+    reader = PartyReader(MEANING, Settings())
+    reader.alert_cleared()
+    assert read(reader, "neutral", 3)[-1].mood == "satisfied"
+
+
+def test_the_mood_rests_on_the_last_seconds_of_speech_only() -> None:
+    reader = PartyReader(MEANING, Settings(mood_s=5.0, outcome_s=30.0))
+    read(reader, "sad", 40)
+    assert read(reader, "happy", 10, start_s=23.0)[-1].mood == "satisfied"
+    assert reader.mood(30.0) == "dissatisfied"
+
+
+def test_a_window_without_speech_keeps_the_mood_and_claims_nothing_else() -> None:
+    reader = PartyReader(MEANING, Settings())
+    assert reader.unscored("silence") == Verdict("silence", None, "unclear", None, None, None)
+    read(reader, "anger", 5)
+    assert reader.unscored("gap") == Verdict("gap", None, "angry", None, None, None)
