@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from websockets.asyncio.server import ServerConnection
+from websockets.asyncio.server import ServerConnection, broadcast
 from websockets.exceptions import ConnectionClosed
 
 from monitor.backlog import Backlog, Line
@@ -52,12 +52,17 @@ class Subscriber:
         self._stuck_s = stuck_s
         self._woken = asyncio.Event()
         self._finishing = False
+        self._idle = False
         self._writing: asyncio.Task[None]
 
     def add(self, line: Line, *, lasting: bool) -> None:
-        """Queue `line`; the oldest passing message makes room for it when the backlog is full."""
+        """Send `line` at once if nothing is on its way; queue it else, where it may cost the oldest passing message."""
+        if self._idle and not self._connection.transport.get_write_buffer_size():
+            broadcast((self._connection,), line, text=True)
+            self._counters.sent += 1
+            return
         self._counters.dropped += self.backlog.add(line, lasting=lasting)
-        self._woken.set()
+        self._wake()
 
     async def serve(self, greeting: Iterable[Line]) -> None:
         """Send `greeting`, then what is added, until the connection ends."""
@@ -69,7 +74,7 @@ class Subscriber:
     def finish(self) -> asyncio.Task[None]:
         """Add nothing more; the returned task is done when everything is sent."""
         self._finishing = True
-        self._woken.set()
+        self._wake()
         return self._writing
 
     async def _listen(self) -> None:
@@ -102,8 +107,13 @@ class Subscriber:
             if self._finishing:
                 return False
             self._woken.clear()
+            self._idle = True
             await self._woken.wait()
         return True
+
+    def _wake(self) -> None:
+        self._idle = False
+        self._woken.set()
 
     async def _send(self, line: Line) -> None:
         try:
