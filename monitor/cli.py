@@ -127,6 +127,37 @@ def model(config: ConfigOption = None, overrides: SetOption = None) -> None:
 
 
 @app.command()
+def bench(
+    parties: Annotated[int | None, typer.Option(min=1, help="test this many only; default: search")] = None,
+    seconds: Annotated[float, typer.Option(min=1, max=86_400, help="how long, with --parties")] = 10.0,
+    json: JsonOption = False,
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+) -> None:
+    """How many live parties this machine carries: p99 from a window's end to its message under 300 ms, no drop."""
+    from msgspec.json import encode
+
+    from monitor import bench
+
+    settings = _settings(config, overrides)
+    model, voices = _load_model(settings), bench.voices_of(sorted(_example_calls().glob("*.flac")))
+
+    def tell(load: bench.Load) -> None:
+        verdict = "carried" if load.carried else "too much"
+        text = f"{load.parties:>6} parties  p50 {load.latency_p50_ms:7.1f} ms  p99 {load.latency_p99_ms:7.1f} ms"
+        typer.echo(
+            f"{text}  dropped {load.dropped}  {load.cpu_cores:.2f} cores  {load.rss_mb:.0f} MB  {verdict}", err=json
+        )
+
+    if parties is None:
+        load = bench.search(model, voices, settings, tell)
+    else:
+        tell(load := bench.measure(model, voices, settings, parties, seconds))
+    result = bench.as_json(load, bench.against_naive(model, voices, settings))
+    typer.echo(encode(result).decode() if json else "\n".join(f"{name}: {value}" for name, value in result.items()))
+
+
+@app.command()
 def config(config: ConfigOption = None, overrides: SetOption = None) -> None:
     """Every setting with default, unit and range, as TOML that --config reads."""
     typer.echo(_settings(config, overrides).to_toml(), nl=False)
@@ -180,7 +211,7 @@ def _example_calls() -> Path:
 
 
 def _watch(settings: Settings, sources: Sequence[Any], serve: bool, json: bool = False) -> None:
-    """Plays `sources` to whatever stdout is: JSON, a dashboard on a terminal, or lines; then says how the calls ended."""
+    """Plays `sources` to whatever stdout is: JSON, a dashboard, or lines; then says how the calls ended."""
     from monitor.app import Node
 
     on_screen = sys.stdout.isatty() and not json
