@@ -98,18 +98,22 @@ class AudioFile:
             text = f"not a recording that can be read ({_reason(error)}); expected {_FORMATS}"
             raise self._error(text) from error
 
-    def _source(self, path: str, file: BinaryIO) -> "str | mmap.mmap":
+    def _source(self, path: str, file: BinaryIO) -> "str | bytes | mmap.mmap":
         """What libsndfile shall read: the file itself, or a copy in memory whose sizes are filled in."""
         head = file.read(12)
         # libsndfile believes a suffix .mp3, searches even text for MP3 frames and tells stderr about it.
         if not head.startswith(_BEGINNINGS) and not _is_mp3_frame(head):
             raise self._error(f"not a recording that can be read (unknown format); expected {_FORMATS}")
+        mended = None
         if head.startswith((b"RIFF", b"RIFX")):
-            return self._wav_source(path, file, "little" if head.startswith(b"RIFF") else "big")
-        self._frames_counted = not head.startswith((b"fLaC", b"OggS", b"RF64")) and _mp3_counts_frames(file)
-        return path
+            mended = self._wav(file, "little" if head.startswith(b"RIFF") else "big")
+        elif not head.startswith((b"fLaC", b"OggS", b"RF64")):
+            self._frames_counted = _mp3_counts_frames(file)
+        # soundfile itself would refuse a name that is no UTF-8.
+        return mended or (os.fsencode(path) if os.name == "posix" else path)
 
-    def _wav_source(self, path: str, file: BinaryIO, order: Literal["little", "big"]) -> "str | mmap.mmap":
+    def _wav(self, file: BinaryIO, order: Literal["little", "big"]) -> mmap.mmap | None:
+        """The copy, where the sizes were never filled in; remembers where there is less audio than promised."""
         start, promised = _wav_data(file, order)
         file.seek(4)
         riff_end = int.from_bytes(file.read(4), order) + 8
@@ -117,10 +121,9 @@ class AudioFile:
         if start and not promised and size > start and abs(riff_end - size) > 1:
             return _with_sizes(file, start, size, order)
         if promised < _NEVER_FINISHED and start + promised > size:
-            self._cut_short = (
-                f"truncated: its header promises {promised} bytes of audio, it holds {size - start}; copy it again"
-            )
-        return path
+            found = f"it holds {size - start}; copy it again"
+            self._cut_short = f"truncated: its header promises {promised} bytes of audio, {found}"
+        return None
 
     def _check(self) -> None:
         if not _LOWEST_RATE <= self.sample_rate <= _HIGHEST_RATE:

@@ -97,39 +97,43 @@ class _Capture:
         self.overflows = 0
         """How often the device lost audio before it came here."""
         self.lost_s = 0.0
-        """How much of it the device's clock tells; each loss of that kind is a gap in the call."""
+        """How much of it the clocks tell; each loss of that kind is a gap in the call."""
         self._queue = queue
+        self._began_s: float | None = None
         self._next = 0
         self._next_adc_s = 0.0
 
     def __call__(self, frames: Samples, count: int, clock: Any, status: Any) -> None:
         """`frames` is (count, channels) and PortAudio's again afterwards."""
         self.heard_s = time.monotonic()
-        self._next += self._lost(clock.inputBufferAdcTime, status)
+        if status.input_overflow:
+            self._skip_lost(clock.inputBufferAdcTime, count)
         for channel, party in enumerate(self.parties):
             samples = frames[:, channel].copy()
             self._queue.put(Block(self.call, party, self._next, self.sample_rate, samples, self.heard_s))
         self._next += count
         self._next_adc_s = clock.inputBufferAdcTime + count / self.sample_rate
+        self._began_s = self._began_s or self.heard_s - count / self.sample_rate
 
-    def _lost(self, adc_s: float, status: Any) -> int:
-        """Samples that are missing before this buffer, which began at `adc_s` of the device's clock.
+    def _skip_lost(self, adc_s: float, count: int) -> None:
+        """Jump over what is missing before these `count` samples, the first of which the device took at `adc_s`.
 
-        PortAudio flags an overflow without saying how long it was; the clock tells, where the device has one (else 0).
+        PortAudio flags an overflow and does not say how long it was. The device's clock tells; where it has none (0)
+        ours does, which the call may not run ahead of.
         """
-        if not status.input_overflow:
-            return 0
         self.overflows += 1
-        lost_s = adc_s - self._next_adc_s
-        if not adc_s or not self._next_adc_s or lost_s < _SHORTEST_LOSS_S:
-            return 0
-        self.lost_s += lost_s
-        return round(lost_s * self.sample_rate)
+        if self._began_s is None:
+            return
+        behind_s = self.heard_s - self._began_s - (self._next + count) / self.sample_rate
+        lost_s = min(adc_s - self._next_adc_s, behind_s) if adc_s else behind_s
+        if lost_s >= _SHORTEST_LOSS_S:
+            self.lost_s += lost_s
+            self._next += round(lost_s * self.sample_rate)
 
     def log_losses(self) -> None:
         """Say at the end what never arrived."""
         if self.overflows:
-            text = "%s: the device lost audio %d times, %.2f s by its clock; close what keeps this machine busy"
+            text = "%s: the device lost audio %d times, %.2f s of it known; close what keeps this machine busy"
             logger.warning(text, self.call, self.overflows, self.lost_s)
 
 
