@@ -53,7 +53,7 @@ class Board:
         self._missed = 0
 
     def receive(self, message: messages.AnyMessage) -> None:
-        """Take in one message, in the order of the bus; a few microseconds."""
+        """Take in one message, in the order of the bus; a few microseconds. Raises ValueError where `at` is no time."""
         at_s = datetime.fromisoformat(message.at).timestamp()
         with self._lock:
             match message:
@@ -100,7 +100,7 @@ class Board:
         self._call(reading.call, at_s).hear(reading, at_s)
         if reading.scores is not None:
             self._latencies_ms.append(reading.latency_ms)
-            self._failure = None
+        self._failure = None
 
     def _fail(self, error: messages.Error, at_s: float) -> None:
         self._fault_count += 1

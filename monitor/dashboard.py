@@ -3,9 +3,13 @@
 `python -m monitor.dashboard` shows a sample; `--svg FOLDER` draws the pictures of the documentation.
 """
 
+import io
+import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr
 
 from rich.console import Console, ConsoleOptions
 from rich.live import Live
@@ -24,6 +28,8 @@ REFRESH_S = 0.25
 FAULT_SHOWN_S = 300.0
 """How long an error stays on the screen."""
 
+HELD = 1_000
+"""Pieces of stderr that are kept while the screen is up."""
 AIRY = 28
 """Lines of a terminal from which some stay blank."""
 
@@ -56,19 +62,43 @@ def render(snapshot: Snapshot, health: Health, width: int, height: int) -> Frame
 class Dashboard:
     """Shows a board on a terminal, four times a second."""
 
-    def __init__(self, board: Board, health: Callable[[], Health], console: Console) -> None:
-        self._board, self._health, self._console = board, health, console
+    def __init__(self, board: Board, health: Callable[[], Health], console: Console | None = None) -> None:
+        self._board, self._health, self._console = board, health, console or Console()
 
     def run(self, stop: threading.Event) -> None:
-        """Draw until `stop` is set or an exception (Ctrl-C, too) passes through; both leave the terminal as it was."""
-        with Live(self.frame(), console=self._console, screen=True, auto_refresh=False) as live:
-            while not stop.wait(REFRESH_S):
-                live.update(self.frame(), refresh=True)
+        """Draw until `stop` is set or an exception (Ctrl-C, too) passes through; both leave the terminal as it was.
+
+        What is written to stderr meanwhile would tear the screen: its end is written afterwards.
+        """
+        held = _Held()
+        try:
+            with redirect_stderr(held), self._live() as live:
+                while not stop.wait(REFRESH_S):
+                    live.update(self.frame(), refresh=True)
+        finally:
+            sys.stderr.write(held.text())
 
     def frame(self) -> Frame:
         """The board as it stands now, as large as the terminal is now."""
         width, height = self._console.size
         return render(self._board.snapshot(time.time()), self._health(), width, height)
+
+    def _live(self) -> Live:
+        return Live(self.frame(), console=self._console, screen=True, auto_refresh=False, redirect_stderr=False)
+
+
+class _Held(io.TextIOBase):
+    """Keeps the last pieces that were written."""
+
+    def __init__(self) -> None:
+        self._pieces: deque[str] = deque(maxlen=HELD)
+
+    def write(self, text: str, /) -> int:
+        self._pieces.append(text)
+        return len(text)
+
+    def text(self) -> str:
+        return "".join(self._pieces)
 
 
 def _header(snapshot: Snapshot, health: Health, width: int) -> list[Line]:

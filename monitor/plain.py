@@ -35,13 +35,14 @@ def line(message: messages.AnyMessage) -> str | None:
             return None
 
 
-def summary(ended: CallEnded, alerts: Sequence[AlertRaised] = ()) -> str:
-    """A finished call in one line, and one more for each scored party. `alerts`: those that the call raised."""
-    first = f"{plain(ended.call)}: {ended.outcome}, {clock(ended.duration_s)}, {plain(ended.reason)}"
+def summary(ended: CallEnded, alerts: Sequence[AlertRaised] | None = None) -> str:
+    """A finished call in one line, and one more for each scored party. `alerts`: those of any call; null: not told."""
+    told = [plain(ended.call) + f": {ended.outcome}", clock(ended.duration_s), plain(ended.reason)]
+    if alerts is not None:
+        raised = (f"{words(alert.rule)} at {clock(alert.at_s)}" for alert in alerts if alert.call == ended.call)
+        told.append(f"alerts: {', '.join(raised) or 'none'}")
     scored = {party: shares for party, shares in ended.shares.items() if shares.get("not_scored", 0.0) < 1.0}
-    parties = [f"  {party}: {_shares(shares)}" for party, shares in scored.items()]
-    raised = ", ".join(f"{words(alert.rule)} at {clock(alert.at_s)}" for alert in alerts) or "none"
-    return "\n".join([f"{first}; alerts: {raised}", *parties])
+    return "\n".join([", ".join(told), *(f"  {party}: {_shares(shares)}" for party, shares in scored.items())])
 
 
 def _at(at_s: float, call: str, rest: str) -> str:

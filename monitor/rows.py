@@ -6,6 +6,7 @@ Segments, not markup or `Text`: text from outside cannot be parsed, and forty ro
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import groupby
+from typing import ClassVar
 
 from rich.segment import Segment
 from rich.style import Style
@@ -35,6 +36,8 @@ _EMOTIONS: tuple[Tone, ...] = ("anger", "disgust", "fear", "sad", "happy", "neut
 _LEGEND: tuple[Tone | None, ...] = (*_EMOTIONS, "uncertain", "silence", None, "gap", "clipped", "too_little_speech")
 """The legend's order; null stands for the meters."""
 _METER = "·▁▂▃▄▅▆▇█"
+_MARKER, _BLANKS = 2, 6
+"""Terminal cells before the first column, and between the seven."""
 _BLANK = Segment(" ")
 
 
@@ -47,13 +50,14 @@ class Columns:
     now: int
     strip: int
     trend: int
-    time: int = 6
+    time: ClassVar[int] = 6
+    meters: ClassVar[int] = 3
 
     @classmethod
     def of(cls, width: int) -> "Columns":
         """What fits into `width`; where it is narrow the strip goes first, then lines are cut."""
         mood, now, trend = (19, 15, 8) if width >= WIDE else (14, 15, 1)
-        free = width - (1 + mood + 1 + now + 1 + trend + 1 + 6 + 1 + 3 + 3)
+        free = width - (_MARKER + cls.time + mood + now + trend + cls.meters + _BLANKS)
         strip = min(STRIP_CELLS, max(0, free - max(13, free // 3)))
         return cls(max(8, min(36, free - strip)), mood, now, strip, trend)
 
@@ -67,8 +71,9 @@ def titles(columns: Columns) -> Line:
     """The line over the columns."""
     past = f"last {columns.strip * CELL_S:.0f} s"
     trend = "trend" if columns.wide else "±"
-    texts = ("call", columns.name), ("  time", 6), ("mood", columns.mood), ("now", columns.now), (past, columns.strip)
-    row = " ".join(fit(text, width) for text, width in (*texts, (trend, columns.trend), ("A C", 3)))
+    texts = ("call", "  time", "mood", "now", past, trend, "A C")
+    widths = (columns.name, columns.time, columns.mood, columns.now, columns.strip, columns.trend, columns.meters)
+    row = " ".join(fit(text, width) for text, width in zip(texts, widths, strict=True))
     return [Segment(f"  {row}", DIM)]
 
 

@@ -144,7 +144,7 @@ class Snapshot:
     missed: int
     """Messages that did not reach this board."""
     failure: str | None
-    """Why scoring stopped; null while it goes on."""
+    """Why scoring stopped; null while readings come."""
     latency_p50_ms: float | None
     """Over the last 4,096 scored readings; null before the first."""
     latency_p99_ms: float | None

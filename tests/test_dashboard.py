@@ -1,0 +1,230 @@
+import io
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from board_messages import T0, agent, ended, error, raised, reading, started
+from rich.cells import cell_len
+from rich.console import Console
+
+from monitor.board import Board
+from monitor.dashboard import Dashboard, render
+from monitor.messages import AnyMessage, Missed, rfc3339
+from monitor.pictures import pictures
+from monitor.sample import HEALTH, sample
+from monitor.snapshot import Health, Snapshot
+
+PICTURES = Path(__file__).parent.parent / "docs" / "pictures"
+TO_THE_ALTERNATE_SCREEN, BACK = "\x1b[?1049h", "\x1b[?1049l"
+SHOW_CURSOR = "\x1b[?25h"
+
+
+def snapshot_of(*messages: AnyMessage, now_s: float = 10.0) -> Snapshot:
+    board = Board()
+    for message in messages:
+        board.receive(message)
+    return board.snapshot(T0 + now_s)
+
+
+def terminal(width: int = 120, height: int = 36, **options: object) -> Console:
+    settings = {"force_terminal": True, "legacy_windows": False, "color_system": "256", "_environ": {}, **options}
+    return Console(file=io.StringIO(), width=width, height=height, **settings)  # type: ignore[arg-type]
+
+
+def written(console: Console) -> str:
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def lines_of(snapshot: Snapshot, width: int = 120, height: int = 36, health: Health = HEALTH) -> list[str]:
+    """The frame without colours."""
+    console = terminal(width, height, color_system=None)
+    console.print(render(snapshot, health, width, height), end="")
+    return written(console).splitlines()
+
+
+def screen_of(snapshot: Snapshot, width: int = 120, height: int = 36) -> str:
+    return "\n".join(lines_of(snapshot, width, height))
+
+
+@pytest.mark.parametrize("size", [(120, 36), (80, 24), (200, 60), (60, 12), (20, 5), (1, 1)])
+@pytest.mark.parametrize("failure", ["", "no model"])
+def test_a_frame_has_exactly_the_terminals_size(size: tuple[int, int], failure: str) -> None:
+    lines = lines_of(sample(failure), *size)
+    assert [cell_len(line) for line in lines] == [size[0]] * size[1]
+
+
+def test_the_header_tells_the_health_of_the_node() -> None:
+    health = Health(dropped_s=1.5, waiting_s=0.25, subscribers=1, address="ws://host/v1/calls", model="emotion 1.0")
+    snapshot = snapshot_of(started(), reading(3.0, latency_ms=41.0), raised(3.0))
+    first, second, *_ = lines_of(snapshot, health=health)
+    assert first.rstrip() == "  callmood   1 call   1 scored   1 open alert   ws://host/v1/calls"
+    assert second.strip() == ("latency 41 ms, p99 41 ms   waiting 0.2 s   dropped 1.5 s   1 subscriber   emotion 1.0")
+
+
+def test_an_empty_board_says_that_there_are_no_calls() -> None:
+    assert "no calls yet" in screen_of(snapshot_of())
+
+
+def test_calls_beyond_the_terminal_are_counted() -> None:
+    calls = [started(f"call-{number:02d}") for number in range(40)]
+    lines = lines_of(snapshot_of(*calls, ended(9.0, "call-00"), ended(9.0, "call-01")), 80, 24)
+    shown = sum("call-" in line for line in lines)
+    (hidden,) = [line.strip() for line in lines if "not shown" in line]
+    assert shown == 19
+    assert hidden == f"▾ {40 - shown} calls not shown: {38 - shown} running, 2 ended"
+
+
+def test_calls_that_just_fit_leave_nothing_unsaid() -> None:
+    lines = lines_of(snapshot_of(*(started(f"call-{number:02d}") for number in range(20))), 80, 24)
+    assert sum("call-" in line for line in lines) == 20
+    assert not any("not shown" in line for line in lines)
+
+
+def test_a_failed_pipeline_is_unmissable_and_nothing_looks_current() -> None:
+    snapshot = snapshot_of(started(), reading(3.0), agent(3.0), error("five scores, expected six", "pipeline"))
+    text = screen_of(snapshot, 80, 24)
+    assert "SCORING HAS STOPPED" in text
+    assert "five scores, expected six" in text
+    assert "╳ stopped" in text
+    assert "calm" not in text
+
+
+def test_a_failed_pipeline_shows_in_reverse_without_colour() -> None:
+    console = terminal(no_color=True)
+    console.print(render(sample("no model"), HEALTH, 120, 36))
+    banner = next(line for line in written(console).splitlines() if "SCORING HAS STOPPED" in line)
+    assert banner.startswith("\x1b[1;7m")
+
+
+def test_without_colour_no_colour_is_written_and_every_word_stays() -> None:
+    console = terminal(no_color=True)
+    console.print(render(sample(), HEALTH, 120, 36))
+    codes = {part.split("m")[0] for part in written(console).split("\x1b[")[1:]}
+    assert codes <= {"0", "1", "2", "1;7"}
+    for word in ("▲ angry", "▼ dissatisfied", "● satisfied", "─ calm", "? unclear", "░ not scored", "╳ no audio"):
+        assert word in screen_of(sample())
+
+
+def test_sixteen_colours_are_enough() -> None:
+    def frame(color_system: str) -> str:
+        console = terminal(color_system=color_system)
+        console.print(render(sample(), HEALTH, 120, 36))
+        return written(console)
+
+    assert frame("standard") == frame("truecolor")
+
+
+def test_the_last_error_is_shown_with_its_age_for_five_minutes() -> None:
+    faults = [error("a.wav: no samples"), error("b.wav: no samples", at_s=5.0)]
+    assert "! audio, 0:07 ago (2 errors): b.wav: no samples" in screen_of(snapshot_of(*faults, now_s=12.0))
+    assert "b.wav" not in screen_of(snapshot_of(*faults, now_s=306.0))
+
+
+def test_missed_messages_are_told() -> None:
+    missed = Missed(at=rfc3339(T0), count=12, reason="slow")
+    assert "12 messages missed: what is shown may be incomplete" in screen_of(snapshot_of(missed))
+
+
+def test_outside_text_is_never_markup_or_an_escape_sequence() -> None:
+    evil = "[bold red]x[/]\x1b[2J\x07\n"
+    snapshot = snapshot_of(
+        started(evil),
+        reading(3.0, call=evil),
+        raised(3.0, evil, rule=evil),
+        started("failed"),
+        ended(3.0, "failed", reason=f"error: {evil}"),
+        error(evil, evil),
+        error(evil, "pipeline"),
+    )
+    console = terminal()
+    health = Health(address=evil, model=evil)
+    console.print(render(snapshot, health, 120, 36), end="")
+    text = written(console)
+    assert "\x1b[2J" not in text
+    assert "\x07" not in text
+    assert len(text.splitlines()) == 36
+    assert text.count("[bold red]x[/]�[2J��") >= 4
+
+
+@pytest.fixture
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Frames follow each other at once."""
+    monkeypatch.setattr("monitor.dashboard.REFRESH_S", 0.0)
+
+
+class Wire:
+    """A board and a health that a test controls: `events` are called one a frame."""
+
+    def __init__(self, *events: object) -> None:
+        self.events = list(events)
+        self.stop = threading.Event()
+
+    def health(self) -> Health:
+        event = self.events.pop(0) if self.events else self.stop.set
+        if isinstance(event, BaseException):
+            raise event
+        if callable(event):
+            event()
+        return HEALTH
+
+    def run(self, console: Console) -> None:
+        Dashboard(Board(), self.health, console).run(self.stop)
+
+
+@pytest.mark.usefixtures("_quick")
+def test_the_dashboard_draws_until_it_is_stopped_and_gives_the_terminal_back() -> None:
+    console, wire = terminal(), Wire()
+    wire.run(console)
+    text = written(console)
+    assert text.startswith(TO_THE_ALTERNATE_SCREEN)
+    assert "no calls yet" in text
+    assert BACK in text
+    assert text.rindex(SHOW_CURSOR) > text.rindex("no calls yet")
+
+
+@pytest.mark.usefixtures("_quick")
+@pytest.mark.parametrize("fault", [KeyboardInterrupt(), ValueError("a fault of ours")])
+def test_an_exception_passes_through_after_the_terminal_is_given_back(fault: BaseException) -> None:
+    console, wire = terminal(), Wire("first frame", fault)
+    with pytest.raises(type(fault)):
+        wire.run(console)
+    assert BACK in written(console)
+    assert SHOW_CURSOR in written(console)
+
+
+@pytest.mark.usefixtures("_quick")
+def test_what_is_logged_meanwhile_comes_after_the_screen(capsys: pytest.CaptureFixture[str]) -> None:
+    console, wire = terminal(), Wire("first frame", lambda: print("a warning", file=sys.stderr))
+    wire.run(console)
+    assert capsys.readouterr().err == "a warning\n"
+    assert "a warning" not in written(console)
+
+
+@pytest.mark.parametrize("name", sorted(pictures()))
+def test_the_committed_picture_is_what_the_code_draws(name: str) -> None:
+    committed = (PICTURES / name).read_text(encoding="utf-8")
+    cure = f"docs/pictures/{name} is old: look at the new one after `python -m monitor.dashboard --svg docs/pictures`"
+    assert committed == pictures()[name], cure
+
+
+def test_a_picture_fetches_nothing() -> None:
+    for picture in pictures().values():
+        assert "url(http" not in picture.replace("'", "").replace('"', "")
+        assert "<script" not in picture
+
+
+def test_forty_calls_cost_little() -> None:
+    """Snapshot, frame and ANSI text; measured about 6 ms, so that a slow machine passes too."""
+    board, console = Board(), terminal()
+    for number in range(40):
+        for second in range(1, 121):
+            board.receive(reading(second, "anger" if second > 60 + number else "neutral", call=f"call-{number}"))
+    costs_s = []
+    for _ in range(20):
+        began_s = time.perf_counter()
+        console.print(render(board.snapshot(T0 + 120.0), HEALTH, 120, 36))
+        costs_s.append(time.perf_counter() - began_s)
+    assert min(costs_s) < 0.025
