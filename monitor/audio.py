@@ -81,13 +81,13 @@ def _encoder(decoder_table: bytes) -> tuple[Samples, npt.NDArray[np.uint8]]:
 def float_to_mulaw(samples: Samples) -> npt.NDArray[np.uint8]:
     """float32 to the nearest G.711 µ-law codes."""
     thresholds, order = _encoder(_mulaw_table().tobytes())
-    return order[np.searchsorted(thresholds, samples)]
+    return order[np.searchsorted(thresholds, samples, side="right")]
 
 
 def float_to_alaw(samples: Samples) -> npt.NDArray[np.uint8]:
     """float32 to the nearest G.711 A-law codes."""
     thresholds, order = _encoder(_alaw_table().tobytes())
-    return order[np.searchsorted(thresholds, samples)]
+    return order[np.searchsorted(thresholds, samples, side="right")]
 
 
 class Resampler:

@@ -133,7 +133,7 @@ class _Capture:
     def log_losses(self) -> None:
         """Say at the end what never arrived."""
         if self.overflows:
-            text = "%s: the device lost audio %d times, %.2f s of it known; close what keeps this machine busy"
+            text = "%s: the device overflowed %d×, at least %.2f s of audio lost; close what keeps this machine busy"
             logger.warning(text, self.call, self.overflows, self.lost_s)
 
 

@@ -1,0 +1,149 @@
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitor.audio import Block
+from monitor.errors import AudioError
+from monitor.sources import BlockQueue, CallClosed, CallNames, CallOpened, Event, Refused
+
+OPENED = CallOpened("call", "recording", "call.wav", {"customer": 0})
+CLOSED = CallClosed("call", "end")
+REFUSED = Refused(AudioError("call.wav: is none"))
+
+
+def block(number: int, duration_s: float = 1.0) -> Block:
+    return Block(
+        "call", "customer", 8_000 * number, 8_000, np.zeros(round(8_000 * duration_s), np.float32), float(number)
+    )
+
+
+def numbers(events: list[Event]) -> list[int]:
+    return [event.start // 8_000 for event in events if isinstance(event, Block)]
+
+
+@pytest.fixture
+def full() -> BlockQueue:
+    """A queue for three seconds, with blocks 0, 1 and 2."""
+    queue = BlockQueue(limit_s=3.0)
+    for number in range(3):
+        queue.put(block(number))
+    return queue
+
+
+def waiting_put(queue: BlockQueue, stop: threading.Event) -> threading.Thread:
+    """A thread that waits for room for block 3."""
+    thread = threading.Thread(target=queue.put, args=(block(3), True, stop))
+    thread.start()
+    thread.join(0.05)
+    assert thread.is_alive()
+    return thread
+
+
+def test_events_come_out_in_the_order_in_which_they_were_put() -> None:
+    queue = BlockQueue(limit_s=10.0)
+    events = [OPENED, block(0), REFUSED, block(1), CLOSED]
+    for event in events:
+        queue.put(event)
+    assert queue.take(0) == events
+    assert queue.take(0) == []
+
+
+def test_a_live_block_pushes_the_oldest_out_and_that_is_counted(full: BlockQueue) -> None:
+    full.put(block(3, duration_s=1.5))
+    assert (full.dropped_blocks, full.dropped_s, full.waiting_s) == (2, 2.0, 2.5)
+    assert numbers(full.take(0)) == [2, 3]
+
+
+def test_a_block_longer_than_the_bound_is_still_taken(full: BlockQueue) -> None:
+    full.put(block(3, duration_s=5.0))
+    assert numbers(full.take(0)) == [3]
+
+
+def test_beginnings_and_ends_are_never_dropped() -> None:
+    queue = BlockQueue(limit_s=1.0)
+    for number in range(50):
+        queue.put(OPENED)
+        queue.put(block(number))
+        queue.put(CLOSED)
+        queue.put(REFUSED)
+    events = queue.take(0)
+    assert numbers(events) == [49]
+    assert [events.count(event) for event in (OPENED, CLOSED, REFUSED)] == [50, 50, 50]
+
+
+def test_a_recording_waits_for_room_and_loses_nothing(full: BlockQueue) -> None:
+    thread = waiting_put(full, threading.Event())
+    assert numbers(full.take(0)) == [0, 1, 2]
+    thread.join()
+    assert numbers(full.take(0)) == [3]
+    assert full.dropped_blocks == 0
+
+
+def test_a_wider_bound_lets_a_waiting_block_in(full: BlockQueue) -> None:
+    thread = waiting_put(full, threading.Event())
+    full.set_limit(4.0)
+    thread.join()
+    assert numbers(full.take(0)) == [0, 1, 2, 3]
+
+
+def test_a_block_that_waits_is_given_up_when_stopped(full: BlockQueue) -> None:
+    stop = threading.Event()
+    thread = waiting_put(full, stop)
+    stop.set()
+    thread.join(2)
+    assert not thread.is_alive()
+    assert numbers(full.take(0)) == [0, 1, 2]
+
+
+def test_nobody_waits_for_a_queue_that_is_closed(full: BlockQueue) -> None:
+    thread = waiting_put(full, threading.Event())
+    full.close()
+    thread.join(2)
+    assert not thread.is_alive()
+    full.put(block(4), wait=True)
+
+
+def test_an_end_never_waits(full: BlockQueue) -> None:
+    full.put(CLOSED, wait=True)
+    assert full.take(0)[-1] == CLOSED
+
+
+def test_taking_waits_for_the_first_event() -> None:
+    queue = BlockQueue(limit_s=1.0)
+    taken: list[Event] = []
+    thread = threading.Thread(target=lambda: taken.extend(queue.take(60)))
+    thread.start()
+    queue.put(OPENED)
+    thread.join(10)
+    assert taken == [OPENED]
+
+
+@given(st.lists(st.floats(0.01, 2.0), max_size=60), st.floats(0.5, 5.0))
+def test_no_more_waits_than_the_bound_and_everything_is_accounted_for(durations: list[float], limit_s: float) -> None:
+    queue = BlockQueue(limit_s)
+    for number, duration_s in enumerate(durations):
+        queue.put(block(number, duration_s))
+    longest_s = max(limit_s, durations[-1] if durations else 0.0)
+    assert queue.waiting_s <= longest_s + 1e-3
+    kept = queue.take(0)
+    assert len(kept) + queue.dropped_blocks == len(durations)
+    assert numbers(kept) == list(range(len(durations) - len(kept), len(durations)))
+
+
+def test_a_name_that_is_taken_gets_a_number() -> None:
+    names = CallNames()
+    assert [names.take(name) for name in ("a", "a", "b", "a", "a-2")] == ["a", "a-2", "b", "a-3", "a-2-2"]
+
+
+def test_no_two_threads_get_the_same_name() -> None:
+    names = CallNames()
+    taken: list[str] = []
+    threads = [threading.Thread(target=lambda: taken.extend(names.take("a") for _ in range(100))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(taken)) == 400
