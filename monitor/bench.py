@@ -199,7 +199,7 @@ def _loops(voices: Sequence[Samples], settings: Settings, count: int) -> list[Sa
         start = int(rng.integers(voice.size))
         drawn.append(np.take(voice, range(start, start + length), mode="wrap"))
     best = sorted(drawn, key=lambda loop: abs(_scored_share(loop, settings) - 0.5))[: _DRAWS // 4]
-    return [best[k] for k in rng.integers(len(best), size=count)]
+    return [best[int(k)] for k in rng.integers(len(best), size=count)]
 
 
 def _scored_share(loop: Samples, settings: Settings) -> float:

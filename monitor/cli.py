@@ -52,7 +52,7 @@ def main() -> NoReturn:
     except Exception as error:
         if not hasattr(error, "format_message"):
             raise
-        _fail(f"{_one_line(error.format_message())}; `callmood --help` says what there is")
+        _fail(f"{_one_line(error.format_message()).rstrip('.')}; `callmood --help` says what there is")
     raise SystemExit(code or 0)
 
 

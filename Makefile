@@ -1,0 +1,48 @@
+# Two commands do everything: `make demo` and `make test`. `make model` trains, evaluates and exports anew.
+PYTHON ?= python3
+CREMAD ?= ../shared/cremad
+SYSTEM_PACKAGES = libportaudio2 libasound2-plugins pulseaudio pulseaudio-utils espeak-ng tmux
+
+.PHONY: demo test model bench pictures clean
+
+demo: .venv/runtime
+	.venv/bin/callmood demo
+
+test: .venv/everything system-packages
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/python -m pytest
+
+model: .venv/everything
+	.venv/bin/python -m train fit --cremad $(CREMAD)
+	.venv/bin/python -m train evaluate --cremad $(CREMAD)
+	.venv/bin/python -m train export
+
+bench: .venv/everything
+	.venv/bin/callmood bench
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/runtime: .venv/bin/python pyproject.toml
+	.venv/bin/python -m pip install --quiet --editable .
+	touch $@
+
+.venv/everything: .venv/bin/python pyproject.toml
+	.venv/bin/python -m pip install --quiet --editable '.[train,examples,test]'
+	touch $@ .venv/runtime
+
+# What the tests' peers need from the system: installed where we may, named where we may not.
+.PHONY: system-packages
+system-packages:
+	@missing=$$(for name in $(SYSTEM_PACKAGES); do dpkg -s $$name >/dev/null 2>&1 || echo $$name; done); \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+	else \
+		echo "callmood: tests that need them will say so: install with apt-get install" $$missing; \
+	fi
+
+clean:
+	rm -rf .venv build dist
