@@ -1,7 +1,7 @@
 """Starts and stops everything in order. The only file where threads and asyncio meet.
 
-Started left to right as the diagram shows (websocket, pipeline, sources), stopped from the left, so that whatever a source
-has captured is scored and told before the listeners go.
+Started from the right of the diagram (websocket, pipeline, sources), stopped from its left, so that whatever a source has
+captured is scored and told before the listeners go.
 """
 
 import asyncio
@@ -14,8 +14,8 @@ from types import TracebackType
 from monitor.board import Board
 from monitor.broadcast import Broadcaster
 from monitor.bus import Bus, Receiver
-from monitor.errors import CallmoodError
-from monitor.messages import AnyMessage, CallEnded, Error, Hello, rfc3339
+from monitor.errors import CallmoodError, SourceError
+from monitor.messages import AlertRaised, AnyMessage, CallEnded, Error, Hello, rfc3339
 from monitor.model import EmotionModel
 from monitor.pipeline import Pipeline
 from monitor.settings import Settings
@@ -29,7 +29,7 @@ _LONGEST_STOP_S = 5.0
 
 
 class Node:
-    """One running monitor. A context manager: inside, everything runs; `finished` is set when the sources are through."""
+    """One running monitor. A context manager: inside, everything runs; `finished` is set when all is played and told."""
 
     def __init__(
         self, settings: Settings, model: EmotionModel, sources: Sequence[Source], receivers: Iterable[Receiver] = ()
@@ -40,6 +40,8 @@ class Node:
         """What could not be done, as it was published."""
         self.ended: list[CallEnded] = []
         """How the calls ended; the last thousand."""
+        self.alerts: list[AlertRaised] = []
+        """What was raised; the last thousand."""
         self.finished = threading.Event()
         """All sources are through and everything is told, or scoring failed."""
         self._bus = Bus()
@@ -107,6 +109,8 @@ class Node:
             self.errors = [*self.errors[-999:], message]
         elif isinstance(message, CallEnded):
             self.ended = [*self.ended[-999:], message]
+        elif isinstance(message, AlertRaised):
+            self.alerts = [*self.alerts[-999:], message]
 
     def _start(self, name: str, run: Callable[[], None]) -> None:
         thread = threading.Thread(target=run, name=name, daemon=True)
@@ -133,11 +137,14 @@ class Node:
         try:
             source.run(self._queue, self._stop)
         except CallmoodError as error:
-            self._bus.publish(Error(at=rfc3339(time.time()), code=error.code, text=str(error)))
+            self._tell(error)
         except Exception as fault:
             _log.exception("%s failed", type(source).__name__)
             text = f"{type(source).__name__} failed: {fault!r}; its calls have ended: restart callmood and report this"
-            self._bus.publish(Error(at=rfc3339(time.time()), code="pipeline", text=text))
+            self._tell(SourceError(text))
+
+    def _tell(self, error: CallmoodError) -> None:
+        self._bus.publish(Error(at=rfc3339(time.time()), code=error.code, text=str(error)))
 
 
 class _Server:

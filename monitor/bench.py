@@ -195,7 +195,7 @@ def _loops(voices: Sequence[Samples], settings: Settings, count: int) -> list[Sa
     length = round(_LOOP_S * SAMPLE_RATE)
     drawn = []
     for _ in range(_DRAWS):
-        voice = voices[rng.integers(len(voices))]
+        voice = voices[int(rng.integers(len(voices)))]
         start = int(rng.integers(voice.size))
         drawn.append(np.take(voice, range(start, start + length), mode="wrap"))
     best = sorted(drawn, key=lambda loop: abs(_scored_share(loop, settings) - 0.5))[: _DRAWS // 4]

@@ -41,7 +41,7 @@ PING_S = 20.0
 """Interval of keepalive pings, and how long their answer may take."""
 CLIENT_BYTES = 4096
 """A longer message from a client closes it with code 1009."""
-FLUSH_S, STOP_S = 0.3, 0.5
+FLUSH_S, STOP_S = 0.25, 0.4
 """`stop` leaves subscribers so long to take what waits for them, then so long to say goodbye."""
 
 logger = logging.getLogger(__name__)

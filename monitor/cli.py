@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -237,6 +238,7 @@ def _run(node: Any, on_screen: bool) -> bool:
     """Until everything is told or Ctrl-C; True for the latter."""
     from monitor.dashboard import Dashboard
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C, the terminal restored
     try:
         with node:
             if on_screen:
@@ -253,7 +255,7 @@ def _print_summaries(node: Any) -> None:
     from monitor.dashboard import summary
 
     for ended in node.ended:
-        typer.echo(summary(ended))
+        typer.echo(summary(ended, node.alerts))
 
 
 def _print_json(message: Any) -> None:

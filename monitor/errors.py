@@ -3,6 +3,7 @@
 CallmoodError
 ├── SettingError    setting    a setting, a command line option or a rule that cannot hold
 ├── AudioError      audio      samples or a recording that cannot be read as a call
+├── SourceError     source     a source that failed by a fault of our own: its calls have ended
 ├── DeviceError     device     a microphone, or PortAudio itself, that is not there
 ├── ModelError      model      a model file that is missing, broken or contradicts the settings
 ├── ServiceError    service    a listener that cannot be opened
@@ -31,6 +32,12 @@ class AudioError(CallmoodError):
     """Samples or a recording that cannot be read as a call."""
 
     code = "audio"
+
+
+class SourceError(CallmoodError):
+    """A source that failed by a fault of our own: its calls have ended, the others go on."""
+
+    code = "source"
 
 
 class DeviceError(CallmoodError):

@@ -182,5 +182,8 @@ def encode(message: AnyMessage) -> bytes:
 
 
 def decode(line: bytes | str) -> AnyMessage:
-    """The message in `line`. Raises `msgspec.ValidationError` or `DecodeError` with what was wrong; fields that this version does not know are passed over."""
+    """The message in `line`; fields that this version does not know are passed over.
+
+    Raises `msgspec.DecodeError` (`ValidationError` among them) with what was wrong.
+    """
     return _decoder.decode(line)

@@ -136,8 +136,8 @@ class Pipeline:
 
     def _open(self, opened: CallOpened) -> None:
         if len(self._calls) >= self._settings.max_calls:
-            text = f"{opened.call}: refused: {len(self._calls)} calls run, max_calls is {self._settings.max_calls}; raise it or wait"
-            return self._publish_error(SettingError(text))
+            running = f"{len(self._calls)} calls run, max_calls is {self._settings.max_calls}"
+            return self._publish_error(SettingError(f"{opened.call}: refused: {running}; raise it or wait"))
         call = _CallState(opened.call, opened.in_step, {})
         for order, name in enumerate(opened.parties):
             scored = self._is_scored(name)

@@ -58,7 +58,7 @@ class Subscriber:
     def add(self, line: Line, *, lasting: bool) -> None:
         """Send `line` at once if nothing is on its way; queue it else, where it may cost the oldest passing message."""
         if self._idle and not self._connection.transport.get_write_buffer_size():
-            broadcast((self._connection,), line, text=True)
+            broadcast((self._connection,), line.decode())  # text; before websockets 17 bytes are always binary
             self._counters.sent += 1
             return
         self._counters.dropped += self.backlog.add(line, lasting=lasting)

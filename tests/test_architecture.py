@@ -1,0 +1,72 @@
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+MONITOR = Path(__file__).parents[1] / "monitor"
+LEFT_TO_RIGHT = [
+    {"errors", "messages", "settings"},
+    {"audio"},
+    {"features", "sources", "speech", "sources.audiofile"},
+    {"windows", "sources.recording", "sources.microphone"},
+    {"model"},
+    {"readings"},
+    {"alerts"},
+    {"bus"},
+    {"pipeline"},
+    {"board", "snapshot", "recent", "access", "backlog", "page", "subscriber"},
+    {"broadcast", "looks", "rows", "plain", "sample", "dashboard", "pictures"},
+    {"bench", "app"},
+    {"cli"},
+]
+
+
+def module_name(path: Path) -> str:
+    return ".".join(path.relative_to(MONITOR).with_suffix("").parts).removesuffix(".__init__")
+
+
+def imported(path: Path) -> set[str]:
+    """Modules of monitor that a file imports, without the package's name."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "monitor":
+            inner = node.module.split(".", 1)[1:]
+            found |= set(inner) if inner else {alias.name for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize("path", sorted(MONITOR.rglob("*.py")), ids=module_name)
+def test_imports_go_left_only(path: Path) -> None:
+    column = {name: number for number, names in enumerate(LEFT_TO_RIGHT) for name in names}
+    here = module_name(path)
+    if here in ("", "__init__"):
+        return
+    assert here in column, f"{here} has no place in the picture: give it one"
+    right = {name for name in imported(path) if name in column and column[name] > column[here]}
+    assert right == set()
+
+
+def test_nothing_heavy_comes_with_the_command_line() -> None:
+    heavy = "tensorflow librosa numba matplotlib sounddevice scipy keras".split()
+    code = f"import sys, monitor.cli, monitor.app; print(sorted(set({heavy!r}) & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_monitor_never_imports_train() -> None:
+    for path in MONITOR.rglob("*.py"):
+        assert not re.search(r"^\s*(from|import) train\b", path.read_text(), re.MULTILINE), path
+
+
+def test_only_the_command_line_prints_and_exits() -> None:
+    for path in MONITOR.rglob("*.py"):
+        if path.name != "cli.py":
+            calls = {
+                node.func.id
+                for node in ast.walk(ast.parse(path.read_text()))
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+            }
+            assert not calls & {"print", "exit", "quit"}, path
