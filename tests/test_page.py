@@ -1,0 +1,41 @@
+"""The page is one file that asks nobody else for anything and shows outside text as text."""
+
+import re
+from base64 import b64encode
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+import monitor.page
+from monitor.page import page_headers, read_page
+
+
+def test_the_page_names_no_other_server():
+    known = {"http://127.0.0.1:8765/", "http://www.w3.org/2000/svg"}
+    assert set(re.findall(r"""https?://[^\s"'`,;<)]+""", str(read_page()))) == known
+    assert not re.search(r"<(script|img|iframe)\s[^>]*src|<link[^>]+href=\"(?!data:)|@import|url\(", str(read_page()))
+
+
+def test_the_page_turns_no_text_into_markup():
+    banned = r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|new Function|srcdoc"
+    assert not re.search(banned, str(read_page()))
+
+
+def test_the_policy_lets_only_the_script_of_the_page_run():
+    script = "\nlet a = 1;\n"
+    digest = b64encode(sha256(script.encode()).digest()).decode()
+    policy = page_headers(f"<p><script>{script}</script>", "localhost:1")["Content-Security-Policy"]
+    assert f"script-src 'sha256-{digest}';" in policy
+    assert policy.startswith("default-src 'none';")
+    assert "script-src 'none';" in page_headers("<p>", "localhost:1")["Content-Security-Policy"]
+
+
+def test_the_page_in_the_package_goes_before_the_one_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    paths = [tmp_path / name for name in ("package.html", "checkout.html")]
+    monkeypatch.setattr(monitor.page, "PAGE_PATHS", tuple(paths))
+    assert read_page() is None
+    paths[1].write_text("checkout")
+    assert read_page() == "checkout"
+    paths[0].write_text("package")
+    assert read_page() == "package"
