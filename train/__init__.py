@@ -1,0 +1,1 @@
+"""From CREMA-D to `models/emotion.onnx`. Imports monitor, never the other way round."""

@@ -1,0 +1,113 @@
+"""Keras → ONNX with the meaning inside the file; refused where the two disagree."""
+
+import base64
+import json
+import os
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
+import numpy as np
+import onnx
+import onnxruntime
+import tensorflow as tf
+import tf2onnx
+
+from monitor import features
+from monitor.audio import SAMPLE_RATE
+from monitor.errors import ModelError
+from monitor.features import BANDS
+from monitor.messages import LABELS
+from train.calibration import CAP, WEIGHT_WINDOWS
+from train.dataset import FRAMES, WINDOW_S
+from train.network import mflop
+
+FORMAT = 1
+"""Of the metadata; a reader refuses what it does not know."""
+NAME, VERSION = "callmood-cremad", "1.0"
+OPSET = 17
+TOLERANCE = 1e-4
+"""Largest difference between a Keras and an ONNX probability."""
+LARGEST_MB = 5.0
+LICENCE = "weights Apache-2.0; trained on CREMA-D, Open Database License 1.0, contents Database Contents License 1.0"
+DATA = "CREMA-D (Crowd-sourced Emotional Multimodal Actors Dataset), resampled to 8 kHz"
+CITATION = "Cao, Cooper, Keutmann, Gur, Nenkova, Verma: CREMA-D, IEEE Transactions on Affective Computing 5(4), 2014"
+
+
+def convert(network: keras.Model) -> onnx.ModelProto:
+    """The network as ONNX: `features` (batch, 188, 64) → `probabilities` (batch, 6), any batch."""
+
+    signature = [tf.TensorSpec((None, FRAMES, BANDS), tf.float32, name="features")]
+    function = tf.function(lambda batch: network(batch, training=False))
+    converted, _ = tf2onnx.convert.from_function(function, signature, opset=OPSET)
+    _name_output(converted.graph)
+    return converted
+
+
+def _name_output(graph: onnx.GraphProto) -> None:
+    """tf2onnx calls a function's only output `Identity:0`."""
+    output = graph.output[0]
+    for node in graph.node:
+        node.output[:] = ["probabilities" if name == output.name else name for name in node.output]
+    output.name = "probabilities"
+
+
+def difference(network: keras.Model, model: onnx.ModelProto, seed: int = 0) -> float:
+    """Largest difference between the two on 32 windows of random features, and on an empty and a loud one."""
+    windows = np.random.default_rng(seed).normal(-0.7, 0.9, (34, FRAMES, BANDS)).astype(np.float32)
+    windows[0], windows[1] = -2.0, 3.0
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    found = session.run(None, {"features": windows})[0]
+    return float(np.abs(found - network(windows, training=False).numpy()).max())
+
+
+def feature_settings(meaning: Mapping[str, Any]) -> dict[str, Any]:
+    """How `features` come from samples, with the filter bank."""
+    bank = zlib.compress(features.mel_filter_bank().astype("<f4").tobytes(), 9)
+    return {
+        "kind": "log_mel", "frame": features.FRAME, "frame_hop": features.FRAME_HOP, "bands": BANDS, "low_hz": features.LOW_HZ,
+        "high_hz": features.HIGH_HZ, "frames": FRAMES, "floor_db": meaning["floor_db"], "spectrum": meaning["spectrum"],
+        "filter_bank": base64.b64encode(bank).decode("ascii"),
+    }  # fmt: skip
+
+
+def training_facts(meaning: Mapping[str, Any]) -> dict[str, Any]:
+    """What the weights were learnt from, and how."""
+    split = meaning["split"]
+    return {
+        "data": DATA, "citation": CITATION, "clips": meaning["clips"], "split": split["source"], "fitted": split["fitted"],
+        "tuned": split["tuning"], "validated": split["validation"], "epochs": meaning["schedule"]["epochs"],
+        "seed": meaning["schedule"]["seed"], "augmentation": meaning["augmentation"], "noises": meaning["noises"],
+    }  # fmt: skip
+
+
+def metadata(network: keras.Model, meaning: Mapping[str, Any], scores: Mapping[str, Any]) -> dict[str, Any]:
+    """What the file says about itself."""
+    calibration = meaning["calibration"]
+    return {
+        "format": FORMAT, "name": NAME, "version": VERSION, "labels": list(LABELS), "sample_rate": SAMPLE_RATE, "window_s": WINDOW_S,
+        "features": feature_settings(meaning), "calibration": {"temperature": calibration["temperature"]},
+        "thresholds": {"uncertain": calibration["uncertain"], "mood": calibration["mood"]},
+        "baseline": {"prior": calibration["prior"], "weight_windows": WEIGHT_WINDOWS, "cap": CAP},
+        "training": training_facts(meaning), "licence": LICENCE, "scores": dict(scores),
+        "parameters": int(network.count_params()), "mflop": round(mflop(network), 2),
+    }  # fmt: skip
+
+
+def export(network: keras.Model, meaning: Mapping[str, Any], scores: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """Writes `path` and returns its metadata. Raises `ModelError` when Keras and ONNX disagree or the file is too large."""
+    model = convert(network)
+    if (gap := difference(network, model)) > TOLERANCE:
+        raise ModelError(f"keras and onnx differ by {gap:.2g}, expected at most {TOLERANCE:g}: keep to layers that tf2onnx converts")
+    described = metadata(network, meaning, scores)
+    onnx.helper.set_model_props(model, {"callmood": json.dumps(described)})
+    content = model.SerializeToString()
+    if len(content) > LARGEST_MB * 1e6:
+        raise ModelError(f"model file is {len(content) / 1e6:.1f} MB, expected at most {LARGEST_MB:g}: make the network smaller")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return described

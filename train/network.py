@@ -1,0 +1,88 @@
+"""The network in Keras: residual 3x3 convolutions with squeeze-and-excitation, then attentive statistics over time.
+
+(188 frames, 64 bands) → stem 94x32 → 47x16 → 24x8 → 24x4 → a vector a frame → weighted mean and deviation → six probabilities.
+Residual blocks: He et al. 2016; squeeze-and-excitation: Hu et al. 2018; pooling: Okabe et al. 2018.
+"""
+
+from dataclasses import dataclass
+
+import keras
+from keras import layers
+
+from monitor.features import BANDS
+from monitor.messages import LABELS
+from train.dataset import FRAMES
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """Sizes of the network."""
+
+    stem: int = 16
+    """Channels after the first 5x5 convolution, which halves frames and bands."""
+    stages: tuple[tuple[int, int, int], ...] = ((24, 2, 2), (48, 2, 2), (96, 1, 2))
+    """Residual blocks: channels, stride in time, stride in frequency."""
+    vector: int = 128
+    """Length of what describes a frame before pooling."""
+    attention: int = 64
+    dropout: float = 0.3
+
+
+def _convolution(x: keras.KerasTensor, channels: int, size: int, stride: tuple[int, int] = (1, 1)) -> keras.KerasTensor:
+    """Convolution and batch normalisation."""
+    x = layers.Conv2D(channels, size, strides=stride, padding="same", use_bias=False)(x)
+    return layers.BatchNormalization()(x)
+
+
+def _excited(x: keras.KerasTensor) -> keras.KerasTensor:
+    """Every channel weighed by what all channels hold on average."""
+    weights = layers.GlobalAveragePooling2D(keepdims=True)(x)
+    weights = layers.Conv2D(x.shape[-1] // 4, 1, activation="relu")(weights)
+    return layers.Multiply()([x, layers.Conv2D(x.shape[-1], 1, activation="sigmoid")(weights)])
+
+
+def _residual(x: keras.KerasTensor, channels: int, stride: tuple[int, int]) -> keras.KerasTensor:
+    """Two 3x3 convolutions beside a shortcut that averages where they stride."""
+    y = layers.ReLU()(_convolution(x, channels, 3, stride))
+    y = _excited(_convolution(y, channels, 3))
+    if stride != (1, 1):
+        x = layers.AveragePooling2D(stride, padding="same")(x)
+    if x.shape[-1] != channels:
+        x = _convolution(x, channels, 1)
+    return layers.ReLU()(layers.Add()([x, y]))
+
+
+def _statistics(x: keras.KerasTensor, attention: int) -> keras.KerasTensor:
+    """(batch, frames, c) → (batch, 2c): mean and deviation over time, each channel attending to its own frames."""
+    weights = layers.Conv1D(attention, 1, activation="tanh")(x)
+    weights = layers.Softmax(axis=1)(layers.Conv1D(x.shape[-1], 1)(weights))
+    mean = keras.ops.sum(weights * x, axis=1)
+    variance = keras.ops.sum(weights * x * x, axis=1) - mean * mean
+    return layers.Concatenate()([mean, keras.ops.sqrt(keras.ops.maximum(variance, 1e-4))])
+
+
+def build_network(architecture: Architecture | None = None) -> keras.Model:
+    """`features` (batch, 188, 64) → `probabilities` (batch, 6) in the order of `LABELS`."""
+    sizes = architecture or Architecture()
+    features = keras.Input((FRAMES, BANDS), name="features")
+    x = layers.Reshape((FRAMES, BANDS, 1))(features)
+    x = layers.ReLU()(_convolution(x, sizes.stem, 5, (2, 2)))
+    for channels, *stride in sizes.stages:
+        x = _residual(x, channels, (stride[0], stride[1]))
+    x = layers.Reshape((x.shape[1], x.shape[2] * x.shape[3]))(x)
+    x = layers.Conv1D(sizes.vector, 1, use_bias=False)(x)
+    x = layers.ReLU()(layers.BatchNormalization()(x))
+    x = layers.Dropout(sizes.dropout)(_statistics(x, sizes.attention))
+    return keras.Model(features, layers.Dense(len(LABELS), activation="softmax", name="probabilities")(x))
+
+
+def mflop(network: keras.Model) -> float:
+    """Millions of operations a window: twice the multiply-accumulates of every convolution and dense layer."""
+    total = 0
+    for layer in network.layers:
+        if isinstance(layer, layers.Conv2D | layers.Conv1D | layers.Dense):
+            places = 1
+            for size in layer.output.shape[1:-1]:
+                places *= size
+            total += places * int(layer.kernel.shape.num_elements())
+    return 2 * total / 1e6
