@@ -12,8 +12,8 @@ import soundfile
 
 from monitor.errors import AudioError
 
-Frames = npt.NDArray[np.float32]
-"""(n, channels) full scale ±1."""
+Channels = npt.NDArray[np.float32]
+"""(channels, n) full scale ±1."""
 
 SUFFIXES = frozenset({".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3"})
 """What tells a recording in a folder; a file that is named itself may have any suffix."""
@@ -25,6 +25,8 @@ _TOO_LOUD = 100.0
 """40 dB over full scale: floats that were never scaled to ±1, or no samples at all."""
 _NEVER_FINISHED = 0x7FFF_0000
 """Data sizes from here on stand in headers whose writer could not go back: sox, ffmpeg or arecord into a pipe."""
+_AT_ONCE = 8_192
+"""Frames that are decoded in one go: some hundred microseconds."""
 _MP3_SLACK_S = 0.1
 """By so much encoders differ in whether they count their padding."""
 
@@ -66,23 +68,26 @@ class AudioFile:
         """1 or 2."""
         self.position = 0
         """Frames read so far."""
-        self.ended = False
-        """Whether nothing more comes."""
         self.fault: AudioError | None = None
-        """Why it ended before its end."""
+        """Once it has ended: why before its end."""
+        self._decoded: Channels = np.zeros((self.channels, 0), np.float32)
+        self._decoded_to = 0
+        self._exhausted = False
         self._check()
 
-    def read(self, frames: int) -> Frames:
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more comes."""
+        return self._exhausted and not self._decoded.size
+
+    def read(self, frames: int) -> Channels:
         """The next `frames` frames, fewer only at the end; what stands before a fault is returned."""
-        decoded, reason = self._decode(frames)
-        # Asked this way round, NaN is bad too.
-        bad = ~(np.abs(decoded) < _TOO_LOUD).all(axis=1)
-        good = decoded[: int(bad.argmax())] if bad.any() else decoded
-        self.position += len(good)
-        self.ended = len(good) < frames
-        if self.ended:
-            self.fault = self._why_ended(reason, decoded[len(good) :])
-        return good
+        if self._decoded.shape[1] < frames and not self._exhausted:
+            more = self._decode(max(frames, _AT_ONCE))
+            self._decoded = np.concatenate([self._decoded, more], axis=1)
+        ready, self._decoded = self._decoded[:, :frames], self._decoded[:, frames:]
+        self.position += ready.shape[1]
+        return ready
 
     def close(self) -> None:
         """Give the file back."""
@@ -137,26 +142,35 @@ class AudioFile:
         self.close()
         raise self._error(fault)
 
-    def _decode(self, frames: int) -> tuple[Frames, str | None]:
-        """What was decoded, and why no more: then NaN stands where nothing was."""
-        decoded = np.full((frames, self.channels), np.nan, np.float32)
+    def _decode(self, frames: int) -> Channels:
+        frames_read = np.full((frames, self.channels), np.nan, np.float32)
+        reason = ""
         try:
-            return self._stream.read(frames, out=decoded), None
+            frames_read = self._stream.read(frames, out=frames_read)
         except soundfile.SoundFileError as error:
-            return decoded, _reason(error)
+            # What was decoded before the error stands in the array; the rest is still NaN.
+            reason = _reason(error)
+        good = frames_read[: _count_good(frames_read)]
+        self._decoded_to += len(good)
+        self._exhausted = len(good) < frames
+        if self._exhausted:
+            self.fault = self._why_ended(reason, frames_read[len(good) :])
+        return np.ascontiguousarray(good.T)
 
-    def _why_ended(self, reason: str | None, rest: Frames) -> AudioError | None:
-        second = f"{self.position / self.sample_rate:.2f} s"
+    def _why_ended(self, reason: str, rest: npt.NDArray[np.float32]) -> AudioError | None:
+        ended_s = self._decoded_to / self.sample_rate
         if reason:
-            return self._error(f"cannot be decoded from {second} on ({reason}), expected sound audio; copy it again")
+            text = f"cannot be decoded from {ended_s:.2f} s on ({reason}), expected sound audio; copy it again"
+            return self._error(text)
         if rest.size:
             value = next(v for v in rest[0] if not abs(v) < _TOO_LOUD)
-            return self._error(f"the sample at {second} is {value:g}, expected numbers within ±1; export it again")
+            text = f"the sample at {ended_s:.2f} s is {value:g}, expected numbers within ±1; export it again"
+            return self._error(text)
         if self._cut_short:
             return self._error(self._cut_short)
-        expected_s = self._stream.frames / self.sample_rate
-        if self._frames_counted and expected_s - self.position / self.sample_rate > _MP3_SLACK_S:
-            return self._error(f"holds {second} of audio, its header promises {expected_s:.2f} s; copy it again")
+        promised_s = self._stream.frames / self.sample_rate
+        if self._frames_counted and promised_s - ended_s > _MP3_SLACK_S:
+            return self._error(f"holds {ended_s:.2f} s of audio, its header promises {promised_s:.2f} s; copy it again")
         return None
 
     def _error(self, text: str) -> AudioError:
@@ -172,6 +186,13 @@ class _Stream(soundfile.SoundFile):  # type: ignore[misc]
 
     def seekable(self) -> bool:
         return False
+
+
+def _count_good(frames: npt.NDArray[np.float32]) -> int:
+    """How many frames stand before the first bad sample. Asked this way round, NaN is bad too."""
+    if np.abs(frames).max(initial=0.0) < _TOO_LOUD:
+        return len(frames)
+    return int((~(np.abs(frames) < _TOO_LOUD).all(axis=1)).argmax())
 
 
 def _reason(error: soundfile.SoundFileError) -> str:

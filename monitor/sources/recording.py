@@ -11,8 +11,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
 from monitor.audio import Block
 from monitor.errors import AudioError, SettingError
 from monitor.messages import PARTIES, Party
@@ -141,11 +139,10 @@ class _Playing:
     def step(self, queue: BlockQueue, stop: threading.Event) -> bool:
         """Put its next block, a party at a time, and its end after the last; whether it still plays."""
         start = self._file.position
-        frames = self._file.read(self._step)
+        channels = self._file.read(self._step)
         arrived_s = self.turn_s if self._live else time.monotonic()
-        for channel, party in enumerate(self._parties):
-            if frames.size:
-                samples = np.ascontiguousarray(frames[:, channel])
+        for party, samples in zip(self._parties, channels, strict=True):
+            if samples.size:
                 block = Block(self._call, party, start, self._file.sample_rate, samples, arrived_s)
                 queue.put(block, wait=True, stop=stop)
         if self._file.ended and not stop.is_set():
