@@ -181,7 +181,7 @@ def _settings(config: Path | None, overrides: Sequence[str] | None, port: int | 
     settings = Settings.load(config, given)
     for name, value in settings.changed().items():
         level = logging.WARNING if name in ("score_agent", "score_mixed") else logging.INFO
-        _log.log(level, "setting %s = %r", name, value)
+        _log.log(level, "setting %s = %s", name, str(value).lower() if isinstance(value, bool) else repr(value))
     return settings
 
 

@@ -50,7 +50,7 @@ def test_imports_go_left_only(path: Path) -> None:
 
 
 def test_nothing_heavy_comes_with_the_command_line() -> None:
-    heavy = "tensorflow librosa numba matplotlib sounddevice scipy keras".split()
+    heavy = ["tensorflow", "librosa", "numba", "matplotlib", "sounddevice", "scipy", "keras"]
     code = f"import sys, monitor.cli, monitor.app; print(sorted(set({heavy!r}) & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -1,7 +1,6 @@
 import io
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest

@@ -57,7 +57,7 @@ def test_pauses_do_not_weigh_in_the_level(voice: np.ndarray) -> None:
 def test_what_lies_far_under_the_voice_is_equally_silent(voice: np.ndarray) -> None:
     hiss = (1e-4 * np.random.default_rng(1).standard_normal(24_000)).astype(np.float32)
     gated, noisy = window_features(mel_power(voice), FLAT), window_features(mel_power(voice + hiss), FLAT)
-    silent = (mel_power(voice).sum(axis=1) == 0)
+    silent = mel_power(voice).sum(axis=1) == 0
     np.testing.assert_allclose(gated[silent], -2.0, atol=1e-6)
     np.testing.assert_allclose(noisy[silent], -2.0, atol=0.02)
 

@@ -1,7 +1,6 @@
 import threading
 import time
 from collections.abc import Iterable
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -195,7 +194,7 @@ def test_calls_beyond_the_limit_are_refused(model: EmotionModel) -> None:
 
 def test_a_fault_of_ours_is_told_and_stops_the_pipeline(model: EmotionModel) -> None:
     class Broken(AngryModel):
-        def score(self, powers: list[np.ndarray]) -> np.ndarray:
+        def score(self, _: list[np.ndarray]) -> np.ndarray:
             raise RuntimeError("boom")
 
     bus, told = Bus(), list[AnyMessage]()
@@ -213,7 +212,7 @@ def test_a_fault_of_ours_is_told_and_stops_the_pipeline(model: EmotionModel) -> 
 
 def test_a_receiver_that_fails_is_counted_and_the_others_hear_all(model: EmotionModel) -> None:
     bus, told = Bus(), list[AnyMessage]()
-    bus.subscribe(lambda message: 1 / 0)  # type: ignore[arg-type]
+    bus.subscribe(lambda _: 1 / 0)  # type: ignore[arg-type]
     bus.subscribe(told.append)
     Pipeline(model, Settings(), bus).handle(events_of("a", TWO, 8_000))
     assert bus.faults == len(told) > 10

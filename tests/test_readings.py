@@ -41,9 +41,7 @@ def posteriors(label: str, probability: float = 0.8) -> np.ndarray:
 def read(reader: PartyReader, label: str, windows: int, start_s: float = 3.0, **options: object) -> list[Verdict]:
     probability = float(options.get("probability", 0.8))  # type: ignore[arg-type]
     hears_anger = bool(options.get("hears_anger"))
-    return [
-        reader.read(window(start_s + 0.5 * k), posteriors(label, probability), hears_anger) for k in range(windows)
-    ]
+    return [reader.read(window(start_s + 0.5 * k), posteriors(label, probability), hears_anger) for k in range(windows)]
 
 
 @pytest.mark.parametrize(

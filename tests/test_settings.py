@@ -8,7 +8,7 @@ from monitor.settings import Settings
 
 
 def test_the_printed_settings_read_back_to_the_same(tmp_path: Path) -> None:
-    changed = Settings.load(overrides=["hop_s=0.25", "node=a \"b\" \\c", "score_agent=true", "port=0"])
+    changed = Settings.load(overrides=["hop_s=0.25", 'node=a "b" \\c', "score_agent=true", "port=0"])
     path = tmp_path / "callmood.toml"
     path.write_text(changed.to_toml())
     assert Settings.load(path) == changed

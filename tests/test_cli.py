@@ -1,0 +1,229 @@
+"""The program as people run it: a process, its two streams and its exit code."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from websockets.sync.client import connect
+
+from monitor.messages import CallEnded, decode
+from tests.test_windows import speech_like
+from tests.tiny_model import write_tiny_model
+
+ENVIRONMENT = {**os.environ, "COLUMNS": "200", "TERM": "dumb"}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a tiny model and three recordings of two parties."""
+    folder = tmp_path_factory.mktemp("calls")
+    write_tiny_model(folder / "tiny.onnx")
+    for number in range(3):
+        sides = [speech_like(4.25, seed=number), 0.3 * speech_like(4.25, seed=number + 10)]
+        soundfile.write(folder / f"call-{number}.wav", np.stack(sides, axis=1), 8_000)
+    return folder
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "monitor.cli", *arguments]
+
+
+def run(place: Path, *arguments: str, model: bool = True) -> subprocess.CompletedProcess[str]:
+    extra = ["--set", "model=tiny.onnx"] if model else []
+    root = str(Path(__file__).parents[1])
+    environment = ENVIRONMENT | {"PYTHONPATH": root}
+    return subprocess.run(
+        command(*arguments, *extra), cwd=place, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def readings(text: str) -> list[dict[str, Any]]:
+    """Messages without the times of the clock."""
+    messages = [json.loads(line) for line in text.splitlines()]
+    return [{k: v for k, v in message.items() if k not in ("at", "latency_ms")} for message in messages]
+
+
+def test_json_is_the_contract_one_message_a_line_and_nothing_else(place: Path) -> None:
+    done = run(place, "replay", "call-0.wav", "--pace", "fast", "--json")
+    assert done.returncode == 0
+    messages = [decode(line) for line in done.stdout.splitlines()]
+    assert [type(m).__name__ for m in messages[:2]] == ["Hello", "CallStarted"]
+    ended = messages[-1]
+    assert isinstance(ended, CallEnded)
+    assert (ended.duration_s, ended.reason) == (4.25, "end")
+    assert [m.seq for m in messages[1:]] == list(range(1, len(messages)))  # type: ignore[union-attr]
+    assert done.stderr == (
+        "callmood: two channels are taken as agent,customer; name them otherwise with --channels customer,agent\n"
+    )
+
+
+def test_live_pace_and_fast_pace_tell_the_same(place: Path) -> None:
+    started_s = time.monotonic()
+    live = run(place, "replay", "call-0.wav", "call-1.wav", "--json", "--channels", "agent,customer")
+    assert time.monotonic() - started_s > 4.25
+    fast = run(place, "replay", "call-0.wav", "call-1.wav", "--json", "--channels", "agent,customer", "--pace", "fast")
+
+    def by_call(text: str) -> list[dict[str, Any]]:
+        return sorted(readings(text), key=lambda m: (m.get("call", ""), m.get("seq", 0)))
+
+    assert by_call(live.stdout) == by_call(fast.stdout)
+    assert (live.stderr, fast.stderr) == ("", "")
+
+
+def test_without_a_terminal_every_reading_is_a_line_and_every_call_a_summary(place: Path) -> None:
+    done = run(place, "replay", ".", "--pace", "fast", "--set", "port=0")
+    assert done.returncode == 0
+    lines = done.stdout.splitlines()
+    assert sum("customer " in line and "%" in line and not line.startswith("  customer:") for line in lines) == 12
+    assert [line.split(":")[0] for line in lines if ", alerts: " in line] == ["call-0", "call-1", "call-2"]
+    assert "websocket:" not in done.stdout
+
+
+def test_a_folder_of_a_thousand_short_clips_is_read_to_its_end(place: Path, tmp_path: Path) -> None:
+    clip = speech_like(0.9)
+    for number in range(1_000):
+        soundfile.write(tmp_path / f"clip-{number:04}.wav", clip, 8_000)
+    done = run(place, "replay", str(tmp_path), "--pace", "fast", "--json", "--channels", "customer")
+    assert done.returncode == 0
+    kinds = [message["type"] for message in readings(done.stdout)]
+    assert (kinds.count("call_started"), kinds.count("reading"), kinds.count("call_ended")) == (1_000, 1_000, 1_000)
+
+
+def test_what_is_bad_is_told_and_the_rest_is_played(place: Path, tmp_path: Path) -> None:
+    (tmp_path / "text.wav").write_text("this is no audio")
+    (tmp_path / "empty.wav").write_bytes(b"")
+    done = run(
+        place,
+        "replay",
+        "none.wav",
+        str(tmp_path),
+        "call-0.wav",
+        "--pace",
+        "fast",
+        "--json",
+        "--channels",
+        "agent,customer",
+    )
+    assert done.returncode == 2
+    assert [m["call"] for m in readings(done.stdout) if m["type"] == "call_ended"] == ["call-0"]
+    lines = done.stderr.splitlines()
+    assert len(lines) == 3
+    assert lines[0].startswith("callmood: none.wav: cannot be opened (No such file or directory), expected a recording")
+    assert lines[1].startswith(f"callmood: {tmp_path}/empty.wav: empty (0 bytes), expected WAV, FLAC, OGG or MP3")
+    assert lines[2].startswith(f"callmood: {tmp_path}/text.wav: not a recording that can be read")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["replay"], "Missing argument 'PATH...'; `callmood --help` says what there is"),
+        (["replay", "call-0.wav", "--pce", "fast"], "No such option: --pce (Possible options: --pace, --set); "),
+        (["replay", "call-0.wav", "--pace", "slow"], "--pace must be live or fast, got 'slow'"),
+        (["replay", "call-0.wav", "--channels", "bob"], "--channels takes agent, customer, mixed, got 'bob'"),
+        (["replay", "call-0.wav", "--set", "hopp_s=1"], "unknown setting 'hopp_s': did you mean 'hop_s'?"),
+        (["replay", "call-0.wav", "--set", "hop_s=64"], "hop_s must be within 0.25..3 s, got 64"),
+        (["replay", "call-0.wav", "--set", "model=call-0.wav"], "call-0.wav: not an ONNX model that can be run"),
+        (["replay", "call-0.wav", "--set", "model=none.onnx"], "none.onnx: no such model file"),
+        (["config", "--config", "none.toml"], "none.toml: cannot read the settings file: No such file or directory"),
+        (["demo", "--port", "99999"], "port must be within 0..65535, got 99999"),
+        (["walk"], "No such command 'walk'; `callmood --help` says what there is"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(place: Path, arguments: list[str], text: str) -> None:
+    done = run(place, *arguments, model=False)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith(f"callmood: {text}")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_taken_port_is_told(place: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = run(place, "replay", "call-0.wav", "--port", str(port))
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"callmood: port {port} on 127.0.0.1 is taken")
+    assert done.stderr.count("\n") == 1
+
+
+def test_names_are_shown_as_text(place: Path, tmp_path: Path) -> None:
+    name = "[bold]x\x1b[31m.wav"
+    (tmp_path / name).write_bytes((place / "call-0.wav").read_bytes())
+    done = run(place, "replay", str(tmp_path / name), "--pace", "fast")
+    assert done.returncode == 0
+    assert "[bold]x" in done.stdout
+    assert "\x1b" not in done.stdout + done.stderr
+
+
+def test_settings_print_as_toml_that_reads_back(place: Path, tmp_path: Path) -> None:
+    first = run(place, "config", "--set", "hop_s=1.0", model=False)
+    assert "hop_s = 1.0\n" in first.stdout
+    (tmp_path / "callmood.toml").write_text(first.stdout)
+    again = run(place, "config", "--config", str(tmp_path / "callmood.toml"), model=False)
+    assert again.stdout == first.stdout
+
+
+def test_scoring_the_agent_is_logged(place: Path) -> None:
+    arguments = ["replay", "call-0.wav", "--pace", "fast", "--json", "--channels", "agent,customer"]
+    done = run(place, *arguments, "--set", "score_agent=true")
+    assert done.stderr == "callmood: setting score_agent = true\n"
+    started = readings(done.stdout)[1]
+    assert started["parties"]["agent"] == {"channel": 0, "scored": True}
+
+
+@pytest.fixture
+def long_call(place: Path) -> str:
+    path = place / "long.flac"
+    if not path.exists():
+        soundfile.write(path, np.stack([speech_like(60.0), speech_like(60.0, 1)], axis=1), 8_000)
+    return path.name
+
+
+@pytest.fixture
+def playing(place: Path, long_call: str) -> Iterator[subprocess.Popen[str]]:
+    """A replay at live pace whose first reading has been printed."""
+    environment = ENVIRONMENT | {"PYTHONPATH": str(Path(__file__).parents[1]), "PYTHONUNBUFFERED": "1"}
+    arguments = command("replay", long_call, "--set", "model=tiny.onnx", "--port", "0", "--channels", "agent,customer")
+    process = subprocess.Popen(
+        arguments, cwd=place, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def wait_for(process: subprocess.Popen[str], text: str) -> str:
+    assert process.stdout is not None
+    for line in process.stdout:
+        if text in line:
+            return line
+    raise AssertionError(f"{text!r} never came: {process.communicate()}")
+
+
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_ends_cleanly_with_the_summaries(playing: subprocess.Popen[str], kind: signal.Signals) -> None:
+    wait_for(playing, "customer ")
+    playing.send_signal(kind)
+    out, err = playing.communicate(timeout=20)
+    assert playing.returncode == 0
+    assert "stopped, alerts: none\n  customer: " in out
+    assert err == ""
+
+
+def test_the_websocket_streams_what_is_played(playing: subprocess.Popen[str]) -> None:
+    address = wait_for(playing, "websocket: ").split()[1]
+    with connect(address) as desktop:
+        messages = [json.loads(desktop.recv(timeout=10)) for _ in range(6)]
+    assert [m["type"] for m in messages[:2]] == ["hello", "call_started"]
+    assert {m["type"] for m in messages[2:]} == {"reading"}
+    assert [m["seq"] for m in messages[1:]] == list(range(1, 6))
