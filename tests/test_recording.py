@@ -334,11 +334,14 @@ def test_every_bad_path_is_refused_by_itself_and_the_good_one_plays() -> None:
     Path("empty.wav").touch()
     Path("folder").mkdir()
     os.mkfifo("pipe.wav")
-    bad = ["missing.wav", "folder", "empty.wav", "pipe.wav", "notes.wav", "notes.mp3", "header.wav", "silent.wav"]
-    events = play([*bad, "three.wav", "slow.wav", "quick.wav", "good.wav"])
+    Path("reserved.wav").write_bytes(Path("good.wav").read_bytes()[:12] + bytes(100_000))
+    long = "n" * 300
+    bad = ["missing.wav", long, "folder", "empty.wav", "pipe.wav", "notes.wav", "notes.mp3", "header.wav", "silent.wav"]
+    events = play([*bad, "reserved.wav", "three.wav", "slow.wav", "quick.wav", "good.wav"])
     kinds = ".flac, .mp3, .oga, .ogg, .opus, .wav, .wave"
     assert refusals(events) == [
         "missing.wav: cannot be opened (No such file or directory), expected a recording; check the path",
+        f"{long}: cannot be opened (File name too long), expected a recording; check the path",
         f"folder: a folder without recordings, expected files named {kinds}",
         "empty.wav: empty (0 bytes), expected WAV, FLAC, OGG or MP3; copy it again",
         "pipe.wav: not a regular file, expected a recording or a folder of them",
@@ -347,6 +350,8 @@ def test_every_bad_path_is_refused_by_itself_and_the_good_one_plays() -> None:
         "header.wav: not a recording that can be read (Error in WAV file. No 'data' chunk marker); "
         "expected WAV, FLAC, OGG or MP3",
         "silent.wav: holds no audio (0 samples), expected at least one; record or copy it again",
+        "reserved.wav: not a recording that can be read (Error in WAV file. No 'data' chunk marker); "
+        "expected WAV, FLAC, OGG or MP3",
         "three.wav: has 3 channels, expected 1 or 2; keep one channel a party",
         "slow.wav: sample rate is 7999 Hz, expected 8000 to 48000 Hz; resample it",
         "quick.wav: sample rate is 96000 Hz, expected 8000 to 48000 Hz; resample it",
@@ -363,6 +368,23 @@ def test_a_recording_that_may_not_be_read_is_refused(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(Path, "open", forbidden)
     assert refusals(play(["call.wav"])) == [
         "call.wav: cannot be opened (Permission denied), expected a recording; check the path"
+    ]
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can become somebody else")
+def test_a_folder_that_may_not_be_entered_is_refused(tmp_path: Path) -> None:
+    Path("calls").mkdir()
+    soundfile.write("calls/call.wav", voice(), 8_000)
+    tmp_path.chmod(0o755)
+    Path("calls").chmod(0o700)
+    os.seteuid(65_534)
+    try:
+        refused = refusals(play(["calls", "calls/call.wav"]))
+    finally:
+        os.seteuid(0)
+    assert refused == [
+        "calls: cannot be listed (Permission denied), expected a folder; check its permissions",
+        "calls/call.wav: cannot be opened (Permission denied), expected a recording; check the path",
     ]
 
 

@@ -25,6 +25,9 @@ _TOO_LOUD = 100.0
 """40 dB over full scale: floats that were never scaled to ±1, or no samples at all."""
 _NEVER_FINISHED = 0x7FFF_0000
 """Data sizes from here on stand in headers whose writer could not go back: sox, ffmpeg or arecord into a pipe."""
+_LARGEST_SIZE = 0xFFFF_FFFF
+_MOST_CHUNKS = 1_000
+"""Before the audio of a WAV; a file that was only reserved is all zeros, which read as chunks without end."""
 _AT_ONCE = 8_192
 """Frames that are decoded in one go: some hundred microseconds."""
 _MP3_SLACK_S = 0.1
@@ -219,7 +222,8 @@ def _mp3_counts_frames(file: BinaryIO) -> bool:
 def _wav_data(file: BinaryIO, order: Literal["little", "big"]) -> tuple[int, int]:
     """Where the audio of a RIFF file begins and how many bytes its header promises; 0, 0 without audio."""
     file.seek(12)
-    while len(header := file.read(8)) == 8:
+    for _ in range(_MOST_CHUNKS):
+        header = file.read(8)
         size = int.from_bytes(header[4:], order)
         if header.startswith(b"data"):
             return file.tell(), size
@@ -230,6 +234,6 @@ def _wav_data(file: BinaryIO, order: Literal["little", "big"]) -> tuple[int, int
 def _with_sizes(file: BinaryIO, start: int, size: int, order: Literal["little", "big"]) -> mmap.mmap:
     """A WAV whose writer never filled in the sizes, with the sizes; the file on disk stays as it is."""
     copy = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
-    copy[4:8] = (size - 8).to_bytes(4, order)
-    copy[start - 4 : start] = (size - start).to_bytes(4, order)
+    copy[4:8] = min(size - 8, _LARGEST_SIZE).to_bytes(4, order)
+    copy[start - 4 : start] = min(size - start, _LARGEST_SIZE).to_bytes(4, order)
     return copy

@@ -89,7 +89,8 @@ class Recordings:
         """Every file to play; paths that lead to none are refused at once, before anything plays."""
         found: deque[str] = deque()
         for path in self._paths:
-            files, faults = _recordings_in(path) if Path(path).is_dir() else _recording_at(path)
+            # pathlib's own is_dir raises where a folder above may not be read.
+            files, faults = _recordings_in(path) if os.path.isdir(path) else _recording_at(path)  # noqa: PTH112
             found += files
             for fault in faults:
                 queue.put(Refused(fault))
