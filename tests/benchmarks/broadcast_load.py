@@ -62,10 +62,11 @@ async def listen(address: str, subscribers: int) -> None:
 
 async def follow(address: str, delays_ms: list[float]) -> None:
     async with connect(address, proxy=None, compression=None) as messages:
-        async for line in messages:
-            message = json.loads(line)
-            if message["type"] == "reading":
-                delays_ms.append((time.monotonic() - message["start_s"]) * 1000)
+        with suppress(ConnectionClosed):  # the end of the run waits for no reader: see `lost`
+            async for line in messages:
+                message = json.loads(line)
+                if message["type"] == "reading":
+                    delays_ms.append((time.monotonic() - message["start_s"]) * 1000)
 
 
 def reading(call: str, seq: int) -> Reading:
