@@ -11,8 +11,10 @@ import resource
 import statistics
 import sys
 import time
+from contextlib import suppress
 
 from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
 
 from monitor.broadcast import Broadcaster
 from monitor.messages import CallStarted, Hello, PartyInfo, Reading, rfc3339
@@ -43,6 +45,7 @@ async def serve(subscribers: int, calls: int, per_second: int, seconds: int) -> 
     await broadcaster.stop()
     assert clients.stdout is not None
     result = json.loads(await clients.stdout.read())
+    result |= {"lost": subscribers * calls * per_second * seconds - result["received"]}
     result |= {"sent_per_s": round((broadcaster.counters.sent - before_sent) / wall_s), "cpu_cores": used_s / wall_s}
     result |= {
         "dropped": broadcaster.counters.dropped,
