@@ -9,15 +9,14 @@ from typing import Literal
 
 import msgspec
 
-LABELS = ("anger", "disgust", "fear", "happy", "neutral", "sad")
-"""The six emotions, in the order of every score vector."""
-
 Label = Literal["anger", "disgust", "fear", "happy", "neutral", "sad"]
 Mood = Literal["angry", "dissatisfied", "satisfied", "calm", "unclear"]
 State = Literal["speech", "uncertain", "silence", "too_little_speech", "clipped", "gap", "not_scored"]
 Party = Literal["agent", "customer", "mixed"]
 Severity = Literal["info", "warning", "critical"]
 
+LABELS: tuple[Label, ...] = ("anger", "disgust", "fear", "happy", "neutral", "sad")
+"""The six emotions, in the order of every score vector."""
 MOODS: tuple[Mood, ...] = ("angry", "dissatisfied", "satisfied", "calm", "unclear")
 STATES: tuple[State, ...] = ("speech", "uncertain", "silence", "too_little_speech", "clipped", "gap", "not_scored")
 PARTIES: tuple[Party, ...] = ("agent", "customer", "mixed")

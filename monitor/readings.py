@@ -89,7 +89,7 @@ class PartyReader:
         assert self._rolling is not None
         self._label = self._choose(self._rolling)
         confidence = float(self._rolling[self._label if self._label is not None else int(self._rolling.argmax())])
-        label: Label | None = None if self._label is None else LABELS[self._label]  # type: ignore[assignment]
+        label: Label | None = None if self._label is None else LABELS[self._label]
         state: State = "speech" if label else "uncertain"
         return Verdict(state, label, self.mood(self._settings.mood_s), confidence, corrected, self._rolling)
 

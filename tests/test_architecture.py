@@ -16,6 +16,7 @@ LEFT_TO_RIGHT = [
     {"readings"},
     {"alerts"},
     {"bus"},
+    {"calls"},
     {"pipeline"},
     {"board", "snapshot", "recent", "access", "backlog", "page", "subscriber"},
     {"broadcast", "looks", "rows", "plain", "sample", "dashboard", "pictures"},

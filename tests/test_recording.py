@@ -159,6 +159,22 @@ def test_a_flac_that_does_not_know_its_length_plays_whole() -> None:
 # Names and folders
 
 
+@pytest.mark.parametrize("name", ["call.raw", "call.bin", "call"])
+def test_a_file_that_is_named_itself_may_have_any_suffix(name: str) -> None:
+    soundfile.write(name, voice(), 8_000, format="WAV", subtype="FLOAT")
+    assert np.array_equal(heard(play([name])), voice())
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts open files in /proc")
+def test_bad_recordings_leave_no_file_open() -> None:
+    soundfile.write("good.wav", voice(), 8_000)
+    soundfile.write("three.wav", np.zeros((800, 3)), 8_000)
+    Path("header.wav").write_bytes(Path("good.wav").read_bytes()[:30])
+    before = len(os.listdir("/proc/self/fd"))
+    play(["good.wav", "three.wav", "header.wav", "good.wav"], channels=("agent", "customer"))
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
 def test_the_call_is_named_after_the_file_and_numbered_when_taken() -> None:
     for path in ("monday/call.wav", "tuesday/call.wav"):
         Path(path).parent.mkdir()

@@ -1,0 +1,236 @@
+"""One running call: its parties' streams and memories, and the messages about it in the order of time. No clock, no bus."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from monitor.alerts import RULES, SUSTAINED_ANGER, Change, RuleWatch
+from monitor.audio import SAMPLE_RATE, Block, Samples
+from monitor.messages import (
+    LABELS,
+    AlertCleared,
+    AlertRaised,
+    AnyCallMessage,
+    CallEnded,
+    CallStarted,
+    Gap,
+    Mood,
+    Party,
+    PartyInfo,
+    Reading,
+    State,
+)
+from monitor.model import Meaning
+from monitor.readings import PartyReader, Scores, Verdict, unscored_state
+from monitor.settings import Settings
+from monitor.sources import CallClosed, CallOpened
+from monitor.windows import Lost, PartyWindows, Window
+
+
+@dataclass
+class PartyState:
+    """One party of a running call."""
+
+    name: Party
+    channel: int
+    windows: PartyWindows
+    reader: PartyReader | None
+    """None for a party that is not scored."""
+    watches: list[RuleWatch] = field(default_factory=lambda: [RuleWatch(rule) for rule in RULES])
+    tally: Counter[str] = field(default_factory=Counter)
+    """Readings by label, or by state where there is none."""
+
+    @property
+    def hears_anger(self) -> bool:
+        """Whether sustained anger is open."""
+        return any(watch.open and watch.rule is SUSTAINED_ANGER for watch in self.watches)
+
+    def judge(self, window: Window, state: State | None, scores: Samples | None) -> Verdict | None:
+        """What `window` says; None for a party that is not scored. `scores` where `state` is None."""
+        if self.reader is None:
+            return None
+        if scores is None:
+            assert state is not None
+            return self.reader.unscored(state)
+        return self.reader.read(window, scores, self.hears_anger)
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """Something about a call that is to be told now: a window, lost audio, or its end."""
+
+    call: "CallState"
+    party: PartyState | None
+    """None for the end."""
+    item: Window | Lost | CallClosed
+    state: State | None = None
+    """Why a window is not scored; None where it is."""
+
+    def to_score(self) -> Samples | None:
+        """(188, 64) mel power of a window that is to be scored."""
+        return self.item.power if isinstance(self.item, Window) and self.state is None else None
+
+
+class CallState:
+    """A call from its beginning to its end."""
+
+    def __init__(self, opened: CallOpened, meaning: Meaning, settings: Settings) -> None:
+        self.name = opened.call
+        self._opened, self._settings = opened, settings
+        self.parties = {name: self._party(name, channel, meaning) for name, channel in opened.parties.items()}
+        self._seq = 0
+        self._raised = 0
+        self._open_alerts: dict[tuple[Party, str], str] = {}
+        self._waiting: list[tuple[int, PartyState, Window | Lost]] = []
+        """Complete, but a party that comes in step is behind: (moment, …)."""
+
+    def push(self, block: Block) -> list[Due]:
+        """What `block` makes due. Raises AudioError where it cannot belong to the call."""
+        party = self.parties[block.party]
+        self._collect(party, party.windows.push(block))
+        return self._release() if self._waiting else []
+
+    def finish(self, closed: CallClosed) -> list[Due]:
+        """What is left when no more audio comes, and the end."""
+        for party in self.parties.values():
+            self._collect(party, party.windows.finish())
+        return [*self._release(everything=True), Due(self, None, closed)]
+
+    def started(self, at: str) -> CallStarted:
+        """The call's first message."""
+        parties = {
+            name: PartyInfo(channel=party.channel, scored=party.reader is not None)
+            for name, party in self.parties.items()
+        }
+        source, path = self._opened.source, self._opened.path
+        return CallStarted(at=at, call=self.name, seq=self._next(), source=source, path=path, parties=parties)
+
+    def tell(self, due: Due, scores: Samples | None, at: str, now_s: float) -> Iterator[AnyCallMessage]:
+        """The messages about what was due; `scores` (6,) log probabilities where it was scored, `now_s` monotonic."""
+        match due:
+            case Due(item=CallClosed() as closed):
+                yield self._ended(closed.reason, at)
+            case Due(party=PartyState() as party, item=Lost() as lost):
+                yield self._gap(party, lost, at)
+            case Due(party=PartyState() as party, item=Window() as window):
+                verdict = party.judge(window, due.state, scores)
+                reading = self._reading(party, window, verdict, at, now_s)
+                party.tally[reading.label or reading.state] += 1
+                yield reading
+                if verdict is not None and verdict.rolling is not None:
+                    yield from self._alerts_at(reading, party, verdict.rolling)
+
+    def _alerts_at(self, reading: Reading, party: PartyState, rolling: Scores) -> Iterator[AnyCallMessage]:
+        for watch in party.watches:
+            change = watch.see(rolling, reading.end_s, self._settings.hop_s, reading.seq)
+            if change is not None:
+                yield self._alert(party, change, reading.end_s, reading.at)
+
+    def _ended(self, reason: str, at: str) -> CallEnded:
+        return CallEnded(
+            at=at,
+            call=self.name,
+            seq=self._next(),
+            duration_s=_seconds(max(party.windows.position for party in self.parties.values())),
+            reason=reason,
+            outcome=self._outcome(),
+            shares={party.name: _shares(party.tally) for party in self.parties.values()},
+        )
+
+    def _party(self, name: Party, channel: int, meaning: Meaning) -> PartyState:
+        settings = self._settings
+        scored = {"customer": True, "agent": settings.score_agent, "mixed": settings.score_mixed}[name]
+        windows = PartyWindows(settings.window_s, settings.hop_s, with_features=scored)
+        return PartyState(name, channel, windows, PartyReader(meaning, settings) if scored else None)
+
+    def _collect(self, party: PartyState, items: Iterable[Window | Lost]) -> None:
+        for item in items:
+            self._waiting.append((item.start if isinstance(item, Lost) else item.end, party, item))
+
+    def _release(self, everything: bool = False) -> list[Due]:
+        """What no party of the call can still overtake, in order of time and then of the parties."""
+        everything = everything or not self._opened.in_step
+        horizon = min(party.windows.position for party in self.parties.values())
+        ready = [waiting for waiting in self._waiting if everything or waiting[0] <= horizon]
+        self._waiting = [] if everything else [waiting for waiting in self._waiting if waiting[0] > horizon]
+        order = {name: number for number, name in enumerate(self.parties)}
+        ready.sort(key=lambda waiting: (waiting[0], order[waiting[1].name]))
+        return [Due(self, party, item, self._state(party, item)) for _, party, item in ready]
+
+    def _state(self, party: PartyState, item: Window | Lost) -> State | None:
+        if isinstance(item, Lost):
+            return None
+        return unscored_state(item, self._settings) if party.reader else "not_scored"
+
+    def _gap(self, party: PartyState, lost: Lost, at: str) -> Gap:
+        start_s, end_s = _seconds(lost.start), _seconds(lost.end)
+        return Gap(
+            at=at, call=self.name, seq=self._next(), party=party.name, start_s=start_s, end_s=end_s, reason="lost"
+        )
+
+    def _reading(self, party: PartyState, window: Window, verdict: Verdict | None, at: str, now_s: float) -> Reading:
+        confidence = None if verdict is None else verdict.confidence
+        scores = None if verdict is None else verdict.scores
+        return Reading(
+            at=at,
+            call=self.name,
+            seq=self._next(),
+            party=party.name,
+            start_s=_seconds(window.start),
+            end_s=_seconds(window.end),
+            state=verdict.state if verdict else "not_scored",
+            label=verdict.label if verdict else None,
+            mood=verdict.mood if verdict else None,
+            confidence=None if confidence is None else round(confidence, 4),
+            scores=None
+            if scores is None
+            else {name: round(float(p), 4) for name, p in zip(LABELS, scores, strict=True)},
+            speech_share=round(window.speech_share, 3),
+            level_db=None if window.level_db is None else round(window.level_db, 1),
+            latency_ms=round(1000 * max(0.0, now_s - window.arrived_s), 1),
+        )
+
+    def _alert(self, party: PartyState, change: Change, at_s: float, at: str) -> AlertRaised | AlertCleared:
+        key = (party.name, change.rule.name)
+        if change.kind == "raised":
+            self._raised += 1
+            alert = self._open_alerts[key] = f"{self.name}:{self._raised}"
+        else:
+            alert = self._open_alerts.pop(key)
+            if change.rule is SUSTAINED_ANGER and party.reader:
+                party.reader.alert_cleared()
+        kind = AlertRaised if change.kind == "raised" else AlertCleared
+        return kind(
+            at=at,
+            call=self.name,
+            seq=self._next(),
+            alert=alert,
+            rule=change.rule.name,
+            severity=change.rule.severity,
+            party=party.name,
+            start_s=round(change.start_s, 4),
+            at_s=at_s,
+            evidence=list(change.evidence),
+        )
+
+    def _outcome(self) -> Mood:
+        """The customer's (else the first scored party's) last mood; an open alert of sustained anger makes it angry."""
+        if any(party.hears_anger for party in self.parties.values()):
+            return "angry"
+        parties = sorted(self.parties.values(), key=lambda party: party.name != "customer")
+        moods = [party.reader.mood(self._settings.outcome_s) for party in parties if party.reader]
+        return moods[0] if moods else "unclear"
+
+    def _next(self) -> int:
+        self._seq += 1
+        return self._seq
+
+
+def _seconds(samples: int) -> float:
+    return round(samples / SAMPLE_RATE, 4)
+
+
+def _shares(tally: Counter[str]) -> dict[str, float]:
+    """Counts as shares that sum to 1; empty where nothing was read."""
+    total = sum(tally.values())
+    return {name: round(count / total, 4) for name, count in sorted(tally.items())}
