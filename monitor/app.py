@@ -54,12 +54,12 @@ class Node:
         for receiver in (self._keep, self.board.receive, *receivers):
             self._bus.subscribe(receiver)
 
-    def serve(self) -> str:
-        """Opens the websocket, before anything plays; returns its address. Raises ServiceError."""
+    def serve(self) -> Broadcaster:
+        """Opens the websocket, before anything plays; returns it for its addresses. Raises ServiceError."""
         self._server = _Server(self.settings, self.hello)
-        address = self._server.start()
+        self._server.start()
         self._bus.subscribe(self._server.publish)
-        return address
+        return self._server.broadcaster
 
     def __enter__(self) -> "Node":
         pipeline = Pipeline(self.model, self.settings, self._bus)
@@ -155,10 +155,13 @@ class _Server:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="websocket", daemon=True)
 
-    def start(self) -> str:
+    def start(self) -> None:
         self._thread.start()
-        asyncio.run_coroutine_threadsafe(self.broadcaster.start(), self._loop).result()
-        return self.broadcaster.address
+        try:
+            asyncio.run_coroutine_threadsafe(self.broadcaster.start(), self._loop).result()
+        except CallmoodError:
+            self.stop()
+            raise
 
     def publish(self, message: AnyMessage) -> None:
         self._loop.call_soon_threadsafe(self.broadcaster.publish, message)

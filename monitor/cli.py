@@ -218,9 +218,11 @@ def _watch(settings: Settings, sources: Sequence[Any], serve: bool, json: bool =
     on_screen = sys.stdout.isatty() and not json
     receivers = [] if on_screen else [_print_json if json else _print_line]
     node = Node(settings, _load_model(settings), sources, receivers)
-    address = node.serve() if serve else None
-    if address:
-        _say(f"websocket: {address}\nsubscribe: {sys.executable} -m websockets {address}", to_stderr=json)
+    if serve:
+        served = node.serve()
+        typer.echo(f"websocket: {served.address}", err=json)
+        typer.echo(f"subscribe: {sys.executable} -m websockets {served.address}", err=json)
+        typer.echo(f"a desktop: {served.page_address}", err=json)
     if json:
         _print_json(node.hello())
     interrupted = _run(node, on_screen)
@@ -271,10 +273,6 @@ def _print_line(message: Any) -> None:
     text = line(message)
     if text is not None:
         typer.echo(text)
-
-
-def _say(text: str, to_stderr: bool) -> None:
-    typer.echo(text, err=to_stderr)
 
 
 def _one_line(text: str) -> str:
