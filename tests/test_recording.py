@@ -170,9 +170,9 @@ def test_bad_recordings_leave_no_file_open() -> None:
     soundfile.write("good.wav", voice(), 8_000)
     soundfile.write("three.wav", np.zeros((800, 3)), 8_000)
     Path("header.wav").write_bytes(Path("good.wav").read_bytes()[:30])
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
     play(["good.wav", "three.wav", "header.wav", "good.wav"], channels=("agent", "customer"))
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 def test_the_call_is_named_after_the_file_and_numbered_when_taken() -> None:

@@ -106,8 +106,8 @@ class AudioFile:
             text = f"not a recording that can be read ({_reason(error)}); expected {_FORMATS}"
             raise self._error(text) from error
 
-    def _source(self, path: str, file: BinaryIO) -> "str | bytes | mmap.mmap":
-        """What libsndfile shall read: the file itself, or a copy in memory whose sizes are filled in."""
+    def _source(self, path: str, file: BinaryIO) -> "str | int | mmap.mmap":
+        """What libsndfile shall read: a descriptor that it closes, or a copy in memory whose sizes are filled in."""
         head = file.read(12)
         # libsndfile believes a suffix .mp3, searches even text for MP3 frames and tells stderr about it.
         if not head.startswith(_BEGINNINGS) and not _is_mp3_frame(head):
@@ -117,8 +117,12 @@ class AudioFile:
             mended = self._wav(file, "little" if head.startswith(b"RIFF") else "big")
         elif not head.startswith((b"fLaC", b"OggS", b"RF64")):
             self._frames_counted = _mp3_counts_frames(file)
-        # soundfile itself would refuse a name that is no UTF-8.
-        return mended or (os.fsencode(path) if os.name == "posix" else path)
+        if mended or os.name != "posix":
+            return mended or path
+        # Without its name: soundfile takes a suffix .raw at its word and refuses names that are no UTF-8.
+        descriptor = os.dup(file.fileno())
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        return descriptor
 
     def _wav(self, file: BinaryIO, order: Literal["little", "big"]) -> mmap.mmap | None:
         """The copy, where the sizes were never filled in; remembers where there is less audio than promised."""
