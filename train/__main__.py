@@ -14,21 +14,34 @@ from typing import Annotated, Any, NoReturn
 for _threads in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
     os.environ.setdefault(_threads, "1")  # before numpy: its small products gain nothing from more, and spin
 
-import typer
+import typer  # noqa: E402
 
-from monitor.errors import CallmoodError
-from train import commands
+from monitor.errors import CallmoodError  # noqa: E402
+from train import commands  # noqa: E402
 
 app = typer.Typer(
-    help="From CREMA-D to models/emotion.onnx.", no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False
+    help="From CREMA-D to models/emotion.onnx.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
 )
 
-Cremad = Annotated[Path, typer.Option("--cremad", metavar="DIR", help="CREMA-D's folder: AudioWAV, VideoDemographics.csv, split.json")]
-Work = Annotated[Path, typer.Option(metavar="DIR", help="where the training keeps its network; an interrupted one goes on from here")]
+Cremad = Annotated[
+    Path, typer.Option("--cremad", metavar="DIR", help="CREMA-D's folder: AudioWAV, VideoDemographics.csv, split.json")
+]
+Work = Annotated[
+    Path, typer.Option(metavar="DIR", help="where the training keeps its network; an interrupted one goes on from here")
+]
 Models = Annotated[Path, typer.Option(metavar="DIR", help="where figures, pictures and the model go")]
 Seed = Annotated[int, typer.Option(min=0, help="of everything random")]
 Noise = Annotated[
-    Path | None, typer.Option("--noise", metavar="DIR", help="recorded noise to train with; by default the folder `noise` beside CREMA-D, where there is one")
+    Path | None,
+    typer.Option(
+        "--noise",
+        metavar="DIR",
+        help="recorded noise to train with; by default the folder `noise` beside CREMA-D, where there is one",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON object and nothing else")]
 
@@ -54,7 +67,10 @@ def _fail(text: str) -> NoReturn:
 
 
 @app.command()
-def corpus(cremad: Cremad, out: Annotated[Path, typer.Option(metavar="DIR", help="where the waveforms are drawn")] = Path("build/corpus")) -> None:
+def corpus(
+    cremad: Cremad,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="where the waveforms are drawn")] = Path("build/corpus"),
+) -> None:
     """What CREMA-D holds: the faults, the table, the balance; a waveform of each emotion."""
     commands.show_corpus(cremad, out)
 
@@ -65,7 +81,7 @@ def fit(
     work: Work = Path("build/model"),
     models: Models = Path("models"),
     epochs: Annotated[int, typer.Option(min=1, help="times through the clips")] = 60,
-    batch: Annotated[int, typer.Option(min=2, help="windows of a step")] = 64,
+    batch: Annotated[int, typer.Option(min=2, help="windows of a step")] = 32,
     rate: Annotated[float, typer.Option(min=1e-6, max=1.0, help="highest learning rate")] = 2e-3,
     seed: Seed = 1,
     noise: Noise = None,
@@ -81,8 +97,15 @@ def evaluate(
     cremad: Cremad,
     work: Work = Path("build/model"),
     models: Models = Path("models"),
-    model: Annotated[Path | None, typer.Option(metavar="FILE", help="an ONNX file instead of the network in --work")] = None,
-    actors: Annotated[str | None, typer.Option(metavar="IDS|FILE", help="actors with commas between, or a file of them, instead of the validation actors")] = None,
+    model: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="an ONNX file instead of the network in --work")
+    ] = None,
+    actors: Annotated[
+        str | None,
+        typer.Option(
+            metavar="IDS|FILE", help="actors with commas between, or a file of them, instead of the validation actors"
+        ),
+    ] = None,
     json_output: Json = False,
 ) -> None:
     """Measures the model on the validation actors, clean and through lines and noise; writes evaluation.json and pictures."""
@@ -91,17 +114,27 @@ def evaluate(
 
 
 @app.command()
-def export(work: Work = Path("build/model"), models: Models = Path("models")) -> None:
+def export(
+    cremad: Annotated[
+        Path | None, typer.Option("--cremad", metavar="DIR", help="compare Keras and ONNX on clips from here as well")
+    ] = None,
+    work: Work = Path("build/model"),
+    models: Models = Path("models"),
+) -> None:
     """Writes emotion.onnx with its meaning inside, from --work and the figures of evaluate."""
-    described = commands.export_model(work, models)
-    typer.echo(f"{models / 'emotion.onnx'}: {described['parameters']:,} parameters, {described['mflop']} MFLOP a window")
+    described = commands.export_model(cremad, work, models)
+    typer.echo(
+        f"{models / 'emotion.onnx'}: {described['parameters']:,} parameters, {described['mflop']} MFLOP a window"
+    )
 
 
 @app.command()
 def baseline(
     cremad: Cremad,
     models: Models = Path("models"),
-    cache: Annotated[Path, typer.Option(metavar="DIR", help="keeps the coefficients, which take minutes")] = Path("build/baseline"),
+    cache: Annotated[Path, typer.Option(metavar="DIR", help="keeps the coefficients, which take minutes")] = Path(
+        "build/baseline"
+    ),
     epochs: Annotated[int, typer.Option(min=1, help="times through the clips; the article's are 70")] = 70,
     seed: Seed = 42,
 ) -> None:

@@ -8,7 +8,16 @@ from functools import cache
 
 import numpy as np
 
-from monitor.audio import SAMPLE_RATE, Samples, alaw_to_float, float_to_alaw, float_to_mulaw, float_to_pcm, mulaw_to_float, pcm_to_float
+from monitor.audio import (
+    SAMPLE_RATE,
+    Samples,
+    alaw_to_float,
+    float_to_alaw,
+    float_to_mulaw,
+    float_to_pcm,
+    mulaw_to_float,
+    pcm_to_float,
+)
 
 LEVEL_FRAME = 80
 """Samples (10 ms) over which the level is measured."""
@@ -100,7 +109,9 @@ def stretch(samples: Samples, tempo: float) -> Samples:
         start = min(int(index * STRETCH_HOP * tempo), len(padded) - STRETCH_FRAME - 2 * reach - STRETCH_HOP)
         region = padded[start : start + STRETCH_FRAME + 2 * reach]
         best = start + int(np.argmax(np.correlate(region, natural)))
-        result[index * STRETCH_HOP : index * STRETCH_HOP + STRETCH_FRAME] += padded[best : best + STRETCH_FRAME] * _stretch_window()
+        result[index * STRETCH_HOP : index * STRETCH_HOP + STRETCH_FRAME] += (
+            padded[best : best + STRETCH_FRAME] * _stretch_window()
+        )
         natural = padded[best + STRETCH_HOP : best + STRETCH_HOP + STRETCH_FRAME]
     return result[: count * STRETCH_HOP]
 
@@ -116,7 +127,7 @@ def filter_by(samples: Samples, gain: Samples) -> Samples:
 
 
 def line_response(count: int, tilt_db: float, low_hz: float, high_hz: float, bumps_db: Samples) -> Samples:
-    """(count // 2 + 1,) factors: a tilt in dB an octave about 1 kHz, smooth band edges, and bumps evenly spread in log frequency."""
+    """(count // 2 + 1,) factors: a tilt in dB an octave about 1 kHz, band edges, bumps evenly spread in log frequency."""
     hz = np.maximum(np.fft.rfftfreq(count, 1 / SAMPLE_RATE), 20.0).astype(np.float32)
     octaves = np.log2(hz / 1000.0)
     shape_db = tilt_db * octaves + np.interp(octaves, np.linspace(-4.0, 2.0, len(bumps_db)), bumps_db)
@@ -137,6 +148,6 @@ def compress(samples: Samples, ratio: float) -> Samples:
     """Automatic gain: levels of 50 ms over the voice's own move towards it, `ratio` 0 (nothing) to 1 (all at one level)."""
     power = np.convolve(frame_power(samples), np.ones(15) / 15, mode="same")
     reference = voice_power(samples)
-    gain = (np.maximum(power, 0.01 * reference) / max(reference, 1e-20)) ** (-ratio / 2)
+    gain = np.maximum(power / max(reference, 1e-20), 0.01) ** (-ratio / 2)
     places = np.arange(len(samples)) / LEVEL_FRAME - 0.5
     return samples * np.interp(places, np.arange(len(gain)), gain).astype(np.float32)

@@ -1,9 +1,10 @@
 """An epoch's batches: windows made by another process while the network learns from the last ones; mixup and SpecAugment."""
 
 import os
+import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 
 import numpy as np
 
@@ -22,6 +23,14 @@ def _start_worker(workshop: Workshop) -> None:
     global _workshop
     _workshop = workshop
     os.nice(5)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A training that is killed must not leave its worker behind, waiting for work."""
+    if parent := parent_process():
+        parent.join()
+    os._exit(1)
 
 
 def _make(epoch: int, indices: np.ndarray) -> np.ndarray:
@@ -71,7 +80,9 @@ class Batches:
         return self._made[generation]
 
 
-def blended(features: np.ndarray, wanted: Samples, recipe: Recipe, generator: np.random.Generator) -> tuple[np.ndarray, Samples]:
+def blended(
+    features: np.ndarray, wanted: Samples, recipe: Recipe, generator: np.random.Generator
+) -> tuple[np.ndarray, Samples]:
     """SpecAugment (Park et al. 2019), then mixup (Zhang et al. 2018) of each window with another one of the batch."""
     for window in features:
         mask(window, recipe, generator)
@@ -81,14 +92,22 @@ def blended(features: np.ndarray, wanted: Samples, recipe: Recipe, generator: np
     weights = np.maximum(weights, 1 - weights)
     others = generator.permutation(len(features))
     part = weights[:, None, None]
-    return part * features + (1 - part) * features[others], weights[:, None] * wanted + (1 - weights[:, None]) * wanted[others]
+    return part * features + (1 - part) * features[others], weights[:, None] * wanted + (1 - weights[:, None]) * wanted[
+        others
+    ]
 
 
 def mask(window: np.ndarray, recipe: Recipe, generator: np.random.Generator) -> None:
     """Two stretches of time and two of bands of a (frames, bands) window go down to the floor, in place."""
     silent = -recipe.floor_db / 10.0
     for _ in range(2):
-        frames, bands = int(generator.integers(recipe.masked_frames + 1)), int(generator.integers(recipe.masked_bands + 1))
-        first_frame, first_band = int(generator.integers(window.shape[0] - frames)), int(generator.integers(window.shape[1] - bands))
+        frames, bands = (
+            int(generator.integers(recipe.masked_frames + 1)),
+            int(generator.integers(recipe.masked_bands + 1)),
+        )
+        first_frame, first_band = (
+            int(generator.integers(window.shape[0] - frames)),
+            int(generator.integers(window.shape[1] - bands)),
+        )
         window[first_frame : first_frame + frames] = silent
         window[:, first_band : first_band + bands] = silent

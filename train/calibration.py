@@ -1,4 +1,4 @@
-"""What the tuning actors teach after the weights are set: temperature, thresholds and the prior of the caller's baseline. Pure."""
+"""What the tuning actors teach: temperature, thresholds and the prior of the caller's baseline. Pure."""
 
 from dataclasses import dataclass
 
@@ -45,7 +45,9 @@ def calibrated(scores: np.ndarray, temperature: float) -> np.ndarray:
 def best_temperature(scores: np.ndarray, labels: np.ndarray) -> float:
     """The temperature of the highest likelihood (Guo et al. 2017), to 0.01 between 0.3 and 3."""
     rows = np.arange(len(labels))
-    losses = {t: -float(np.mean(np.log(calibrated(scores, t)[rows, labels] + 1e-12))) for t in np.arange(0.3, 3.005, 0.01)}
+    losses = {
+        t: -float(np.mean(np.log(calibrated(scores, t)[rows, labels] + 1e-12))) for t in np.arange(0.3, 3.005, 0.01)
+    }
     return round(float(min(losses, key=losses.__getitem__)), 2)
 
 
@@ -53,7 +55,11 @@ def calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> float:
     """Expected calibration error over `BINS` equal bins of confidence."""
     confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
     bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    gaps = [abs(right[bins == b].mean() - confidence[bins == b].mean()) * (bins == b).mean() for b in range(BINS) if (bins == b).any()]
+    gaps = [
+        abs(right[bins == b].mean() - confidence[bins == b].mean()) * (bins == b).mean()
+        for b in range(BINS)
+        if (bins == b).any()
+    ]
     return float(sum(gaps))
 
 
@@ -89,7 +95,9 @@ def calibrate(scores: np.ndarray, labels: np.ndarray) -> Calibration:
     mood = np.quantile(mood_confidence(_stretches(probabilities, labels)), 1.0 - MOODS)
     neutral = probabilities[labels == LABELS.index("neutral")]
     prior = np.log(np.maximum(neutral, SMALLEST)).mean(axis=0)
-    return Calibration(temperature, round(float(uncertain), 3), round(float(mood), 3), tuple(round(float(p), 4) for p in prior))
+    return Calibration(
+        temperature, round(float(uncertain), 3), round(float(mood), 3), tuple(round(float(p), 4) for p in prior)
+    )
 
 
 def label_indices(names: list[str]) -> Samples:

@@ -81,7 +81,9 @@ class Corpus:
         """The clips of `actors`. Raises `CorpusError` when one of them has none."""
         wanted = set(actors)
         if missing := sorted(wanted - set(self.actors)):
-            raise CorpusError(f"no clip of actor {', '.join(missing)}, expected some of {len(self.actors)} actors here: name others")
+            raise CorpusError(
+                f"no clip of actor {', '.join(missing)}, expected some of {len(self.actors)} actors here: name others"
+            )
         return tuple(clip for clip in self.clips if clip.actor in wanted)
 
 
@@ -89,7 +91,9 @@ def parse_name(stem: str) -> tuple[str, str, Label, str]:
     """`1001_DFA_ANG_XX` → actor, sentence, label, acted level. Raises `CorpusError`."""
     parts = stem.split("_")
     if len(parts) != 4 or parts[2] not in EMOTIONS or parts[3] not in ACTED_LEVELS:
-        raise CorpusError(f"name {stem!r} is not ACTOR_SENTENCE_EMOTION_LEVEL with {'/'.join(EMOTIONS)} and {'/'.join(ACTED_LEVELS)}")
+        raise CorpusError(
+            f"name {stem!r} is not ACTOR_SENTENCE_EMOTION_LEVEL with {'/'.join(EMOTIONS)} and {'/'.join(ACTED_LEVELS)}"
+        )
     return parts[0], parts[1], EMOTIONS[parts[2]], parts[3]
 
 
@@ -137,7 +141,9 @@ def audio_paths(root: Path) -> list[Path]:
     folder = root / "AudioWAV"
     paths = sorted(path for path in folder.glob("*") if path.suffix.lower() in (".wav", ".flac"))
     if not paths:
-        raise CorpusError(f"no .wav or .flac in {folder}, expected CREMA-D's AudioWAV folder: give its parent as --cremad")
+        raise CorpusError(
+            f"no .wav or .flac in {folder}, expected CREMA-D's AudioWAV folder: give its parent as --cremad"
+        )
     return paths
 
 
@@ -148,7 +154,7 @@ def _drop_equal(clips: list[Clip], dropped: dict[str, str]) -> list[Clip]:
         groups.setdefault(clip.pcm.tobytes(), []).append(clip)
     for first, *others in groups.values():
         two_labels = any(other.label != first.label for other in others)
-        for clip in ([first, *others] if two_labels else others):
+        for clip in [first, *others] if two_labels else others:
             twin = others[0] if clip is first else first
             dropped[clip.name] = f"same audio as {twin.name}" + (", under another label" if two_labels else "")
     return [clip for clip in clips if clip.name not in dropped]
@@ -164,12 +170,26 @@ def load_corpus(root: Path, actors: Iterable[str] | None = None) -> Corpus:
             actor, sentence, label, acted_level = parse_name(path.stem)
             if wanted is None or actor in wanted:
                 sex, age = people.get(actor, (None, None))
-                clips.append(Clip(path.stem, actor, sentence, label, acted_level, sex, age, votes.get(path.stem), read_clip_audio(path)))
+                clips.append(
+                    Clip(
+                        path.stem,
+                        actor,
+                        sentence,
+                        label,
+                        acted_level,
+                        sex,
+                        age,
+                        votes.get(path.stem),
+                        read_clip_audio(path),
+                    )
+                )
         except CorpusError as error:
             dropped[path.name] = str(error)
     kept = _drop_equal(clips, dropped)
     if not kept:
-        raise CorpusError(f"no usable clip in {root}, {len(dropped)} dropped: {next(iter(dropped.items()), 'none of these actors')}")
+        raise CorpusError(
+            f"no usable clip in {root}, {len(dropped)} dropped: {next(iter(dropped.items()), 'none of these actors')}"
+        )
     return Corpus(tuple(kept), dropped)
 
 

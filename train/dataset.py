@@ -25,13 +25,13 @@ FRAMES = frame_count(WINDOW)
 class Recipe:
     """How windows are altered. Shares are probabilities a window; pairs are the ends of a uniform distribution."""
 
-    floor_db: float = 22.0
+    floor_db: float = 25.0
     """`Normalisation.floor_db`."""
     joined_share: float = 0.5
     """Windows cut from stretches of one actor and emotion, full of speech; the others hold one clip."""
     pause_s: tuple[float, float] = (0.0, 0.3)
     """Between joined clips."""
-    voice_share: float = 0.3
+    voice_share: float = 0.15
     """Clips played faster or slower; as many at another tempo only, and as many at another pitch only."""
     voice_factor: tuple[float, float] = (0.92, 1.09)
     gated_share: float = 0.3
@@ -41,7 +41,7 @@ class Recipe:
     """Windows through an automatic gain."""
     line_share: float = 0.8
     """Windows through a filter; its tilt is normal with `tilt_db` dB an octave, its bumps with `bump_db` dB."""
-    tilt_db: float = 2.0
+    tilt_db: float = 2.5
     bump_db: float = 3.0
     low_hz: tuple[float, float] = (40.0, 350.0)
     high_hz: tuple[float, float] = (3_000.0, 4_200.0)
@@ -49,7 +49,7 @@ class Recipe:
     room_decay_s: tuple[float, float] = (0.1, 0.6)
     room_direct_db: tuple[float, float] = (0.0, 15.0)
     noisy_share: float = 0.85
-    snr_db: tuple[float, float] = (0.0, 40.0)
+    snr_db: tuple[float, float] = (3.0, 40.0)
     codec_share: float = 0.7
     """Windows through µ-law or A-law, evenly."""
     level_db: tuple[float, float] = (-40.0, -15.0)
@@ -61,17 +61,17 @@ class Recipe:
     """Of the listeners' votes in the target; the intended emotion has the rest."""
     mixup: float = 0.2
     """Both parameters of the beta distribution that mixes windows of a batch; 0 mixes none."""
-    masked_frames: int = 24
+    masked_frames: int = 20
     """Longest of two stretches of time that SpecAugment floors."""
-    masked_bands: int = 8
+    masked_bands: int = 6
     """Widest of two stretches of mel bands that it floors."""
 
     def words(self) -> str:
         """The augmentation, for the model file."""
         return (
             f"{self.joined_share:.0%} of the windows joined from stretches of one actor and emotion; speed, tempo and pitch x"
-            f"{self.voice_factor[0]}..{self.voice_factor[1]}; pauses gated in {self.gated_share:.0%}; noise {self.snr_db[0]:.0f} to "
-            f"{self.snr_db[1]:.0f} dB under the voice in {self.noisy_share:.0%}; automatic gain, tilt and band edges, room, "
+            f"{self.voice_factor[0]}..{self.voice_factor[1]}; pauses gated in {self.gated_share:.0%}; noise {self.snr_db[0]:.0f} "
+            f"to {self.snr_db[1]:.0f} dB under the voice in {self.noisy_share:.0%}; automatic gain, tilt and band edges, room, "
             f"G.711 mu-law and A-law at {self.level_db[0]:.0f}..{self.level_db[1]:.0f} dBFS in {self.codec_share:.0%}, "
             f"packet loss to {self.loss[1]:.0%}; SpecAugment; mixup {self.mixup}"
         )
@@ -95,7 +95,11 @@ class Workshop:
     def window(self, epoch: int, index: int) -> Samples:
         """(24000,) one altered window of clip `index`."""
         generator = np.random.default_rng((self.seed, epoch, index))
-        voice = self._joined(index, generator) if generator.random() < self.recipe.joined_share else self._single(index, generator)
+        voice = (
+            self._joined(index, generator)
+            if generator.random() < self.recipe.joined_share
+            else self._single(index, generator)
+        )
         return through_line(voice, self.noises, self.recipe, generator)
 
     def _joined(self, index: int, generator: np.random.Generator) -> Samples:
@@ -149,7 +153,9 @@ def through_line(samples: Samples, noises: NoiseBank, recipe: Recipe, generator:
     if generator.random() < recipe.line_share:
         samples = augment.filter_by(samples, _random_response(len(samples), recipe, generator))
     if generator.random() < recipe.noisy_share:
-        samples = augment.add_noise(samples, noises.slice(len(samples), generator), float(generator.uniform(*recipe.snr_db)))
+        samples = augment.add_noise(
+            samples, noises.slice(len(samples), generator), float(generator.uniform(*recipe.snr_db))
+        )
     if gated > 1.0 - recipe.gated_share / 3:
         samples = augment.gate(samples, depth_db, float(generator.uniform(0.03, 0.2)))
     return _through_network(samples, recipe, generator)
@@ -157,7 +163,11 @@ def through_line(samples: Samples, noises: NoiseBank, recipe: Recipe, generator:
 
 def _random_response(count: int, recipe: Recipe, generator: np.random.Generator) -> np.ndarray:
     bumps_db = generator.normal(0.0, recipe.bump_db, 8).astype(np.float32)
-    tilt_db, low_hz, high_hz = generator.normal(0.0, recipe.tilt_db), generator.uniform(*recipe.low_hz), generator.uniform(*recipe.high_hz)
+    tilt_db, low_hz, high_hz = (
+        generator.normal(0.0, recipe.tilt_db),
+        generator.uniform(*recipe.low_hz),
+        generator.uniform(*recipe.high_hz),
+    )
     response = augment.line_response(count, tilt_db, low_hz, high_hz, bumps_db)
     if generator.random() < recipe.room_share:
         decay_s, direct_db = generator.uniform(*recipe.room_decay_s), generator.uniform(*recipe.room_direct_db)

@@ -65,7 +65,10 @@ def coverage_curve(probabilities: np.ndarray, labels: np.ndarray) -> list[dict[s
     order = np.argsort(-confidence)
     counts = [max(1, round(share * len(order))) for share in COVERAGES]
     rows = zip(COVERAGES, counts, strict=True)
-    return [{"coverage": s, "accuracy": _rounded(right[order[:n]].mean()), "confidence": _rounded(confidence[order[n - 1]])} for s, n in rows]
+    return [
+        {"coverage": s, "accuracy": _rounded(right[order[:n]].mean()), "confidence": _rounded(confidence[order[n - 1]])}
+        for s, n in rows
+    ]
 
 
 def measure(scores: np.ndarray, clips: Sequence[Clip], temperature: float) -> dict[str, Any]:
@@ -78,15 +81,27 @@ def measure(scores: np.ndarray, clips: Sequence[Clip], temperature: float) -> di
     recall = {name: _rounded(matrix[i, i] / max(1, matrix[i].sum())) for i, name in enumerate(LABELS)}
     curve = coverage_curve(probabilities, labels)
     return {
-        "clips": len(clips), "actors": len(set(actors)), "uar": _rounded(unweighted_recall(predicted, labels)), "uar_low": _rounded(low),
-        "uar_high": _rounded(high), "accuracy": _rounded(np.mean(predicted == labels)), "recall": recall, "confusion": matrix.tolist(),
-        "ece": _rounded(calibration_error(probabilities, labels)), "ece_uncalibrated": _rounded(calibration_error(scores, labels)),
-        "coverage": curve, "accuracy_60": next(row["accuracy"] for row in curve if row["coverage"] == CONFIDENT_SHARE),
-    }  # fmt: skip
+        "clips": len(clips),
+        "actors": len(set(actors)),
+        "uar": _rounded(unweighted_recall(predicted, labels)),
+        "uar_low": _rounded(low),
+        "uar_high": _rounded(high),
+        "accuracy": _rounded(np.mean(predicted == labels)),
+        "recall": recall,
+        "confusion": matrix.tolist(),
+        "ece": _rounded(calibration_error(probabilities, labels)),
+        "ece_uncalibrated": _rounded(calibration_error(scores, labels)),
+        "coverage": curve,
+        "accuracy_60": next(row["accuracy"] for row in curve if row["coverage"] == CONFIDENT_SHARE),
+    }
 
 
 def evaluate(
-    predict: Predict, clips: Sequence[Clip], normalisation: Normalisation, temperature: float, conditions: Mapping[str, Condition]
+    predict: Predict,
+    clips: Sequence[Clip],
+    normalisation: Normalisation,
+    temperature: float,
+    conditions: Mapping[str, Condition],
 ) -> dict[str, Any]:
     """Condition → its figures, and `changed`: the share of labels that differ from those of the unaltered clips."""
     unaltered = score_clips(predict, clips, normalisation, Condition())
@@ -98,11 +113,18 @@ def evaluate(
     return results
 
 
-def per_sex(predict: Predict, clips: Sequence[Clip], normalisation: Normalisation, temperature: float) -> dict[str, Any]:
+def per_sex(
+    predict: Predict, clips: Sequence[Clip], normalisation: Normalisation, temperature: float
+) -> dict[str, Any]:
     """Sex → its figures through µ-law; empty where the demographics are missing."""
-    groups = {sex: [clip for clip in clips if clip.sex == sex] for sex in sorted({clip.sex for clip in clips if clip.sex})}
+    groups = {
+        sex: [clip for clip in clips if clip.sex == sex] for sex in sorted({clip.sex for clip in clips if clip.sex})
+    }
     condition = CONDITIONS["mulaw"]
-    return {sex: measure(score_clips(predict, group, normalisation, condition), group, temperature) for sex, group in groups.items()}
+    return {
+        sex: measure(score_clips(predict, group, normalisation, condition), group, temperature)
+        for sex, group in groups.items()
+    }
 
 
 def _rounded(value: float) -> float:

@@ -4,7 +4,7 @@ import json
 import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +37,8 @@ Told = Callable[[dict[str, float]], None]
 class Schedule:
     """How long and how fast to learn."""
 
-    epochs: int = 40
-    batch: int = 64
+    epochs: int = 60
+    batch: int = 32
     peak_rate: float = 2e-3
     """Highest learning rate, after `warm_up` of the steps; falls to nothing as a cosine."""
     warm_up: float = 0.08
@@ -64,15 +64,19 @@ def prepare(corpus: Corpus, split: Split, noise_folder: Path | None, recipe: Rec
     return Workshop(clips, noises, Normalisation(recipe.floor_db, average_spectrum(clips)), recipe, seed)
 
 
-def fit(workshop: Workshop, tuning: tuple[Clip, ...], schedule: Schedule, architecture: Architecture, work: Path, told: Told) -> keras.Model:
-    """The trained network. Interrupted, it goes on from the last whole epoch in `work`. Raises `CorpusError` for another training's checkpoint."""
+def fit(
+    workshop: Workshop, tuning: tuple[Clip, ...], schedule: Schedule, architecture: Architecture, work: Path, told: Told
+) -> keras.Model:
+    """The trained network. Interrupted, it goes on from the last whole epoch in `work`, which `start_work` has checked."""
     keras.utils.set_random_seed(schedule.seed)
-    history = _resume(work, workshop, schedule, architecture)
+    history = _resume(work)
     with Batches(workshop, schedule.batch) as batches:
-        network = keras.models.load_model(work / CHECKPOINT) if history else _new_network(schedule, architecture, batches.steps)
+        network = (
+            keras.models.load_model(work / CHECKPOINT)
+            if history
+            else _new_network(schedule, architecture, batches.steps)
+        )
         for epoch in range(len(history), schedule.epochs):
-            # Dropout goes on from the epoch's own seed, so that a resumed training learns what an unbroken one does.
-            keras.utils.set_random_seed(schedule.seed + epoch)
             row = {"epoch": epoch + 1.0, **_one_epoch(network, batches, epoch)}
             if (epoch + 1) % TUNED_EVERY == 0 or epoch + 1 == schedule.epochs:
                 row["tuning_uar"] = tuning_uar(network, tuning, workshop.normalisation)
@@ -115,10 +119,16 @@ def predictor(network: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
 def meaning(workshop: Workshop, split: Split, schedule: Schedule, architecture: Architecture) -> dict[str, Any]:
     """What a checkpoint means, as JSON: enough to refuse another training's, to evaluate and to export."""
     return {
-        "split": asdict(split), "schedule": asdict(schedule), "architecture": asdict(architecture), "recipe": asdict(workshop.recipe),
-        "floor_db": workshop.normalisation.floor_db, "spectrum": [round(float(value), 9) for value in workshop.normalisation.spectrum],
-        "clips": len(workshop.clips), "augmentation": workshop.recipe.words(), "noises": workshop.noises.source,
-    }  # fmt: skip
+        "split": asdict(split),
+        "schedule": asdict(schedule),
+        "architecture": asdict(architecture),
+        "recipe": asdict(workshop.recipe),
+        "floor_db": workshop.normalisation.floor_db,
+        "spectrum": [round(float(value), 9) for value in workshop.normalisation.spectrum],
+        "clips": len(workshop.clips),
+        "augmentation": workshop.recipe.words(),
+        "noises": workshop.noises.source,
+    }
 
 
 def start_work(work: Path, described: dict[str, Any]) -> None:
@@ -126,12 +136,19 @@ def start_work(work: Path, described: dict[str, Any]) -> None:
     work.mkdir(parents=True, exist_ok=True)
     text = json.dumps(described, indent=1)
     path = work / MEANING
-    if path.is_file() and (work / HISTORY).is_file() and json.loads(path.read_text(encoding="utf-8")) != json.loads(text):
-        raise CorpusError(f"{work} holds a training with other settings or data, expected this one's or none: give another --work or remove it")
+    if (
+        path.is_file()
+        and (work / HISTORY).is_file()
+        and json.loads(path.read_text(encoding="utf-8")) != json.loads(text)
+    ):
+        raise CorpusError(
+            f"{work} holds a training with other settings or data, expected this one's or none: give another --work or remove it"
+        )
     path.write_text(text, encoding="utf-8")
 
 
-def _resume(work: Path, workshop: Workshop, schedule: Schedule, architecture: Architecture) -> list[dict[str, float]]:
+def _resume(work: Path) -> list[dict[str, float]]:
+    """The rows of the epochs that the checkpoint has behind it."""
     path = work / HISTORY
     if not path.is_file() or not (work / CHECKPOINT).is_file():
         return []

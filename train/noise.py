@@ -1,4 +1,4 @@
-"""Noise to lie under the voice: pink, brown and white made here, recordings of rooms, babble of the fitted actors. Pure but for the reading."""
+"""Noise to lie under the voice: pink, brown and white made here, recorded rooms, babble of the fitted actors."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -73,12 +73,18 @@ def babble(voices: Sequence[Samples], generator: np.random.Generator) -> Samples
 
 
 def noise_bank(voices: Sequence[Samples], folder: Path | None, seed: int) -> NoiseBank:
-    """Synthetic noises, babble of `voices`, and every recording in `folder` when one is given. Raises `CorpusError` when it holds none."""
+    """Synthetic noises, babble of `voices`, and the recordings in `folder` if given. Raises `CorpusError` when it holds none."""
     generator = np.random.default_rng(seed)
     synthetic = [coloured_noise(int(NOISE_S * SAMPLE_RATE), slope, generator) for slope in (0.0, 0.7, 1.0, 1.5, 2.0)]
     mixtures = [babble(voices, generator) for _ in range(3)]
-    paths = sorted(path for path in folder.glob("*") if path.suffix.lower() in (".wav", ".flac", ".ogg")) if folder else []
+    paths = (
+        sorted(path for path in folder.glob("*") if path.suffix.lower() in (".wav", ".flac", ".ogg")) if folder else []
+    )
     if folder and not paths:
-        raise CorpusError(f"no .wav, .flac or .ogg in noise folder {folder}, expected some: name another or leave --noise out")
+        raise CorpusError(
+            f"no .wav, .flac or .ogg in noise folder {folder}, expected some: name another or leave --noise out"
+        )
     names = f", recordings ({', '.join(path.stem for path in paths)})" if paths else ""
-    return NoiseBank((*synthetic, *mixtures, *map(read_noise, paths)), f"white to brown noise, babble of fitted actors{names}")
+    return NoiseBank(
+        (*synthetic, *mixtures, *map(read_noise, paths)), f"white to brown noise, babble of fitted actors{names}"
+    )

@@ -28,11 +28,19 @@ def _save(figure: Figure, path: Path) -> None:
 def draw_training_curve(history: Sequence[Mapping[str, float]], path: Path) -> None:
     """Loss an epoch, and the tuning actors' UAR where it was measured."""
     figure, left = plt.subplots(figsize=(7, 4))
-    left.plot([row["epoch"] for row in history], [row["loss"] for row in history], color="tab:blue", label="training loss")
+    left.plot(
+        [row["epoch"] for row in history], [row["loss"] for row in history], color="tab:blue", label="training loss"
+    )
     left.set(xlabel="epoch", ylabel="cross-entropy (mixup, soft targets)")
     right = left.twinx()
     measured = [row for row in history if "tuning_uar" in row]
-    right.plot([row["epoch"] for row in measured], [row["tuning_uar"] for row in measured], "o-", color="tab:orange", label="UAR")
+    right.plot(
+        [row["epoch"] for row in measured],
+        [row["tuning_uar"] for row in measured],
+        "o-",
+        color="tab:orange",
+        label="UAR",
+    )
     right.set(ylabel="UAR, tuning actors", ylim=(0, 1))
     figure.legend(loc="upper center", ncols=2)
     _save(figure, path)
@@ -56,7 +64,12 @@ def draw_coverage(conditions: Mapping[str, Mapping[str, Any]], path: Path) -> No
     """Accuracy of the most confident share of the clips, a line a condition."""
     figure, axis = plt.subplots(figsize=(6, 4))
     for name, row in conditions.items():
-        axis.plot([point["coverage"] for point in row["coverage"]], [point["accuracy"] for point in row["coverage"]], "o-", label=name)
+        axis.plot(
+            [point["coverage"] for point in row["coverage"]],
+            [point["accuracy"] for point in row["coverage"]],
+            "o-",
+            label=name,
+        )
     axis.set(xlabel="share of clips that get a label", ylabel="accuracy on these", ylim=(0, 1))
     axis.grid(alpha=0.3)
     axis.legend()
@@ -67,7 +80,10 @@ def draw_conditions(conditions: Mapping[str, Mapping[str, Any]], path: Path) -> 
     """UAR with its interval, a bar a condition."""
     figure, axis = plt.subplots(figsize=(7, 4))
     names, uars = list(conditions), [row["uar"] for row in conditions.values()]
-    around = [[row["uar"] - row["uar_low"] for row in conditions.values()], [row["uar_high"] - row["uar"] for row in conditions.values()]]
+    around = [
+        [row["uar"] - row["uar_low"] for row in conditions.values()],
+        [row["uar_high"] - row["uar"] for row in conditions.values()],
+    ]
     axis.barh(names, uars, xerr=around, color="tab:blue", alpha=0.7)
     axis.axvline(1 / len(LABELS), color="grey", linestyle=":", label="chance")
     axis.set(xlabel="UAR, whole actors out, 95 % interval over actors", xlim=(0, 1))

@@ -60,7 +60,7 @@ class Condition:
 
 
 def clip_windows(samples: Samples) -> list[Samples]:
-    """A clip as the live path hears it: one window, zeros at its end, or several at a hop of 0.5 s and one that ends with the clip."""
+    """As live: one window with zeros at its end, or several at a hop of 0.5 s and one that ends with the clip."""
     if len(samples) <= WINDOW:
         return [np.pad(samples, (0, WINDOW - len(samples)))]
     starts = {*range(0, len(samples) - WINDOW + 1, HOP), len(samples) - WINDOW}
@@ -74,7 +74,9 @@ def predict_windows(predict: Predict, windows: Iterable[Samples], normalisation:
     return np.concatenate(parts)
 
 
-def score_clips(predict: Predict, clips: Sequence[Clip], normalisation: Normalisation, condition: Condition) -> np.ndarray:
+def score_clips(
+    predict: Predict, clips: Sequence[Clip], normalisation: Normalisation, condition: Condition
+) -> np.ndarray:
     """(clips, 6) mean probabilities over each clip's windows."""
     windows = [clip_windows(condition.apply(clip.samples, seed)) for seed, clip in enumerate(clips)]
     scores = predict_windows(predict, (window for several in windows for window in several), normalisation)

@@ -29,9 +29,13 @@ class Split:
     def __post_init__(self) -> None:
         parts = (self.fitted, self.tuning, self.validation)
         if shared := {actor for a in range(3) for b in range(a) for actor in set(parts[a]) & set(parts[b])}:
-            raise CorpusError(f"split has actor {', '.join(sorted(shared))} in two parts, expected each in one: mend split.json")
+            raise CorpusError(
+                f"split has actor {', '.join(sorted(shared))} in two parts, expected each in one: mend split.json"
+            )
         if not all(parts):
-            raise CorpusError(f"split has {' + '.join(str(len(p)) for p in parts)} actors, expected at least one in each part: add actors")
+            raise CorpusError(
+                f"split has {' + '.join(str(len(p)) for p in parts)} actors, expected at least one in each part: add actors"
+            )
 
 
 def tfds_parts(actors: tuple[str, ...]) -> tuple[list[str], list[str]]:
@@ -50,7 +54,9 @@ def _read_parts(path: Path) -> tuple[list[str], list[str]]:
         parts: Any = json.loads(path.read_text(encoding="utf-8"))
         train, validation = ([str(actor) for actor in parts[name]] for name in ("train", "validation"))
     except (ValueError, KeyError, TypeError) as error:
-        raise CorpusError(f'{path} is no split ({error!r}), expected {{"train": [actors], "validation": [actors]}}: mend or remove it') from error
+        raise CorpusError(
+            f'{path} is no split ({error!r}), expected {{"train": [actors], "validation": [actors]}}: mend or remove it'
+        ) from error
     return train, validation
 
 
@@ -64,11 +70,13 @@ def tuning_actors(clips: tuple[Clip, ...], train: list[str], seed: int) -> tuple
 
 
 def read_split(root: Path, corpus: Corpus, seed: int) -> Split:
-    """The split of `root`'s split.json, else TFDS's rule on the actors here. Raises `CorpusError` for overlap or too few actors."""
+    """From split.json, else TFDS's rule on the actors here. Raises `CorpusError` for overlap or too few actors."""
     path = root / "split.json"
     train, validation = _read_parts(path) if path.is_file() else tfds_parts(corpus.actors)
     if shared := sorted(set(train) & set(validation)):
-        raise CorpusError(f"split has actor {', '.join(shared)} in train and validation, expected each in one: mend {path}")
+        raise CorpusError(
+            f"split has actor {', '.join(shared)} in train and validation, expected each in one: mend {path}"
+        )
     tuning = tuning_actors(corpus.clips, train, seed)
     source = "split.json" if path.is_file() else "rule of TFDS crema_d/1.0.0 on the actors at hand"
     return Split(tuple(sorted(set(train) - set(tuning))), tuning, tuple(sorted(set(validation))), source)

@@ -1,0 +1,80 @@
+"""The ONNX file says the same as the Keras network, carries its meaning, or is refused."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from monitor.errors import ModelError
+from monitor.messages import LABELS
+from monitor.model import EmotionModel
+
+SMALL: dict[str, Any] = {"stem": 4, "stages": ((8, 2, 2), (8, 2, 2)), "vector": 16, "attention": 8}
+MEANING: dict[str, Any] = {
+    "floor_db": 20.0,
+    "spectrum": [1 / 64] * 64,
+    "calibration": {"temperature": 1.1, "uncertain": 0.4, "mood": 0.4, "prior": [-2.0] * 6},
+    "clips": 36,
+    "split": {"source": "test", "fitted": ["1"], "tuning": ["2"], "validation": ["3"]},
+    "schedule": {"epochs": 2, "seed": 1},
+    "augmentation": "none",
+    "noises": "none",
+}
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+"""TensorFlow's and tf2onnx's own."""
+
+
+@pytest.fixture(scope="module")
+def network() -> Any:
+    from train.network import Architecture, build_network
+
+    return build_network(Architecture(**SMALL))
+
+
+def test_a_model_file_is_read_by_the_live_path_and_scores_as_keras_does(network: Any, tmp_path: Path) -> None:
+    from train.export import export
+
+    path = tmp_path / "emotion.onnx"
+    described = export(network, MEANING, {"uar": 0.5}, path)
+    model = EmotionModel(path)
+    assert model.meaning.labels == list(LABELS)
+    assert model.meaning.calibration.temperature == 1.1
+    assert described["parameters"] == network.count_params()
+    assert "uar" in model.describe()
+
+
+def test_keras_and_onnx_agree_to_1e_4_at_any_batch(network: Any) -> None:
+    from train.export import TOLERANCE, convert, difference
+
+    assert difference(network, convert(network)) < TOLERANCE
+
+
+def test_an_onnx_file_that_differs_is_refused(network: Any) -> None:
+    from train.export import convert, refuse_difference
+    from train.network import Architecture, build_network
+
+    other = build_network(Architecture(**SMALL))
+    with pytest.raises(ModelError, match="keras and onnx differ by"):
+        refuse_difference(other, convert(network), None)
+
+
+def test_arithmetic_is_counted_from_the_network() -> None:
+    import keras
+
+    from train.network import build_network, mflop
+
+    values = keras.Input((10, 8, 1))
+    small = keras.Model(values, keras.layers.Conv2D(3, 3, padding="same")(values))
+    assert mflop(small) == pytest.approx(2 * 10 * 8 * 9 * 3 / 1e6)
+    ours = build_network()
+    assert mflop(ours) < 100
+    assert ours.count_params() < 1_000_000
+
+
+def test_probabilities_come_for_any_batch(network: Any) -> None:
+    for batch in (1, 3):
+        scores = network(np.zeros((batch, 188, 64), np.float32), training=False).numpy()
+        assert scores.shape == (batch, 6)
+        assert scores.sum(axis=1) == pytest.approx(np.ones(batch), abs=1e-5)

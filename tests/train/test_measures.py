@@ -1,0 +1,139 @@
+"""Calibration, measures and scoring, on figures that can be worked out by hand."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from monitor.features import Normalisation
+from monitor.messages import LABELS
+from train.calibration import (
+    best_temperature,
+    calibrate,
+    calibrated,
+    calibration_error,
+    mood_confidence,
+    unweighted_recall,
+)
+from train.commands import actor_ids
+from train.corpus import Clip
+from train.dataset import WINDOW
+from train.evaluate import confusion, coverage_curve, evaluate, interval
+from train.scoring import Condition, clip_windows, score_clips
+
+
+def scored(seed: int = 1, count: int = 4_000, sharpness: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    """Scores whose labels are drawn from them; `sharpness` other than 1 makes the scores over- or underconfident."""
+    generator = np.random.default_rng(seed)
+    truth = generator.dirichlet(np.full(len(LABELS), 0.5), count)
+    labels = np.array([generator.choice(len(LABELS), p=row) for row in truth])
+    sharpened = truth**sharpness
+    return sharpened / sharpened.sum(axis=1, keepdims=True), labels
+
+
+def test_the_temperature_undoes_overconfidence() -> None:
+    assert best_temperature(*scored()) == pytest.approx(1.0, abs=0.05)
+    assert best_temperature(*scored(sharpness=2.0)) == pytest.approx(2.0, abs=0.1)
+
+
+def test_calibrated_scores_are_probabilities_even_of_certainty() -> None:
+    probabilities = calibrated(np.eye(6), 1.5)
+    assert np.isfinite(probabilities).all()
+    assert probabilities.sum(axis=1) == pytest.approx(np.ones(6))
+
+
+def test_calibration_error_is_small_for_honest_scores_only() -> None:
+    honest, labels = scored()
+    boastful, _ = scored(sharpness=3.0)
+    assert calibration_error(honest, labels) < 0.03
+    assert calibration_error(boastful, labels) > 0.1
+
+
+def test_unweighted_recall_counts_labels_alike_however_many_clips_they_have() -> None:
+    assert unweighted_recall(np.array([0, 0, 0, 1]), np.array([0, 0, 0, 5])) == 0.5
+
+
+def test_thresholds_leave_the_asked_share_of_clips_and_stretches() -> None:
+    scores, labels = scored()
+    found = calibrate(scores, labels)
+    probabilities = calibrated(scores, found.temperature)
+    assert np.mean(probabilities.max(axis=1) >= found.uncertain) == pytest.approx(0.8, abs=0.01)
+    assert 0.0 < found.mood < 1.0
+    assert all(value < 0.0 for value in found.prior)
+
+
+def test_a_mood_of_certain_scores_is_certain_and_of_even_ones_is_not() -> None:
+    certain, even = np.tile(np.eye(6)[0], (1, 8, 1)), np.full((1, 8, 6), 1 / 6)
+    assert mood_confidence(certain)[0] == pytest.approx(1.0)
+    assert mood_confidence(even)[0] < 0.4
+
+
+def test_confusion_has_a_row_for_what_was_intended() -> None:
+    matrix = confusion(np.array([1, 1, 0]), np.array([0, 1, 0]))
+    assert matrix[0].tolist() == [1, 1, 0, 0, 0, 0]
+    assert matrix.sum() == 3
+
+
+def test_the_interval_is_over_actors_not_clips() -> None:
+    labels, right = np.tile(np.arange(6), 100), np.ones(600, bool)
+    right[:300] = False
+    two_actors, many = np.repeat(["a", "b"], 300), np.array([str(n % 100) for n in range(600)])
+    wide, narrow = interval(right, labels, two_actors), interval(right, labels, many)
+    assert wide == (0.0, 1.0)
+    assert narrow[1] - narrow[0] < 0.4
+
+
+def test_the_coverage_curve_ends_at_the_accuracy_of_all() -> None:
+    scores, labels = scored()
+    curve = coverage_curve(scores, labels)
+    assert curve[-1]["coverage"] == 1.0
+    assert curve[-1]["accuracy"] == pytest.approx(np.mean(scores.argmax(axis=1) == labels), abs=1e-4)
+    assert curve[0]["accuracy"] > curve[-1]["accuracy"]
+
+
+def clip(number: int, seconds: float) -> Clip:
+    pcm = (1_000 * np.random.default_rng(number).standard_normal(int(seconds * 8_000))).astype(np.int16)
+    return Clip(f"clip{number}", "1001", "IEO", LABELS[number % 6], "XX", None, None, None, pcm)
+
+
+@pytest.mark.parametrize(("seconds", "windows"), [(1.0, 1), (3.0, 1), (3.5, 2), (3.7, 3), (5.0, 5)])
+def test_a_clip_is_cut_as_the_live_path_cuts_it(seconds: float, windows: int) -> None:
+    cut = clip_windows(clip(1, seconds).samples)
+    assert [len(window) for window in cut] == [WINDOW] * windows
+
+
+NORMALISATION = Normalisation(20.0, np.full(64, 1 / 64, np.float32))
+
+
+def mean_features(features: np.ndarray) -> np.ndarray:
+    """A stand-in for a network: the softmax of the mean features of six groups of bands."""
+    logits = np.stack([part.mean(axis=(1, 2)) for part in np.array_split(features, 6, axis=2)], axis=1)
+    return calibrated(np.exp(logits), 1.0)
+
+
+def test_scores_do_not_depend_on_the_company_of_a_clip() -> None:
+    clips = [clip(number, 1.0 + 0.7 * number) for number in range(6)]
+    together = score_clips(mean_features, clips, NORMALISATION, Condition())
+    alone = [score_clips(mean_features, [one], NORMALISATION, Condition())[0] for one in clips]
+    assert together == pytest.approx(np.stack(alone), abs=1e-6)
+
+
+def test_gain_changes_no_label_and_noise_changes_scores() -> None:
+    clips = [clip(number, 2.0) for number in range(12)]
+    conditions = {"clean": Condition(), "loud": Condition(gain_db=12.0), "noisy": Condition(snr_db=-20.0)}
+    results = evaluate(mean_features, clips, NORMALISATION, 1.0, conditions)
+    assert results["clean"]["changed"] == results["loud"]["changed"] == 0.0
+    assert results["noisy"]["changed"] > 0.0
+
+
+def test_a_condition_is_the_same_every_time() -> None:
+    condition = Condition(floor_db=10.0, loss=0.2, codec="alaw", gain_db=3.0)
+    samples = clip(1, 2.0).samples
+    assert np.array_equal(condition.apply(samples, 5), condition.apply(samples, 5))
+    assert not np.array_equal(condition.apply(samples, 5), condition.apply(samples, 6))
+
+
+def test_actors_come_from_the_command_line_or_a_file(tmp_path: Path) -> None:
+    (tmp_path / "actors.txt").write_text("1001\n1002, 1003\n")
+    assert actor_ids("1001,1002") == ("1001", "1002")
+    assert actor_ids(str(tmp_path / "actors.txt")) == ("1001", "1002", "1003")
