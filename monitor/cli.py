@@ -77,7 +77,7 @@ def demo(
 
 @app.command()
 def replay(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="recordings, or folders of them")],
+    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="recordings, or folders of them")],
     pace: Annotated[str, typer.Option(help="live, or fast: as fast as possible")] = "live",
     channels: ChannelsOption = None,
     json: JsonOption = False,
@@ -185,7 +185,7 @@ def _settings(config: Path | None, overrides: Sequence[str] | None, port: int | 
     return settings
 
 
-def _recordings(paths: Sequence[Path], channels: str | None, pace: str, settings: Settings) -> Any:
+def _recordings(paths: Sequence[str | Path], channels: str | None, pace: str, settings: Settings) -> Any:
     from monitor.sources import CallNames
     from monitor.sources.recording import Recordings, parse_channels
 

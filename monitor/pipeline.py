@@ -92,14 +92,15 @@ class Pipeline:
         try:
             self._due += call.push(block)
         except AudioError as error:
-            self._tell_error(AudioError(f"{call.name}: {block.party}: {error}"))
-            self._close(CallClosed(call.name, f"error: {error}"))
+            self._close(CallClosed(call.name, f"error: {error}", AudioError(f"{call.name}: {block.party}: {error}")))
 
     def _close(self, closed: CallClosed) -> None:
         call = self._calls.pop(closed.call, None)
         if call is None:
             return
         self._due += call.finish(closed)
+        if closed.fault is not None:
+            self._tell_error(closed.fault)
         _log.info("%s: call ended: %s", call.name, closed.reason)
 
     def _tell_due(self) -> None:

@@ -147,6 +147,24 @@ def test_bad_input_is_one_line_and_exit_code_2(place: Path, arguments: list[str]
     assert done.stderr.count("\n") == 1
 
 
+def test_a_call_that_breaks_off_is_told_and_played_up_to_there(place: Path, tmp_path: Path) -> None:
+    whole = (place / "call-0.wav").read_bytes()
+    (tmp_path / "cut.wav").write_bytes(whole[: len(whole) * 7 // 8])
+    samples = speech_like(4.0)
+    samples[28_000] = np.nan
+    soundfile.write(tmp_path / "nan.wav", samples, 8_000, subtype="FLOAT")
+    done = run(place, "replay", str(tmp_path), "--pace", "fast", "--json")
+    assert done.returncode == 2
+    ends = {m["call"]: m for m in readings(done.stdout) if m["type"] == "call_ended"}
+    assert ends["cut"]["duration_s"] == pytest.approx(3.72, abs=0.01)
+    assert ends["nan"]["duration_s"] == 3.5
+    assert all(end["reason"].startswith("error: ") for end in ends.values())
+    told = [line for line in done.stderr.splitlines() if "taken as" not in line]
+    assert [line.split(": ")[1] for line in told] == [f"{tmp_path}/cut.wav", f"{tmp_path}/nan.wav"]
+    assert "truncated: its header promises" in told[0]
+    assert "the sample at 3.50 s is nan, expected numbers within ±1; export it again" in told[1]
+
+
 def test_a_taken_port_is_told(place: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -210,10 +210,12 @@ def test_it_never_waits_for_a_full_queue(portaudio: FakePortAudio) -> None:
 
 
 def test_a_device_that_stops_ends_the_call_as_an_error(portaudio: FakePortAudio) -> None:  # noqa: ARG001
-    assert listen()[-1] == CallClosed(
-        "microphone",
-        "error: USB headset: hands over no more audio, expected a microphone that stays; plug it in again",
-    )
+    ended = listen()[-1]
+    assert isinstance(ended, CallClosed)
+    text = "USB headset: hands over no more audio, expected a microphone that stays; plug it in again"
+    assert (ended.call, ended.reason) == ("microphone", f"error: {text}")
+    assert isinstance(ended.fault, DeviceError)
+    assert str(ended.fault) == text
 
 
 def test_a_device_that_falls_silent_for_long_ends_the_call_too(

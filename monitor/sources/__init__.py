@@ -33,6 +33,8 @@ class CallClosed:
     call: str
     reason: str
     """`end`, `stopped`, or `error: …`."""
+    fault: CallmoodError | None = None
+    """What went wrong, to be told as an error too."""
 
 
 @dataclass(frozen=True, slots=True)

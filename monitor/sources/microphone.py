@@ -75,7 +75,8 @@ class Microphone:
             reason = f"error: {_refused(device, error)}"
         finally:
             stream.close(ignore_errors=True)
-        queue.put(CallClosed(capture.call, reason))
+        fault = DeviceError(reason.removeprefix("error: ")) if reason.startswith("error: ") else None
+        queue.put(CallClosed(capture.call, reason, fault))
         capture.log_losses()
 
     def _parties(self) -> tuple[Party, ...]:

@@ -147,15 +147,16 @@ class _Playing:
                 block = Block(self._call, party, start, self._file.sample_rate, samples, arrived_s)
                 queue.put(block, wait=True, stop=stop)
         if self._file.ended and not stop.is_set():
-            self.close(f"error: {self._file.fault}" if self._file.fault else "end", queue)
+            fault = self._file.fault
+            self.close(f"error: {fault}" if fault else "end", queue, fault)
             return False
         self.turn_s = self._next_turn_s()
         return True
 
-    def close(self, reason: str, queue: BlockQueue) -> None:
+    def close(self, reason: str, queue: BlockQueue, fault: AudioError | None = None) -> None:
         """Put its end."""
         self._file.close()
-        queue.put(CallClosed(self._call, reason))
+        queue.put(CallClosed(self._call, reason, fault))
 
     def _next_turn_s(self) -> float:
         if not self._live:
