@@ -43,8 +43,10 @@ Samples = np.ndarray
 class Voice:
     """Who speaks."""
 
-    styles: Mapping[str, float]
-    """Kokoro's voices and their shares; the shares add up to 1."""
+    timbre: Mapping[str, float]
+    """Kokoro's voices and their shares in the sound; the shares add up to 1."""
+    prosody: Mapping[str, float]
+    """The same for melody and rhythm."""
     pitch_st: float
     """Semitones over the mixed voice."""
     formant: float
@@ -80,16 +82,32 @@ EXPRESSIONS = {
     "polite": Expression("neutral", tempo=1.0, breath=0.1, level_db=-25.0),
     "smile": Expression("happy", tempo=1.03, pitch_st=1.5, pitch_range=1.2, effort=0.2, level_db=-24.0),
     "gentle": Expression("neutral", tempo=0.9, pitch_st=-0.5, pitch_range=0.8, effort=-0.2, breath=0.2, level_db=-27.0),
-    "calm": Expression("neutral", tempo=0.95, pitch_range=0.8, effort=-0.1, breath=0.15, level_db=-27.0),
+    "calm": Expression("neutral", tempo=0.88, pitch_st=-2, pitch_range=0.7, effort=-1.2, breath=0.5, level_db=-27.0),
     "annoyed": Expression(
-        "anger", tempo=1.03, pitch_st=2.0, pitch_range=1.15, effort=0.6, roughness_st=0.1, punch=0.1, level_db=-24.0
+        "anger",
+        tempo=1.2,
+        pitch_st=8,
+        pitch_range=1.5,
+        effort=2.0,
+        breath=0.2,
+        roughness_st=1.0,
+        punch=0.6,
+        level_db=-23.0,
     ),
     "anger": Expression(
-        "anger", tempo=1.1, pitch_st=5.0, pitch_range=1.25, effort=1.2, roughness_st=0.25, punch=0.25, level_db=-20.0
+        "anger",
+        tempo=1.2,
+        pitch_st=10,
+        pitch_range=1.5,
+        effort=3,
+        breath=0.2,
+        roughness_st=1.0,
+        punch=0.6,
+        level_db=-20.0,
     ),
-    "happy": Expression("happy", tempo=1.05, pitch_st=4.0, pitch_range=1.5, effort=0.4, punch=0.1, level_db=-23.0),
+    "happy": Expression("happy", tempo=1.0, pitch_st=5.0, pitch_range=1.5, breath=0.2, punch=0.1, level_db=-23.0),
     "sad": Expression(
-        "sad", tempo=0.82, pitch_st=-1.0, pitch_range=0.5, fall_st=2.5, effort=-0.4, breath=0.4, level_db=-30.0
+        "sad", tempo=0.78, pitch_st=-1.0, pitch_range=0.4, fall_st=2.5, effort=-0.9, breath=0.6, level_db=-30.0
     ),
 }
 
@@ -156,14 +174,20 @@ def read_aloud(text: str, voice: Voice) -> Samples:
     """The plain reading, at SHAPING_RATE."""
     session, vocabulary, styles = _kokoro()
     tokens = [vocabulary[symbol] for symbol in phonemes(text) if symbol in vocabulary]
-    style = sum(share * styles[name][len(tokens)] for name, share in voice.styles.items())
     inputs = {
         "tokens": np.array([[0, *tokens, 0]], np.int64),
-        "style": np.asarray(style, np.float32).reshape(1, 256),
+        "style": _mixed_style(voice, {name: style[len(tokens)] for name, style in styles.items()}),
         "speed": np.ones(1, np.float32),
     }
     audio = np.asarray(session.run(None, inputs)[0], np.float64).ravel()
     return _trim(soxr.resample(audio, kokoro.SAMPLE_RATE, SHAPING_RATE))
+
+
+def _mixed_style(voice: Voice, styles: Mapping[str, Samples]) -> Samples:
+    """(1, 256) float32: Kokoro takes its timbre from the first half, melody and rhythm from the second."""
+    timbre = sum(share * styles[name][0, :128] for name, share in voice.timbre.items())
+    prosody = sum(share * styles[name][0, 128:] for name, share in voice.prosody.items())
+    return np.concatenate([timbre, prosody])[None].astype(np.float32)
 
 
 def _trim(samples: Samples, threshold: float = 0.01, margin_s: float = 0.04) -> Samples:
@@ -247,11 +271,17 @@ def place(lines: list[Line], sounds: list[Samples]) -> list[float]:
     return starts
 
 
+WARMTH_DB = 2.0
+"""A handset takes so much off the treble, in dB an octave, and gives it to the bass."""
+
+
 def phone_line(samples: Samples, random: np.random.Generator, noise_db: float = -62.0) -> Samples:
     """What a phone makes of a voice in a quiet room: room noise, band 200 to 3,500 Hz, 8 kHz, 14 bit as in G.711."""
     room = sosfilt(butter(1, 400, "low", fs=SHAPING_RATE, output="sos"), random.standard_normal(samples.size))
     hum = np.sin(2 * np.pi * 100 * np.arange(samples.size) / SHAPING_RATE)
     heard = samples + 10 ** (noise_db / 20) * (room / room.std() + 0.3 * hum)
+    hz = np.maximum(np.fft.rfftfreq(heard.size, 1 / SHAPING_RATE), 50.0)
+    heard = np.fft.irfft(np.fft.rfft(heard) * 10 ** (-WARMTH_DB * np.log2(hz / 1_000) / 20), heard.size)
     band = butter(2, (200, 3_500), "band", fs=SHAPING_RATE, output="sos")
     sent = soxr.resample(sosfilt(band, heard), SHAPING_RATE, SAMPLE_RATE)
     return np.rint(8_192 * np.clip(sent, -0.99, 0.99)) / 8_192

@@ -1,6 +1,6 @@
 """Read a recording from Python: every message in turn, no server, no terminal.
 
-    python examples/replay_call.py examples/calls/growing_anger.flac
+python examples/replay_call.py examples/calls/growing_anger.flac
 """
 
 import sys

@@ -76,7 +76,7 @@ def make_calls() -> ModuleType:
 
 
 def test_the_same_seed_makes_the_same_samples(make_calls):
-    voice = {"styles": {"jm_kumo": 1.0}, "pitch_st": 0.0, "formant": 1.0}
+    voice = {"timbre": {"jm_kumo": 1.0}, "prosody": {"jm_kumo": 1.0}, "pitch_st": 0.0, "formant": 1.0}
     lines = "agent 0.2 polite | Hello.\ncustomer 0.2 anger | No!"
     script = {"agent": voice, "customer": voice, "lines": lines}
     (first, labels), (second, _) = make_calls.make_call(script, 1), make_calls.make_call(script, 1)
