@@ -87,7 +87,7 @@ def fit(
     noise: Noise = None,
 ) -> None:
     """Trains the network on the fitted actors, calibrates it on the tuning actors, draws the training curve."""
-    from train.fit import Schedule
+    from train.batches import Schedule
 
     commands.fit_network(cremad, work, models, noise, Schedule(epochs=epochs, batch=batch, peak_rate=rate, seed=seed))
 

@@ -4,6 +4,7 @@ import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
 
 import numpy as np
@@ -13,6 +14,20 @@ from train.dataset import Recipe, Workshop, targets
 
 WINDOWS_LAST = 2
 """Epochs for which the same windows serve: making them costs as much as learning from them; mixup and masks differ."""
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """How long and how fast to learn."""
+
+    epochs: int = 60
+    batch: int = 32
+    peak_rate: float = 2e-3
+    """Highest learning rate, after `warm_up` of the steps; falls to nothing as a cosine."""
+    warm_up: float = 0.08
+    weight_decay: float = 0.02
+    seed: int = 1
+
 
 _workshop: Workshop | None = None
 """The worker process's own, so that it is sent once."""

@@ -20,7 +20,7 @@ from train.scoring import Predict, clip_windows, score_clips
 from train.split import Split, read_split
 
 if TYPE_CHECKING:
-    from train.fit import Schedule
+    from train.batches import Schedule
 
 EVALUATION = "evaluation.json"
 CALIBRATION = "calibration.json"

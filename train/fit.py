@@ -4,7 +4,7 @@ import json
 import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from monitor.features import Normalisation
 from monitor.messages import LABELS
-from train.batches import Batches
+from train.batches import Batches, Schedule
 from train.corpus import Clip, Corpus, CorpusError
 from train.dataset import Recipe, Workshop, average_spectrum
 from train.network import Architecture, build_network
@@ -31,19 +31,6 @@ TUNED_EVERY = 5
 
 Told = Callable[[dict[str, float]], None]
 """Is told each epoch's row: epoch, loss, seconds, learning_rate and, at times, tuning_uar."""
-
-
-@dataclass(frozen=True, slots=True)
-class Schedule:
-    """How long and how fast to learn."""
-
-    epochs: int = 60
-    batch: int = 32
-    peak_rate: float = 2e-3
-    """Highest learning rate, after `warm_up` of the steps; falls to nothing as a cosine."""
-    warm_up: float = 0.08
-    weight_decay: float = 0.02
-    seed: int = 1
 
 
 def optimiser(schedule: Schedule, steps: int) -> keras.optimizers.Optimizer:

@@ -11,6 +11,7 @@ from pathlib import Path
 import soundfile
 
 from tests.peers.conftest import SoundCard
+from tests.test_cli import heed_interrupts
 
 ROOT = Path(__file__).parents[2]
 
@@ -29,7 +30,9 @@ def test_an_angry_voice_becomes_anger(sound_card: SoundCard, tmp_path: Path) -> 
     angry_stretch(voice)
     command = [sys.executable, "-m", "monitor.cli", "live", "--json", "--channels", "customer"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command, env=sound_card.environment, cwd=ROOT, text=True, **pipes) as process:
+    with subprocess.Popen(
+        command, env=sound_card.environment, cwd=ROOT, text=True, preexec_fn=heed_interrupts, **pipes
+    ) as process:
         assert process.stdout is not None
         player = threading.Thread(target=sound_card.play, args=(voice,))
         labels = []
