@@ -18,7 +18,7 @@ import soundfile
 from monitor.audio import SAMPLE_RATE, Block, Samples
 from monitor.bus import Bus
 from monitor.errors import AudioError
-from monitor.messages import AnyMessage, Reading
+from monitor.messages import AnyMessage, CallEnded, Reading
 from monitor.model import EmotionModel
 from monitor.pipeline import Pipeline
 from monitor.readings import unscored_state
@@ -31,6 +31,7 @@ LATENCY_BAR_MS = 300.0
 _BLOCK = SAMPLE_RATE // 50
 _LOOP_S = 20.0
 _DRAWS = 48
+_FENCE = "bench-filled"
 _POINT_S = 8.0
 _SEARCH_S = 125.0
 """The search begins no point after this."""
@@ -96,10 +97,12 @@ def measure(model: EmotionModel, voices: Sequence[Samples], settings: Settings, 
     """Carry `parties` for `seconds`, after their first three seconds have gone by."""
     latencies: list[float] = []
     windows = 0
-    measuring = threading.Event()
+    filled, measuring = threading.Event(), threading.Event()
 
     def note(message: AnyMessage) -> None:
         nonlocal windows
+        if isinstance(message, CallEnded) and message.call == _FENCE:
+            filled.set()
         if isinstance(message, Reading) and measuring.is_set():
             windows += 1
             if message.scores is not None:
@@ -108,13 +111,12 @@ def measure(model: EmotionModel, voices: Sequence[Samples], settings: Settings, 
     bus = Bus()
     bus.subscribe(note)
     queue, finished = BlockQueue(settings.queue_s * parties), threading.Event()
-    pipeline = Pipeline(model, replace(settings, max_calls=parties), bus)
+    pipeline = Pipeline(model, replace(settings, max_calls=parties + 1), bus)
     thread = threading.Thread(target=pipeline.run, args=(queue, finished), daemon=True)
     thread.start()
     feeder = _Feeder(_loops(voices, settings, parties), queue)
     feeder.fill(round((settings.window_s + settings.hop_s) * SAMPLE_RATE / _BLOCK))
-    while queue.waiting_s:
-        time.sleep(0.01)
+    filled.wait()
     measuring.set()
     wall_s, cpu_s = time.monotonic(), time.process_time()
     feeder.play(seconds)
@@ -146,9 +148,11 @@ class _Feeder:
             queue.put(CallOpened(name, "bench", None, {"customer": 0}))
 
     def fill(self, turns: int) -> None:
-        """So many turns at once, without dropping."""
+        """So many turns at once, without dropping; then a call without audio, whose end says that all of it is told."""
         for _ in range(turns):
             self._take_turn(wait=True)
+        self._queue.put(CallOpened(_FENCE, "bench", None, {"customer": 0}))
+        self._queue.put(CallClosed(_FENCE, "end"))
 
     def play(self, seconds: float) -> None:
         """Turns at real pace."""
