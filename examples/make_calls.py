@@ -82,27 +82,27 @@ EXPRESSIONS = {
     "polite": Expression("neutral", tempo=1.0, breath=0.1, level_db=-25.0),
     "smile": Expression("happy", tempo=1.03, pitch_st=1.5, pitch_range=1.2, effort=0.2, level_db=-24.0),
     "gentle": Expression("neutral", tempo=0.9, pitch_st=-0.5, pitch_range=0.8, effort=-0.2, breath=0.2, level_db=-27.0),
-    "calm": Expression("neutral", tempo=0.88, pitch_st=-2, pitch_range=0.7, effort=-1.2, breath=0.5, level_db=-27.0),
+    "calm": Expression("neutral", tempo=0.88, pitch_st=-3, pitch_range=0.6, effort=-1.8, breath=0.6, level_db=-27.0),
     "annoyed": Expression(
         "anger",
-        tempo=1.2,
+        tempo=1.25,
         pitch_st=8,
-        pitch_range=1.5,
-        effort=2.0,
+        pitch_range=1.2,
+        effort=2,
         breath=0.2,
         roughness_st=1.0,
-        punch=0.6,
+        punch=1.0,
         level_db=-23.0,
     ),
     "anger": Expression(
         "anger",
-        tempo=1.2,
+        tempo=1.25,
         pitch_st=10,
-        pitch_range=1.5,
+        pitch_range=1.2,
         effort=3,
         breath=0.2,
         roughness_st=1.0,
-        punch=0.6,
+        punch=1.0,
         level_db=-20.0,
     ),
     "happy": Expression("happy", tempo=1.0, pitch_st=5.0, pitch_range=1.5, breath=0.2, punch=0.1, level_db=-23.0),
@@ -271,7 +271,7 @@ def place(lines: list[Line], sounds: list[Samples]) -> list[float]:
     return starts
 
 
-WARMTH_DB = 2.0
+WARMTH_DB = 1.0
 """A handset takes so much off the treble, in dB an octave, and gives it to the bass."""
 
 

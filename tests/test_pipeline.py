@@ -86,7 +86,7 @@ def test_the_agent_is_heard_but_not_scored(model: EmotionModel) -> None:
         if isinstance(reading, Reading) and reading.party == "agent":
             assert (reading.state, reading.label, reading.mood) == ("not_scored", None, None)
             assert (reading.confidence, reading.scores) == (None, None)
-            assert reading.speech_share > 0.5
+            assert reading.speech_share > 0.3
     (ended,) = [m for m in told if isinstance(m, CallEnded)]
     assert ended.shares["agent"] == {"not_scored": 1.0}
 
