@@ -2,8 +2,11 @@
 
 import csv
 import importlib.util
+import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -59,6 +62,30 @@ def test_labels_are_of_the_set_and_lie_in_order_within_the_call(name):
 
 def test_growing_anger_is_calm_for_the_first_30_s():
     assert next(start_s for start_s, _, label in stretches("growing_anger") if label != "neutral") >= 30
+
+
+@pytest.fixture(scope="module")
+def messages() -> list[dict]:
+    """What `callmood replay --json` says of the example calls, in order."""
+    command = [sys.executable, "-m", "monitor.cli", "replay", str(CALLS), "--pace", "fast", "--json"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=200)
+    return [json.loads(row) for row in done.stdout.splitlines()]
+
+
+def alerts(messages: list[dict], call: str) -> list[dict]:
+    return [message for message in messages if message["type"] == "alert_raised" and message["call"] == call]
+
+
+def test_growing_anger_raises_sustained_anger_after_its_anger_begins_and_not_before(messages):
+    anger_s = next(start_s for start_s, _, label in stretches("growing_anger") if label == "anger")
+    raised = alerts(messages, "growing_anger")
+    assert [(alert["rule"], alert["party"]) for alert in raised] == [("sustained_anger", "customer")]
+    assert anger_s < raised[0]["at_s"] < anger_s + 30
+
+
+@pytest.mark.parametrize("name", ["calm", "sad"])
+def test_calm_and_sadness_are_not_taken_for_anger(messages, name):
+    assert not alerts(messages, name)
 
 
 @pytest.fixture(scope="module")
