@@ -27,7 +27,7 @@ _BASELINE_STEP_S = 0.5
 _STAY = 0.05
 """A label stays until another is more probable by this, or until it falls this far under the threshold."""
 
-_DISSATISFIED_WEIGHT = 0.6
+DISSATISFIED_WEIGHT = 0.6
 """Of three labels together: unweighted, a model that knows nothing would call everybody dissatisfied."""
 
 Scores = npt.NDArray[np.floating]
@@ -106,7 +106,7 @@ class PartyReader:
         mean = np.mean(recent, axis=0)
         calm: Mood = "satisfied" if self._alert_cleared else "calm"
         groups: dict[Mood, float] = {"angry": mean[_ANGER], "satisfied": mean[_HAPPY], "calm": mean[_NEUTRAL]}
-        groups["dissatisfied"] = _DISSATISFIED_WEIGHT * (1.0 - sum(groups.values()))
+        groups["dissatisfied"] = DISSATISFIED_WEIGHT * (1.0 - sum(groups.values()))
         best = max(groups, key=lambda mood: groups[mood])
         if groups[best] < self._thresholds.mood * sum(groups.values()):
             return "unclear"

@@ -6,6 +6,7 @@ import numpy as np
 
 from monitor.audio import Samples
 from monitor.messages import LABELS
+from monitor.readings import DISSATISFIED_WEIGHT
 
 WEIGHT_WINDOWS, CAP = 20, 2.5
 """Of the caller's baseline: how many windows the prior weighs, and the largest correction of a log score."""
@@ -17,8 +18,6 @@ LABELLED, MOODS = 0.8, 0.9
 """Shares of the tuning clips, and of their stretches, that get a label and a mood."""
 STRETCH_CLIPS = 8
 """Clips of about 2.5 s in the 20 s that a mood looks back on."""
-DISSATISFIED_WEIGHT = 0.6
-"""Of disgust, fear and sadness together, as in `monitor.readings`."""
 
 
 @dataclass(frozen=True, slots=True)
