@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from monitor.alerts import RULES, SUSTAINED_ANGER, Change, RuleWatch
 from monitor.audio import SAMPLE_RATE, Block, Samples
+from monitor.identities import Identities
 from monitor.messages import (
     LABELS,
     AlertCleared,
@@ -96,14 +97,29 @@ class CallState:
             self._collect(party, party.windows.finish())
         return [*self._release(everything=True), Due(self, None, closed)]
 
-    def started(self, at: str) -> CallStarted:
+    def started(self, at: str, identities: Identities) -> CallStarted:
         """The call's first message."""
-        parties = {
-            name: PartyInfo(channel=party.channel, scored=party.reader is not None)
-            for name, party in self.parties.items()
-        }
-        source, path = self._opened.source, self._opened.path
-        return CallStarted(at=at, call=self.name, seq=self._next(), source=source, path=path, parties=parties)
+        opened = self._opened
+
+        def shown(identity: str | None) -> str | None:
+            return None if identity is None else identities.shown(identity)
+
+        return CallStarted(
+            at=at,
+            call=self.name,
+            seq=self._next(),
+            source=opened.source,
+            path=opened.path,
+            agent=shown(opened.agent),
+            parties={
+                name: PartyInfo(
+                    channel=party.channel,
+                    scored=party.reader is not None,
+                    identity=shown(opened.identities.get(name)),
+                )
+                for name, party in self.parties.items()
+            },
+        )
 
     def tell(self, due: Due, scores: Samples | None, at: str, now_s: float) -> Iterator[AnyCallMessage]:
         """The messages about what was due; `scores` (6,) log probabilities where it was scored, `now_s` monotonic."""
@@ -214,12 +230,12 @@ class CallState:
         )
 
     def _outcome(self) -> Mood:
-        """The customer's (else the first scored party's) last mood; an open alert of sustained anger makes it angry."""
-        if any(party.hears_anger for party in self.parties.values()):
-            return "angry"
+        """The customer's (else the first scored party's) last mood; its open alert of sustained anger makes it angry."""
         parties = sorted(self.parties.values(), key=lambda party: party.name != "customer")
-        moods = [party.reader.mood(self._settings.outcome_s) for party in parties if party.reader]
-        return moods[0] if moods else "unclear"
+        judged = next((party for party in parties if party.reader), None)
+        if judged is None or judged.reader is None:
+            return "unclear"
+        return "angry" if judged.hears_anger else judged.reader.mood(self._settings.outcome_s)
 
     def _next(self) -> int:
         self._seq += 1

@@ -53,6 +53,8 @@ class PartyInfo(msgspec.Struct, frozen=True, kw_only=True):
     """Channel of the source, from 0."""
     scored: bool
     """Whether its emotion is read; who speaks is measured on every party."""
+    identity: str | None = None
+    """Phone number, address or name, only with `show_identities`, else a pseudonym; null where the source names nobody."""
 
 
 class CallStarted(CallMessage, frozen=True, kw_only=True, tag="call_started"):
@@ -62,6 +64,8 @@ class CallStarted(CallMessage, frozen=True, kw_only=True, tag="call_started"):
     """Kind of source: recording, microphone, …"""
     path: str | None
     """The recording as it was given; null for every other source."""
+    agent: str | None = None
+    """The agent's id, only with `show_identities`, else a pseudonym; null where nobody named one."""
     parties: dict[Party, PartyInfo]
 
 

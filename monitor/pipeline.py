@@ -14,6 +14,7 @@ from monitor.audio import Block
 from monitor.bus import Bus
 from monitor.calls import CallState, Due
 from monitor.errors import AudioError, CallmoodError, PipelineError, SettingError
+from monitor.identities import Identities
 from monitor.messages import Error, rfc3339
 from monitor.model import EmotionModel
 from monitor.settings import Settings
@@ -29,11 +30,17 @@ class Pipeline:
     """Turns events into messages on `bus`. `handle` in tests and by the loop `run` of the pipeline's thread."""
 
     def __init__(
-        self, model: EmotionModel, settings: Settings, bus: Bus, wall: Callable[[], float] = time.time
+        self,
+        model: EmotionModel,
+        settings: Settings,
+        bus: Bus,
+        wall: Callable[[], float] = time.time,
+        identities: Identities | None = None,
     ) -> None:
         if settings.window_s != model.meaning.window_s:
             raise SettingError(f"window_s must be the model's {model.meaning.window_s:g} s, got {settings.window_s:g}")
         self._model, self._settings, self._bus, self._wall = model, settings, bus, wall
+        self._identities = identities or Identities(settings.show_identities)
         self._calls: dict[str, CallState] = {}
         self._due: list[Due] = []
 
@@ -83,7 +90,7 @@ class Pipeline:
             return self._tell_error(SettingError(f"{opened.call}: refused: {running}; raise it or wait"))
         call = self._calls[opened.call] = CallState(opened, self._model.meaning, self._settings)
         _log.info("%s: call started", call.name)
-        self._bus.publish(call.started(self._now()))
+        self._bus.publish(call.started(self._now(), self._identities))
 
     def _take(self, block: Block) -> None:
         call = self._calls.get(block.call)

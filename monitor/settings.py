@@ -1,9 +1,13 @@
-"""Every setting once: its default, unit, range and help. The command line, `callmood config` and TOML files derive from it."""
+"""Every setting once: its default, unit, range and help. The command line, `callmood config` and TOML files derive from it.
+
+A field is a value (text, number, true or false, a list of texts) or a table of fields, written `[name]` in TOML and
+`name.field` on the command line. A table whose default is None switches something on by standing there.
+"""
 
 import dataclasses
 import difflib
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +26,11 @@ def _setting(
     return dataclasses.field(
         default=default, metadata={"help": help, "unit": unit, "low": low, "high": high, "choices": choices}
     )
+
+
+def _table(kind: type, help: str) -> Any:
+    """A table of settings that is off until it is named."""
+    return dataclasses.field(default=None, metadata={"help": help, "table": kind})
 
 
 @dataclass(frozen=True)
@@ -58,6 +67,9 @@ class Settings:
     queue_s: float = _setting(
         10.0, "audio that may wait for scoring, a party on average, before the oldest is dropped", "s", 1.0, 60.0
     )
+    show_identities: bool = _setting(
+        False, "show phone numbers, names and agents' ids in messages and logs; else pseudonyms stand for them"
+    )
     max_calls: int = _setting(1_000, "calls at once; further ones are refused", "calls", 1, 100_000)
 
     @classmethod
@@ -68,27 +80,30 @@ class Settings:
             name, equals, text = override.partition("=")
             if not equals:
                 raise SettingError(f"--set takes NAME=VALUE, got {override!r}: for example --set hop_s=1.0")
-            values[name.strip()] = _parse(name.strip(), text.strip())
-        return cls(**{name: _check(name, value) for name, value in values.items()})
+            _override(cls, values, name.strip(), text.strip())
+        settings: Settings = _made(cls, values)
+        return settings
 
     def to_toml(self) -> str:
         """Every setting with its help, unit and range, as TOML that `load` reads back to an equal value."""
-        return "\n".join(_toml_entry(field, getattr(self, field.name)) for field in dataclasses.fields(self))
+        return "\n".join(_toml_entries(self))
 
     def changed(self) -> dict[str, Any]:
         """The settings that differ from their defaults, by name."""
-        return {f.name: v for f in dataclasses.fields(self) if (v := getattr(self, f.name)) != f.default}
+        return dict(_changed(self))
 
 
-_FIELDS: Mapping[str, "dataclasses.Field[Any]"] = {field.name: field for field in dataclasses.fields(Settings)}
+def _fields(kind: type) -> Mapping[str, "dataclasses.Field[Any]"]:
+    return {field.name: field for field in dataclasses.fields(kind)}
 
 
-def _field(name: str) -> "dataclasses.Field[Any]":
-    if name not in _FIELDS:
-        near = difflib.get_close_matches(name, _FIELDS, n=1, cutoff=0.4)
-        cure = f"did you mean {near[0]!r}?" if near else "`callmood config` lists them"
-        raise SettingError(f"unknown setting {name!r}: {cure}")
-    return _FIELDS[name]
+def _field(kind: type, name: str, prefix: str = "") -> "dataclasses.Field[Any]":
+    fields = _fields(kind)
+    if name not in fields:
+        near = difflib.get_close_matches(name, fields, n=1, cutoff=0.4)
+        cure = f"did you mean {prefix + near[0]!r}?" if near else "`callmood config` lists them"
+        raise SettingError(f"unknown setting {prefix + name!r}: {cure}")
+    return fields[name]
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
@@ -100,21 +115,48 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise SettingError(f"{path}: not a TOML file: {error}; `callmood config` prints one to start from") from error
 
 
-def _parse(name: str, text: str) -> Any:
-    """The value that `text` from the command line stands for, by the setting's type."""
-    default = _field(name).default
+def _override(kind: type, values: dict[str, Any], name: str, text: str) -> None:
+    """Puts the value that `text` from the command line stands for where `name` says: `hop_s`, or `table.field`."""
+    head, dot, rest = name.partition(".")
+    field = _field(kind, head)
+    if dot and "table" in field.metadata:
+        table = values.setdefault(head, {})
+        values[head] = table = dict(table) if isinstance(table, dict) else {}
+        table[rest] = _parse(_field(field.metadata["table"], rest, f"{head}.").default, text)
+    else:
+        if dot:
+            raise SettingError(f"unknown setting {name!r}: {head} is no table; did you mean {head!r}?")
+        values[head] = _parse(field.default, text)
+
+
+def _parse(default: Any, text: str) -> Any:
+    """The value that `text` stands for where a value like `default` is expected."""
     if isinstance(default, str):
         return text
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
+        if isinstance(default, tuple):
+            return [part.strip() for part in text.split(",") if part.strip()]
         return text
 
 
-def _check(name: str, value: Any) -> Any:
-    field = _field(name)
+def _made(kind: type, values: Mapping[str, Any], prefix: str = "") -> Any:
+    return kind(**{name: _check(_field(kind, name, prefix), value, prefix) for name, value in values.items()})
+
+
+def _check(field: "dataclasses.Field[Any]", value: Any, prefix: str) -> Any:
+    """`value` as the field holds it. Raises SettingError with what was got and what was expected."""
+    name, meta = prefix + field.name, field.metadata
     default: Any = field.default
-    meta = field.metadata
+    if "table" in meta:
+        if not isinstance(value, dict):
+            raise SettingError(f"{name} must be a table, got {value!r}: write [{name}] above its settings")
+        return _made(meta["table"], value, f"{name}.")
+    if isinstance(default, tuple):
+        if not isinstance(value, list) or not all(isinstance(part, str) for part in value):
+            raise SettingError(f'{name} must be a list of texts, got {value!r}: for example {name} = ["one", "two"]')
+        return tuple(value)
     if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if type(value) is not type(default):
@@ -133,15 +175,48 @@ def _check(name: str, value: Any) -> Any:
 _TYPES = {bool: "true or false", int: "a whole number", float: "a number", str: "a text in quotes"}
 
 
+def _toml_entries(values: Any) -> Iterator[str]:
+    """The plain settings, then the tables: one that is off is commented out, so that it stays off when read back."""
+    tables = []
+    for field in dataclasses.fields(values):
+        if "table" in field.metadata:
+            tables.append(field)
+        else:
+            yield _toml_entry(field, getattr(values, field.name))
+    for field in tables:
+        table = getattr(values, field.name)
+        text = f"[{field.name}]\n" + "\n".join(_toml_entries(table or field.metadata["table"]()))
+        if table is None:
+            text = "".join(f"# {line}\n" if line else "#\n" for line in text.splitlines())
+        yield f"# {field.metadata['help']}\n{text}"
+
+
 def _toml_entry(field: "dataclasses.Field[Any]", value: Any) -> str:
     meta = field.metadata
     span = f"; {meta['low']:g}..{meta['high']:g}" if meta["low"] is not None else ""
     unit = f" [{meta['unit']}]" if meta["unit"] else ""
     choices = f"; one of {', '.join(meta['choices'])}" if meta["choices"] else ""
-    if isinstance(value, bool):
-        text = str(value).lower()
-    elif isinstance(value, str):
-        text = '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    else:
-        text = repr(value)
-    return f"# {meta['help']}{unit}{span}{choices}\n{field.name} = {text}\n"
+    return f"# {meta['help']}{unit}{span}{choices}\n{field.name} = {_toml_value(value)}\n"
+
+
+def _toml_value(value: Any) -> str:
+    match value:
+        case bool():
+            return str(value).lower()
+        case str():
+            return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        case tuple():
+            return f"[{', '.join(map(_toml_value, value))}]"
+        case _:
+            return repr(value)
+
+
+def _changed(values: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for field in dataclasses.fields(values):
+        value = getattr(values, field.name)
+        if "table" not in field.metadata:
+            if value != field.default:
+                yield prefix + field.name, value
+        elif value is not None:
+            yield prefix + field.name, "on"
+            yield from _changed(value, f"{prefix}{field.name}.")

@@ -8,7 +8,7 @@ import pytest
 
 MONITOR = Path(__file__).parents[1] / "monitor"
 LEFT_TO_RIGHT = [
-    {"errors", "messages", "settings"},
+    {"errors", "identities", "messages", "settings"},
     {"audio"},
     {"features", "sources", "speech", "sources.audiofile"},
     {"windows", "sources.recording", "sources.microphone"},

@@ -1,10 +1,11 @@
 import dataclasses
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from monitor.errors import SettingError
-from monitor.settings import Settings
+from monitor.settings import Settings, _changed, _made, _override, _parse, _setting, _table, _toml_entries
 
 
 def test_the_printed_settings_read_back_to_the_same(tmp_path: Path) -> None:
@@ -58,3 +59,59 @@ def test_every_setting_is_explained() -> None:
     for field in dataclasses.fields(Settings):
         assert len(field.metadata["help"]) > 10, field.name
         assert f"{field.name} = " in Settings().to_toml()
+
+
+def test_lists_of_texts_read_from_a_file_and_from_the_command_line(listed: type) -> None:
+    made = _made(listed, {"names": ["a", 'b "c"']})
+    assert made.names == ("a", 'b "c"')
+    assert tomllib.loads("\n".join(_toml_entries(made)))["names"] == ["a", 'b "c"']
+    assert [_parse((), text) for text in ('["x", "y"]', "x, y", "")] == [["x", "y"], ["x", "y"], []]
+    with pytest.raises(SettingError) as caught:
+        _made(listed, {"names": "a"})
+    assert str(caught.value) == 'names must be a list of texts, got \'a\': for example names = ["one", "two"]'
+
+
+def test_a_table_is_off_until_it_stands_there_and_reads_back(listed: type) -> None:
+    values: dict[str, object] = {}
+    assert _made(listed, values).door is None
+    assert tomllib.loads("\n".join(_toml_entries(_made(listed, values)))) == {"names": []}
+    _override(listed, values, "door.port", "7")
+    made = _made(listed, values)
+    assert (made.door.port, dict(_changed(made))) == (7, {"door": "on", "door.port": 7})
+    assert _made(listed, tomllib.loads("\n".join(_toml_entries(made)))) == made
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "error"),
+    [
+        ("door", "3", "door must be a table, got 3: write [door] above its settings"),
+        ("door.prot", "3", "unknown setting 'door.prot': did you mean 'door.port'?"),
+        ("door.port", "70000", "door.port must be within 0..65535, got 70000"),
+        ("names.port", "3", "unknown setting 'names.port': names is no table; did you mean 'names'?"),
+    ],
+)
+def test_a_wrong_table_says_what_was_expected(listed: type, name: str, text: str, error: str) -> None:
+    def read() -> object:
+        values: dict[str, object] = {}
+        _override(listed, values, name, text)
+        return _made(listed, values)
+
+    with pytest.raises(SettingError) as caught:
+        read()
+    assert str(caught.value) == error
+
+
+@pytest.fixture
+def listed() -> type:
+    """Settings with a list and a table."""
+
+    @dataclasses.dataclass(frozen=True)
+    class Door:
+        port: int = _setting(1, "where it opens", "", 0, 65_535)
+
+    @dataclasses.dataclass(frozen=True)
+    class Listed:
+        names: tuple[str, ...] = _setting((), "names of things")
+        door: Door | None = _table(Door, "opens a door")  # noqa: RUF009
+
+    return Listed

@@ -3,7 +3,7 @@
 import threading
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from monitor.audio import Block
@@ -22,6 +22,11 @@ class CallOpened:
     path: str | None
     parties: Mapping[Party, int]
     """Party → channel of the source, from 0."""
+    agent: str | None = None
+    """The agent's id, as the telephony or the operator names them: what `/v1/agents/ID` follows. Never shown as it is
+    unless `show_identities` is set."""
+    identities: Mapping[Party, str] = field(default_factory=dict)
+    """Who the parties are (a SIP address, a phone number, a name), where the source says so; shown like `agent`."""
     in_step: bool = True
     """Whether the parties' blocks come side by side, as channels of one stream do: then their messages are in order of time."""
 
