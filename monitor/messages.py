@@ -46,7 +46,7 @@ class CallMessage(Message, frozen=True, kw_only=True):
     """Counts the call's messages from 1, without a hole."""
 
 
-class PartyInfo(msgspec.Struct, frozen=True, kw_only=True):
+class PartyInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How one party of a call is heard."""
 
     channel: int
@@ -54,7 +54,7 @@ class PartyInfo(msgspec.Struct, frozen=True, kw_only=True):
     scored: bool
     """Whether its emotion is read; who speaks is measured on every party."""
     identity: str | None = None
-    """Phone number, address or name, only with `show_identities`, else a pseudonym; null where the source names nobody."""
+    """Phone number, address or name, only with `show_identities`, else a pseudonym; absent where the source names nobody."""
 
 
 class CallStarted(CallMessage, frozen=True, kw_only=True, tag="call_started"):
