@@ -8,22 +8,33 @@ import asyncio
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
+from typing import TYPE_CHECKING
 
+from monitor import __version__
 from monitor.board import Board
 from monitor.broadcast import Broadcaster
 from monitor.bus import Bus, Receiver
 from monitor.errors import CallmoodError, SourceError
-from monitor.messages import AlertRaised, AnyMessage, CallEnded, Error, Hello, rfc3339
+from monitor.handshake import Ties
+from monitor.identities import Identities
+from monitor.messages import Acknowledge, AlertRaised, AnyMessage, CallEnded, Error, Gap, Hello, Reading, rfc3339
 from monitor.model import EmotionModel
 from monitor.pipeline import Pipeline
 from monitor.settings import Settings
 from monitor.snapshot import Health
-from monitor.sources import BlockQueue, Source
+from monitor.sources import Acknowledged, BlockQueue, Source
+from monitor.tokens import Tokens
+
+if TYPE_CHECKING:
+    from monitor.metrics import Metrics
 
 _log = logging.getLogger(__name__)
 
+_MOST_UNPUBLISHED = 65_536
+"""Messages that may wait for the websocket's thread; past it readings are dropped and counted, the rest never is."""
 _LONGEST_STOP_S = 5.0
 """A thread that has not ended by then is left behind, with a log line."""
 
@@ -42,9 +53,12 @@ class Node:
         """How the calls ended; the last thousand."""
         self.alerts: list[AlertRaised] = []
         """What was raised; the last thousand."""
+        self.hint = ""
+        """A line for whoever looks at the dashboard: what to try."""
         self.finished = threading.Event()
         """All sources are through and everything is told, or scoring failed."""
         self._bus = Bus()
+        self._identities = Identities(settings.show_identities)
         self._queue = BlockQueue(settings.queue_s)
         self._sources = sources
         self._stop = threading.Event()
@@ -54,15 +68,26 @@ class Node:
         for receiver in (self._keep, self.board.receive, *receivers):
             self._bus.subscribe(receiver)
 
-    def serve(self) -> Broadcaster:
-        """Opens the websocket, before anything plays; returns it for its addresses. Raises ServiceError."""
-        self._server = _Server(self.settings, self.hello)
-        self._server.start()
-        self._bus.subscribe(self._server.publish)
-        return self._server.broadcaster
+    def serve(self, tokens: Tokens | None = None) -> Broadcaster:
+        """Opens the websocket, before anything plays; returns it for its addresses. Raises ServiceError, SettingError.
+
+        `tokens` stand in for those that the settings name.
+        """
+        ties = Ties(self.hello, self._acknowledge, self.unready, lambda: metrics.text())
+        server = self._server = _Server(Broadcaster(self.settings, ties, identities=self._identities, tokens=tokens))
+        metrics = server.metrics(self.health, self.board, ties.hello().model)
+        server.start()
+        self._bus.subscribe(metrics.receive)
+        self._bus.subscribe(server.publish)
+        return server.broadcaster
+
+    def reload(self) -> None:
+        """Reads the websocket's certificate and tokens' key anew; a fault is logged, and all stays as it was."""
+        if self._server is not None:
+            self._server.reload()
 
     def __enter__(self) -> "Node":
-        pipeline = Pipeline(self.model, self.settings, self._bus)
+        pipeline = Pipeline(self.model, self.settings, self._bus, identities=self._identities)
         self._start("pipeline", lambda: self._run_pipeline(pipeline))
         self._start("sources", self._run_sources)
         return self
@@ -91,7 +116,19 @@ class Node:
             subscribers=broadcaster.subscribers if broadcaster else 0,
             dropped_s=self._queue.dropped_s,
             waiting_s=self._queue.waiting_s,
+            hint=self.hint,
         )
+
+    def unready(self) -> str:
+        """Why no further call should come to this node, in one line; empty when one may."""
+        if not self._threads:
+            return "starting"
+        if self._stop.is_set() or self.finished.is_set():
+            return "no call is scored any more: stopped, or all is played"
+        running = self.board.running
+        if running >= self.settings.max_calls:
+            return f"full: {running} calls run, max_calls is {self.settings.max_calls}"
+        return ""
 
     def hello(self) -> Hello:
         """The first message to every subscriber."""
@@ -102,7 +139,11 @@ class Node:
             model=f"{meaning.name} {meaning.version}",
             window_s=self.settings.window_s,
             hop_s=self.settings.hop_s,
+            model_scores={name: value for name, value in meaning.scores.items() if isinstance(value, float)},
         )
+
+    def _acknowledge(self, said: Acknowledge) -> None:
+        self._queue.put(Acknowledged(said.call, said.alert, said.by))
 
     def _keep(self, message: AnyMessage) -> None:
         if isinstance(message, Error):
@@ -150,10 +191,30 @@ class Node:
 class _Server:
     """The broadcaster on an event loop in its own thread."""
 
-    def __init__(self, settings: Settings, hello: Callable[[], Hello]) -> None:
-        self.broadcaster = Broadcaster(settings, hello)
+    def __init__(self, broadcaster: Broadcaster) -> None:
+        self.broadcaster = broadcaster
+        self.unpublished = 0
+        """Readings and gaps that were dropped because the loop did not take them."""
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="websocket", daemon=True)
+        self._waiting: deque[AnyMessage] = deque()
+        self._woken = False
+        self._lock = threading.Lock()
+
+    def metrics(self, health: Callable[[], Health], board: Board, model: str) -> "Metrics":
+        """What Prometheus reads of this server and its node."""
+        from monitor.metrics import Gauges, Metrics
+
+        broadcaster = self.broadcaster
+        gauges = Gauges(
+            health=health,
+            parties=lambda: board.scored_parties,
+            counters=broadcaster.counters,
+            waiting=lambda: broadcaster.waiting,
+            unpublished=lambda: self.unpublished,
+            audit_lost=lambda: broadcaster.audit_lost,
+        )
+        return Metrics(gauges, model, __version__)
 
     def start(self) -> None:
         self._thread.start()
@@ -164,7 +225,18 @@ class _Server:
             raise
 
     def publish(self, message: AnyMessage) -> None:
-        self._loop.call_soon_threadsafe(self.broadcaster.publish, message)
+        """Hand `message` over to the loop, which is woken once for all that waits."""
+        with self._lock:
+            if len(self._waiting) >= _MOST_UNPUBLISHED and isinstance(message, Reading | Gap):
+                self.unpublished += 1
+                return
+            self._waiting.append(message)
+            woken, self._woken = self._woken, True
+        if not woken:
+            self._loop.call_soon_threadsafe(self._publish_waiting)
+
+    def reload(self) -> None:
+        self._loop.call_soon_threadsafe(self._reload)
 
     def stop(self) -> None:
         if not self._thread.is_alive():
@@ -173,3 +245,18 @@ class _Server:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(_LONGEST_STOP_S)
         self._loop.close()
+
+    def _publish_waiting(self) -> None:
+        with self._lock:
+            waiting, self._waiting = self._waiting, deque()
+            self._woken = False
+        for message in waiting:
+            self.broadcaster.publish(message)
+
+    def _reload(self) -> None:
+        try:
+            self.broadcaster.reload()
+        except CallmoodError as error:
+            _log.error("nothing was reloaded: %s", error)
+        else:
+            _log.info("certificate and token keys were read anew")

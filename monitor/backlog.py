@@ -1,26 +1,38 @@
-"""What waits for one slow subscriber: bounded, with a policy and a count."""
+"""What waits for one slow subscriber: bounded, with a policy and a count. Pure."""
 
-from collections import deque
+from collections import OrderedDict, deque
+from dataclasses import dataclass
 
-Line = bytes
-"""One encoded message."""
+Key = tuple[str, str]
+"""A call, and what of it a newer message replaces: the readings of one party, say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One encoded message."""
+
+    text: bytes
+    """UTF-8 JSON."""
+    key: Key | None = None
+    """A newer message of the same key makes this one old; null for what is never dropped."""
 
 
 class Backlog:
-    """Encoded messages in order, at most `limit`, of two kinds.
+    """Lines in order, at most `limit`, of two kinds.
 
-    A *passing* message (a reading, a gap) is soon followed by a newer one: when there is no room, the oldest passing
-    message goes and is counted. A *lasting* message (a call's start and end, an alert) is never dropped. Where only
-    lasting messages are left and one more comes, no honest stream is possible any more: the backlog is abandoned,
-    and its subscriber has to connect anew.
+    A *passing* line (a reading, a gap) has a key. When there is no room, the oldest one with the key of the line that comes
+    goes, else the oldest passing line of all, and is counted: so the newest reading of every call stays. A *lasting* line (a
+    call's start and end, an alert) is never dropped. Where only lasting lines are left and one more comes, no honest stream is
+    possible any more: the backlog is abandoned, and its subscriber has to connect anew.
     """
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        """Messages, at least 1."""
+        """Lines, at least 1."""
         self.abandoned = False
         """Nothing waits, and nothing will."""
-        self._passing: deque[tuple[int, Line]] = deque()
+        self._passing: OrderedDict[int, Line] = OrderedDict()
+        self._places: dict[Key, deque[int]] = {}
         self._lasting: deque[tuple[int, Line]] = deque()
         self._added = 0
         self._missed = 0
@@ -28,35 +40,54 @@ class Backlog:
     def __len__(self) -> int:
         return len(self._passing) + len(self._lasting)
 
-    def add(self, line: Line, *, lasting: bool) -> int:
-        """Append `line`. Returns how many messages were lost by it, itself included."""
+    def add(self, line: Line) -> int:
+        """Append `line`. Returns how many lines were lost by it, itself included."""
         if self.abandoned:
             return 1
-        (self._lasting if lasting else self._passing).append((self._added, line))
         self._added += 1
+        if line.key is None:
+            self._lasting.append((self._added, line))
+        else:
+            self._passing[self._added] = line
+            self._places.setdefault(line.key, deque()).append(self._added)
         if len(self) <= self.limit:
             return 0
         if not self._passing:
             return self.abandon()
-        self._passing.popleft()
+        self._remove_passing(
+            line.key if line.key is not None and len(self._places[line.key]) > 1 else self._oldest_key()
+        )
         self._missed += 1
         return 1
 
     def take(self) -> tuple[int, Line]:
-        """How many messages were lost since the last `take`, and the oldest that waits. Raises IndexError if empty."""
-        line = self._oldest().popleft()[1]
+        """How many lines were lost since the last `take`, and the oldest that waits. Raises IndexError if empty."""
+        first = next(iter(self._passing), None)
+        if first is None or (self._lasting and self._lasting[0][0] < first):
+            line = self._lasting.popleft()[1]
+        else:
+            line = self._remove_passing(self._oldest_key())
         missed, self._missed = self._missed, 0
         return missed, line
 
     def abandon(self) -> int:
-        """Empty it for good. Returns how many messages were lost by that."""
+        """Empty it for good. Returns how many lines were lost by that."""
         lost = len(self)
         self._passing.clear()
+        self._places.clear()
         self._lasting.clear()
         self.abandoned = True
         return lost
 
-    def _oldest(self) -> deque[tuple[int, Line]]:
-        if self._passing and self._lasting:
-            return min(self._passing, self._lasting, key=lambda queue: queue[0][0])
-        return self._passing or self._lasting
+    def _oldest_key(self) -> Key:
+        key = next(iter(self._passing.values())).key
+        assert key is not None, "it is passing"
+        return key
+
+    def _remove_passing(self, key: Key) -> Line:
+        """The oldest passing line of `key`, taken out."""
+        places = self._places[key]
+        line = self._passing.pop(places.popleft())
+        if not places:
+            del self._places[key]
+        return line

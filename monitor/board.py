@@ -70,6 +70,17 @@ class Board:
                 case AlertRaised() | AlertCleared() | Gap():
                     self._call(message.call, at_s).note(message, at_s)
 
+    @property
+    def running(self) -> int:
+        """Calls that run."""
+        return len(self._calls)
+
+    @property
+    def scored_parties(self) -> int:
+        """Parties of running calls whose emotion is read."""
+        with self._lock:
+            return sum(party.scored for call in self._calls.values() for party in call.parties.values())
+
     def snapshot(self, now_s: float) -> Snapshot:
         """Everything as it stands at `now_s`, Unix seconds on the clock of the node that made the messages."""
         with self._lock:

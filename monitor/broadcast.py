@@ -1,46 +1,59 @@
-"""The readings for agents' desktops: a websocket that pushes every message of the contract.
+"""The websocket service: every message of the contract to whoever may hear it. `docs/contract.md` is its manual.
 
-A subscriber of `/v1/calls` hears every call, one of `/v1/calls/{call}` (percent-encoded) that call alone, whether it
-runs already or is yet to start. It first gets `hello`, then of each running call the `call_started` and the open
-`alert_raised` as they were published, then everything live: nothing twice, no hole. What a slow subscriber loses
-is said by `missed`. The same port serves the example page at `/`.
+A subscriber of `/v1/calls` hears every call, one of `/v1/calls/CALL` that call, one of `/v1/agents/AGENT` whatever call
+the agent is on. It first gets `hello`. With a resume point it then gets what it missed; else, of each running call, the
+`call_started` and the open alerts as they were published. Then everything live: nothing twice, no hole. What cannot be
+had any more, and what a slow subscriber loses, is said by `missed`. The same port answers plain HTTP.
 """
 
 import asyncio
 import errno
 import logging
-import re
-from collections.abc import Callable, Iterator
+import secrets
+import socket
+import ssl
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from urllib.parse import unquote
+from pathlib import Path
 
+from msgspec.structs import replace
 from websockets.asyncio.server import Server, ServerConnection, serve
-from websockets.http11 import Request, Response
+from websockets.exceptions import ConnectionClosed
 
-from monitor.access import refusal
+from monitor.access import check_reach, load_certificate, tls_context
+from monitor.audit import Audit
 from monitor.backlog import Backlog, Line
-from monitor.errors import ServiceError
+from monitor.conversation import Conversation, decoded, moment
+from monitor.errors import AccessError, RequestError, ServiceError
+from monitor.greeting import greeting
+from monitor.handshake import Connection, Door, Ties, kept_in, select_subprotocol
+from monitor.identities import Identities
+from monitor.memory import Memory, Told
 from monitor.messages import (
-    AlertCleared,
-    AlertRaised,
     AnyMessage,
-    CallEnded,
     CallMessage,
-    CallStarted,
-    Gap,
-    Hello,
-    Reading,
+    Error,
+    Missed,
+    Resume,
     encode,
+    rfc3339,
 )
-from monitor.page import page_headers, read_page
+from monitor.page import read_page
 from monitor.settings import Settings
-from monitor.subscriber import CLOSE_S, STUCK_S, Counters, Subscriber
+from monitor.subscriber import CLOSE_S, REFUSED, STUCK_S, Counters, Subscriber
+from monitor.subscription import ALL_CALLS, PATH, Subscription, Topic
+from monitor.tokens import Tokens
 
-PATH = "/v1/calls"
-PING_S = 20.0
-"""Interval of keepalive pings, and how long their answer may take."""
-CLIENT_BYTES = 4096
+CLIENT_BYTES = 131_072
 """A longer message from a client closes it with code 1009."""
+HANDSHAKE_S = 5.0
+"""How long a client may take to ask for something, and to name its resume point."""
+BUFFER_BYTES = 131_072
+"""What the operating system is asked to hold for one subscriber at most; it takes twice as much."""
+REASON_CHARACTERS = 120
+"""A close frame has room for 123 bytes (RFC 6455, 5.5)."""
 FLUSH_S, STOP_S = 0.25, 0.4
 """`stop` leaves subscribers so long to take what waits for them, then so long to say goodbye."""
 
@@ -50,152 +63,223 @@ logger = logging.getLogger(__name__)
 class Broadcaster:
     """One websocket service. It belongs to one event loop: call every method there."""
 
-    def __init__(self, settings: Settings, hello: Callable[[], Hello], *, stuck_s: float = STUCK_S) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        ties: Ties,
+        *,
+        identities: Identities | None = None,
+        tokens: Tokens | None = None,
+        stuck_s: float = STUCK_S,
+    ) -> None:
+        """`tokens` stand in for those that `settings` name."""
         self.counters = Counters()
-        self._settings, self._hello, self._stuck_s = settings, hello, stuck_s
+        self.epoch = secrets.token_urlsafe(6)
+        """Names this run."""
+        self._settings, self._ties, self._tokens, self._stuck_s = settings, ties, tokens, stuck_s
+        self._door = Door(settings, ties, self.counters, identities or Identities(settings.show_identities))
+        self._tls: ssl.SSLContext | None = None
         self._server: Server | None = None
         self._where: str
-        self._page: str | None = None
-        self._connections: set[ServerConnection] = set()
-        self._subscribers: set[Subscriber] = set()
-        self._running: dict[str, dict[str, Line]] = {}
+        self._audit = Audit(None)
+        self._subscribers: defaultdict[Topic, set[Subscriber]] = defaultdict(set)
+        self._memory = Memory(settings.resume)
 
     async def start(self) -> None:
-        """Listen on `settings.host` and `settings.port`. Raises ServiceError when they cannot be had."""
-        self._page = read_page()
+        """Listen on `settings.host` and `settings.port`. Raises ServiceError, or SettingError, when that cannot be."""
+        settings, door = self._settings, self._door
+        door.tokens = self._tokens or Tokens.load(settings)
+        check_reach(settings, door.tokens is not None)
+        self._tls = tls_context(settings)
+        door.page = read_page() if settings.page else None
+        self._audit = Audit(Path(settings.audit_log) if settings.audit_log else None)
         try:
             self._server = await serve(
                 self._attend,
-                self._settings.host,
-                self._settings.port,
-                process_request=self._answer,
-                create_connection=_kept_in(self._connections),
+                settings.host,
+                settings.port,
+                ssl=self._tls,
+                process_request=door.answer,
+                select_subprotocol=select_subprotocol,
+                create_connection=kept_in(door.connections, settings.max_connections),
                 compression=None,  # messages are small: it would cost more than it saves
                 max_size=CLIENT_BYTES,
-                ping_interval=PING_S,
-                ping_timeout=PING_S,
+                open_timeout=HANDSHAKE_S,
+                ping_interval=None,  # each subscriber pings by itself, so that a stuck one is closed with its own code
                 close_timeout=CLOSE_S,
             )
         except OSError as error:
-            raise ServiceError(_why_not(self._settings, error)) from error
+            raise ServiceError(_why_not(settings, error)) from error
+        for listening in self._server.sockets:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
         host, port = self._server.sockets[0].getsockname()[:2]
         self._where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    def reload(self) -> None:
+        """Read the certificate and the tokens' key anew. Raises SettingError: then all is as it was."""
+        tokens = self._tokens or Tokens.load(self._settings)
+        if self._tls is not None:
+            tls_context(self._settings)  # first in a context of its own: a broken file must not harm the one in use
+            load_certificate(self._tls, self._settings)
+        self._door.tokens = tokens
 
     @property
     def address(self) -> str:
         """Where to subscribe, with the port that was really taken: `ws://127.0.0.1:8765/v1/calls`."""
-        return f"ws://{self._where}{PATH}"
+        return f"{'ws' if self._tls is None else 'wss'}://{self._where}{PATH}"
 
     @property
     def page_address(self) -> str:
         """Where a browser finds the example page: `http://127.0.0.1:8765/`."""
-        return f"http://{self._where}/"
+        return f"{'http' if self._tls is None else 'https'}://{self._where}/"
 
     @property
     def subscribers(self) -> int:
         """How many there are now."""
-        return len(self._subscribers)
+        return sum(map(len, self._subscribers.values()))
 
     @property
     def waiting(self) -> int:
         """Messages that wait now, over all subscribers; for each at most `settings.backlog`."""
-        return sum(len(subscriber.backlog) for subscriber in self._subscribers)
+        return sum(len(subscriber.backlog) for subscriber in self._everybody())
+
+    @property
+    def audit_lost(self) -> int:
+        """Notes that the audit log lost."""
+        return self._audit.lost
 
     def publish(self, message: AnyMessage) -> None:
         """Queue `message` for every subscriber that it concerns. Encodes it once and never waits."""
-        line = encode(message)
-        call = message.call if isinstance(message, CallMessage) else None
-        lasting = not isinstance(message, Reading | Gap)
-        self._remember(message, line)
-        for subscriber in self._subscribers:
-            if call is None or subscriber.call in (None, call):
-                subscriber.add(line, lasting=lasting)
+        if isinstance(message, CallMessage):
+            told = self._memory.tell(message, time.monotonic())
+            for subscriber in self._audience(message.call):
+                self._note_call(subscriber, told)
+                subscriber.hear(told)
+            return
+        line = Line(encode(message))
+        for topic, subscribers in self._subscribers.items():
+            # The fault of one call names it, which is for those who hear every call; the pipeline's hurts all.
+            if topic == ALL_CALLS or (isinstance(message, Error) and message.code == "pipeline"):
+                for subscriber in subscribers:
+                    subscriber.add(line)
 
     async def stop(self) -> None:
         """Send what waits, close every subscriber with code 1001 and the port: within a second, whoever hangs."""
         if self._server is None:
             return
-        writing = [subscriber.finish() for subscriber in self._subscribers]
+        writing = [subscriber.finish() for subscriber in self._everybody()]
         if writing:
             await asyncio.wait(writing, timeout=FLUSH_S)
         self._server.close()
         with suppress(TimeoutError):
             async with asyncio.timeout(STOP_S):
                 await self._server.wait_closed()
-        for connection in tuple(self._connections):  # stuck, or silent since before the handshake
+        for connection in tuple(self._door.connections):  # stuck, or silent since before the handshake
             connection.transport.abort()
         await self._server.wait_closed()
+        self._audit.close()
 
-    def _remember(self, message: AnyMessage, line: Line) -> None:
-        """Keep what a late subscriber must know of each running call: its start, and each open alert by its name."""
-        match message:
-            case CallStarted(call=call):
-                self._running[call] = {"": line}
-            case AlertRaised(call=call, alert=alert) if call in self._running:
-                self._running[call][alert] = line
-            case AlertCleared(call=call, alert=alert) if call in self._running:
-                self._running[call].pop(alert, None)
-            case CallEnded(call=call):
-                self._running.pop(call, None)
+    def _everybody(self) -> Iterator[Subscriber]:
+        for subscribers in self._subscribers.values():
+            yield from subscribers
 
-    def _greeting(self, call: str | None) -> Iterator[Line]:
-        yield encode(self._hello())
-        for name in self._running if call is None else (call,):
-            yield from self._running.get(name, {}).values()
+    def _audience(self, call: str) -> Iterator[Subscriber]:
+        """Whoever hears `call` now."""
+        kept = self._memory.call(call)
+        yield from self._subscribers.get(ALL_CALLS, ())
+        yield from self._subscribers.get(Topic("call", call), ())
+        if kept is not None and kept.agent is not None:
+            yield from self._subscribers.get(Topic("agent", kept.agent), ())
+
+    def _note_call(self, subscriber: Subscriber, told: Told) -> None:
+        """Whoever follows an agent comes from call to call: the audit log says which."""
+        if subscriber.topic.kind == "agent" and told.call not in subscriber.calls and not told.final:
+            who = {"subject": subscriber.grant.subject, "topic": str(subscriber.topic)}
+            self._audit.note("watched", **who, call=told.call)
 
     async def _attend(self, connection: ServerConnection) -> None:
         """One subscriber, from its handshake to its end."""
-        assert connection.request is not None, "the handshake is done"
-        call = _wanted(connection.request.path)
-        backlog = Backlog(self._settings.backlog)
-        subscriber = Subscriber(connection, call, backlog, self.counters, self._stuck_s)
-        greeting = tuple(self._greeting(call))  # in one step with the next line: nothing is published in between
-        self._subscribers.add(subscriber)
+        assert isinstance(connection, Connection), "the factory makes these"
         try:
-            await subscriber.serve(greeting)
+            if connection.refusal is not None:
+                raise connection.refusal
+            await self._serve(connection, await _resume_point(connection))
+        except (AccessError, RequestError) as error:
+            if connection.refusal is None:
+                self.counters.refused[error.reason] += 1
+            await connection.close(REFUSED + error.status, str(error)[:REASON_CHARACTERS])
+        except ConnectionClosed:
+            pass  # before it had said where to go on from
+
+    async def _serve(self, connection: Connection, after: Mapping[str, int] | None) -> None:
+        """Greet a subscriber and serve it to its end. Raises RequestError where `after` is no resume point of ours."""
+        subscription, grant = connection.subscription, connection.grant
+        subscriber = Subscriber(
+            connection,
+            subscription,
+            grant,
+            Backlog(self._settings.backlog),
+            self.counters,
+            heartbeat_s=self._settings.heartbeat_s,
+            stuck_s=self._stuck_s,
+        )
+        lines = self._greeting(
+            subscriber, subscription, after
+        )  # in one step with what follows: nothing is published in between
+        topic = subscription.topic
+        who: dict[str, str | int | float] = {
+            "subject": grant.subject,
+            "token": grant.token,
+            "address": connection.peer,
+            "topic": str(topic),
+        }
+        self._subscribers[topic].add(subscriber)
+        self.counters.accepted += 1
+        self._audit.note("subscribed", **who)
+        began_s = time.monotonic()
+        conversation = Conversation(subscriber, connection.wanted, self._door, self._memory, self._audit)
+        try:
+            await subscriber.serve(lines, conversation.take)
         finally:
-            self._subscribers.discard(subscriber)
+            conversation.end()
+            self._subscribers[topic].discard(subscriber)
+            if not self._subscribers[topic]:
+                del self._subscribers[topic]
+            self._audit.note("left", **who, seconds=round(time.monotonic() - began_s, 1))
 
-    def _answer(self, connection: ServerConnection, request: Request) -> Response | None:
-        """The plain HTTP answer to `request`; None lets it become a subscription."""
-        headers = request.headers
-        if reason := refusal(headers.get_all("Host"), headers.get_all("Origin")):
-            self.counters.refused += 1
-            logger.info("refused: %s", reason)
-            return connection.respond(403, reason + "\n")
-        if request.path.partition("?")[0] == "/" and self._page is not None:
-            response = connection.respond(200, self._page)
-            del response.headers["Content-Type"]
-            response.headers.update(page_headers(self._page, headers["Host"]))
-            return response
-        try:
-            _wanted(request.path)
-        except LookupError as error:
-            return connection.respond(404, f"{error}\n")
+    def _greeting(
+        self, subscriber: Subscriber, subscription: Subscription, after: Mapping[str, int] | None
+    ) -> list[Line]:
+        same_epoch = subscription.epoch == self.epoch
+        start = greeting(self._memory, subscription.topic, after, same_epoch=same_epoch)
+        hello = replace(
+            self._ties.hello(),
+            epoch=self.epoch,
+            after=start.after,
+            heartbeat_s=self._settings.heartbeat_s,
+            expires_at=moment(subscriber.grant),
+        )
+        at = rfc3339(time.time())
+        missed = [Missed(at=at, call=call, count=count, reason=reason) for call, count, reason in start.missed]
+        told = [line for told in start.told if (line := subscriber.picked(told)) is not None]
+        return [Line(encode(hello)), *(Line(encode(one)) for one in missed), *told]
+
+
+async def _resume_point(connection: Connection) -> Mapping[str, int] | None:
+    """Where a subscription goes on from: None for a fresh start. Raises RequestError."""
+    subscription = connection.subscription
+    if subscription.epoch is None:
         return None
-
-
-def _wanted(path: str) -> str | None:
-    """The call that a subscription to `path` wants, None for all. Raises LookupError where nobody can subscribe."""
-    match = re.fullmatch(rf"{PATH}(?:/([^/?]+))?(?:\?.*)?", path)
-    if match is None:
-        raise LookupError(f"nothing at {path[:80]!a}: subscribe to {PATH}, or to {PATH}/CALL for one call")
-    return None if match[1] is None else unquote(match[1])
-
-
-def _kept_in(connections: set[ServerConnection]) -> type[ServerConnection]:
-    """Connections that are in `connections` while they live: the library knows them only after their handshake."""
-
-    class KeptConnection(ServerConnection):
-        def connection_made(self, transport: asyncio.BaseTransport) -> None:
-            super().connection_made(transport)
-            connections.add(self)
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            super().connection_lost(exc)
-            connections.discard(self)
-
-    return KeptConnection
+    if subscription.seq is not None:
+        return {subscription.topic.name: subscription.seq}
+    try:
+        async with asyncio.timeout(HANDSHAKE_S):
+            said = decoded(await connection.recv())
+    except TimeoutError:
+        raise RequestError(f"no resume message came within {HANDSHAKE_S:g} s", 400, "resume") from None
+    if not isinstance(said, Resume):
+        raise RequestError("after ?after=EPOCH the first message is a resume", 400, "resume")
+    return said.after
 
 
 def _why_not(settings: Settings, error: OSError) -> str:

@@ -9,6 +9,7 @@ from monitor.audio import SAMPLE_RATE, Block, Samples
 from monitor.identities import Identities
 from monitor.messages import (
     LABELS,
+    AlertAcknowledged,
     AlertCleared,
     AlertRaised,
     AnyCallMessage,
@@ -82,6 +83,7 @@ class CallState:
         self._seq = 0
         self._raised = 0
         self._open_alerts: dict[tuple[Party, str], str] = {}
+        self._acknowledged: set[str] = set()
         self._waiting: list[tuple[int, PartyState, Window | Lost]] = []
         """Complete, but a party that comes in step is behind: (moment, …)."""
 
@@ -135,6 +137,14 @@ class CallState:
                 yield reading
                 if verdict is not None and verdict.rolling is not None:
                     yield from self._alerts_at(reading, party, verdict.rolling)
+
+    def acknowledge(self, alert: str, by: str, at: str) -> AlertAcknowledged | None:
+        """Somebody looks after `alert`; None where it is not open, or is looked after already."""
+        party = next((party for (party, _), name in self._open_alerts.items() if name == alert), None)
+        if party is None or alert in self._acknowledged:
+            return None
+        self._acknowledged.add(alert)
+        return AlertAcknowledged(at=at, call=self.name, seq=self._next(), alert=alert, party=party, by=by)
 
     def _alerts_at(self, reading: Reading, party: PartyState, rolling: Scores) -> Iterator[AnyCallMessage]:
         for watch in party.watches:

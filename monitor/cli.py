@@ -4,7 +4,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -18,6 +18,11 @@ from monitor.errors import CallmoodError, SettingError  # noqa: E402
 from monitor.settings import Settings  # noqa: E402
 
 _log = logging.getLogger(__name__)
+
+_FIRST_AGENT = 101
+"""The id of the first agent of the demo; the others follow."""
+_DEMO_HOURS = 1.0
+"""How long the demo's token is good."""
 
 app = typer.Typer(
     help="Which emotion a caller's voice expresses, every half second, while the call goes on.",
@@ -34,6 +39,9 @@ SetOption = Annotated[
 PortOption = Annotated[int | None, typer.Option(help="port of the websocket; 0 takes any free one")]
 ChannelsOption = Annotated[
     str | None, typer.Option(help="who is on each channel: agent,customer or customer or mixed …")
+]
+AgentOption = Annotated[
+    str | None, typer.Option(help="id of the agent on these calls, for subscribers of /v1/agents/ID")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="print the messages, one JSON object a line")]
 
@@ -71,8 +79,15 @@ def demo(
         raise SettingError(
             f"no example calls in {_example_calls()}; expected the *.flac that come with callmood: install it again"
         )
-    sources = [_recordings(paths, "agent,customer", pace, settings)]
-    _watch(settings, sources, serve=True)
+    from monitor.sources import CallNames
+    from monitor.tokens import Tokens
+
+    names = CallNames()
+    sources = [
+        _recordings([path], "agent,customer", pace, settings, str(agent), names)
+        for agent, path in enumerate(paths, _FIRST_AGENT)
+    ]
+    _watch(settings, sources, serve=True, tokens=Tokens.temporary(settings.token_audience))
 
 
 @app.command()
@@ -80,6 +95,7 @@ def replay(
     paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="recordings, or folders of them")],
     pace: Annotated[str, typer.Option(help="live, or fast: as fast as possible")] = "live",
     channels: ChannelsOption = None,
+    agent: AgentOption = None,
     json: JsonOption = False,
     port: PortOption = None,
     config: ConfigOption = None,
@@ -87,7 +103,7 @@ def replay(
 ) -> None:
     """Recorded calls through the live path: WAV, FLAC, OGG or MP3, 8 to 48 kHz, one or two channels."""
     settings = _settings(config, overrides, port)
-    sources = [_recordings(paths, channels, pace, settings)]
+    sources = [_recordings(paths, channels, pace, settings, agent)]
     _watch(settings, sources, serve=port is not None or (pace == "live" and not json), json=json)
 
 
@@ -97,6 +113,7 @@ def live(
         str | None, typer.Option(help="number or part of the name, as `callmood devices` lists them")
     ] = None,
     channels: ChannelsOption = None,
+    agent: AgentOption = None,
     json: JsonOption = False,
     port: PortOption = None,
     config: ConfigOption = None,
@@ -108,7 +125,7 @@ def live(
     from monitor.sources.recording import parse_channels
 
     settings = _settings(config, overrides, port)
-    microphone = Microphone(device, parse_channels(channels) if channels else None, CallNames())
+    microphone = Microphone(device, parse_channels(channels) if channels else None, CallNames(), agent)
     _watch(settings, [microphone], serve=not json or port is not None, json=json)
 
 
@@ -159,6 +176,37 @@ def bench(
 
 
 @app.command()
+def token(
+    scope: Annotated[
+        list[str] | None, typer.Option(help="calls:*, call:ID, agent:ID, acknowledge, metrics; may be repeated")
+    ] = None,
+    hours: Annotated[float, typer.Option(min=0.001, max=8_784, help="how long it is good")] = 8.0,
+    subject: Annotated[str, typer.Option(help="who it is for: a name for the audit log")] = "",
+    new_secret: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="make the secret that signs tokens, for token_secret")
+    ] = None,
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+) -> None:
+    """A token for a subscriber of the websocket, signed with the secret of the setting token_secret."""
+    from monitor.tokens import SCOPES, Tokens, write_secret
+
+    if new_secret is not None:
+        write_secret(new_secret)
+        typer.echo(f"wrote {new_secret}: set token_secret = {str(new_secret)!r}", err=True)
+        if not scope:
+            return
+    settings = _settings(config, [*(overrides or ()), *([f"token_secret={new_secret}"] if new_secret else [])])
+    tokens = Tokens.load(settings)
+    if tokens is None:
+        cure = "make one by `callmood token --new-secret FILE` and name it by --set token_secret=FILE or in --config"
+        raise SettingError(f"no secret to sign with: {cure}")
+    if not scope:
+        raise SettingError(f"a token needs a --scope, such as {SCOPES}")
+    typer.echo(tokens.make(scope, hours, subject))
+
+
+@app.command()
 def config(config: ConfigOption = None, overrides: SetOption = None) -> None:
     """Every setting with default, unit and range, as TOML that --config reads."""
     typer.echo(_settings(config, overrides).to_toml(), nl=False)
@@ -185,7 +233,14 @@ def _settings(config: Path | None, overrides: Sequence[str] | None, port: int | 
     return settings
 
 
-def _recordings(paths: Sequence[str | Path], channels: str | None, pace: str, settings: Settings) -> Any:
+def _recordings(
+    paths: Sequence[str | Path],
+    channels: str | None,
+    pace: str,
+    settings: Settings,
+    agent: str | None = None,
+    names: Any = None,
+) -> Any:
     from monitor.sources import CallNames
     from monitor.sources.recording import Recordings, parse_channels
 
@@ -193,10 +248,11 @@ def _recordings(paths: Sequence[str | Path], channels: str | None, pace: str, se
         raise SettingError(f"--pace must be live or fast, got {pace!r}")
     return Recordings(
         paths,
-        CallNames(),
+        names or CallNames(),
         channels=parse_channels(channels) if channels else None,
         pace="fast" if pace == "fast" else "live",
         max_calls=settings.max_calls,
+        agent=agent,
     )
 
 
@@ -211,18 +267,20 @@ def _example_calls() -> Path:
     return inside if inside.exists() else Path(__file__).parents[1] / "examples" / "calls"
 
 
-def _watch(settings: Settings, sources: Sequence[Any], serve: bool, json: bool = False) -> None:
-    """Plays `sources` to whatever stdout is: JSON, a dashboard, or lines; then says how the calls ended."""
+def _watch(settings: Settings, sources: Sequence[Any], serve: bool, json: bool = False, tokens: Any = None) -> None:
+    """Plays `sources` to whatever stdout is: JSON, a dashboard, or lines; then says how the calls ended.
+
+    `tokens` of this run alone: one is made and told.
+    """
     from monitor.app import Node
 
     on_screen = sys.stdout.isatty() and not json
     receivers = [] if on_screen else [_print_json if json else _print_line]
     node = Node(settings, _load_model(settings), sources, receivers)
     if serve:
-        served = node.serve()
-        typer.echo(f"websocket: {served.address}", err=json)
-        typer.echo(f"subscribe: {sys.executable} -m websockets {served.address}", err=json)
-        typer.echo(f"a desktop: {served.page_address}", err=json)
+        served = node.serve(tokens)
+        for line in _invitation(node, served, tokens):
+            typer.echo(line, err=json)
     if json:
         _print_json(node.hello())
     interrupted = _run(node, on_screen)
@@ -236,11 +294,35 @@ def _watch(settings: Settings, sources: Sequence[Any], serve: bool, json: bool =
         raise typer.Exit(2)
 
 
+def _invitation(node: Any, served: Any, tokens: Any) -> Iterator[str]:
+    """How to subscribe; where this run has tokens of its own, one is written to a file of its own and told."""
+    import atexit
+    import shutil
+    import tempfile
+
+    yield f"websocket: {served.address}"
+    watch = f"{sys.executable} -m monitor.cli watch {served.address}"
+    if tokens is None:
+        yield f"subscribe: {watch}"
+        yield f"a desktop: {served.page_address}"
+        return
+    folder = Path(tempfile.mkdtemp(prefix="callmood-"))  # its mode is 0700
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    token, file = tokens.make(["calls:*", "acknowledge", "metrics"], _DEMO_HOURS, "demo"), folder / "token"
+    file.write_text(token + "\n")
+    yield f"token, for an hour: {token}"
+    yield f"subscribe: {watch} --token-file {file}"
+    yield f"a desktop: {served.page_address}?agent={_FIRST_AGENT} (it asks for the token)"
+    node.hint = f"desktop: {served.page_address}?agent={_FIRST_AGENT}   its token: cat {file}"
+
+
 def _run(node: Any, on_screen: bool) -> bool:
     """Until everything is told or Ctrl-C; True for the latter."""
     from monitor.dashboard import Dashboard
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C, the terminal restored
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, lambda *_: node.reload())
     try:
         with node:
             if on_screen:

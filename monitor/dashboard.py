@@ -54,7 +54,8 @@ def render(snapshot: Snapshot, health: Health, width: int, height: int) -> Frame
     air: list[Line] = [[]] if height >= AIRY else []
     columns = titles(Columns.of(width))
     head = [*_header(snapshot, health, width), *air, *_failure(snapshot, width), columns]
-    foot = [*air, *_notices(snapshot, width), legend(width)]
+    hint = [[Segment(fit(f"  {plain(health.hint)}", width), DIM)]] if health.hint else []
+    foot = [*air, *_notices(snapshot, width), *hint, legend(width)]
     body = _body(snapshot, width, max(0, height - len(head) - len(foot)))
     return Frame([*head, *body, *foot][:height], width)
 

@@ -7,6 +7,8 @@ CallmoodError
 ├── DeviceError     device     a microphone, or PortAudio itself, that is not there
 ├── ModelError      model      a model file that is missing, broken or contradicts the settings
 ├── ServiceError    service    a listener that cannot be opened
+├── AccessError     access     a request that nobody, or not this asker, may make
+├── RequestError    request    a request or a message of a subscriber that means nothing here
 └── PipelineError   pipeline   a fault of our own: scoring stopped
 
 Every text is one line that says what was got, what was expected and how to mend it, lower case, no full stop.
@@ -56,6 +58,32 @@ class ServiceError(CallmoodError):
     """A listener that cannot be opened."""
 
     code = "service"
+
+
+class AccessError(CallmoodError):
+    """A request that nobody, or not this asker, may make."""
+
+    code = "access"
+
+    def __init__(self, text: str, status: int = 403, reason: str = "scope") -> None:
+        super().__init__(text)
+        self.status = status
+        """401 without a valid token, 403 where the token does not reach, 429 or 503 for too many."""
+        self.reason = reason
+        """One word, for the counter."""
+
+
+class RequestError(CallmoodError):
+    """A request or a message of a subscriber that means nothing here."""
+
+    code = "request"
+
+    def __init__(self, text: str, status: int = 400, reason: str = "garbage") -> None:
+        super().__init__(text)
+        self.status = status
+        """As in HTTP: 400, 404."""
+        self.reason = reason
+        """One word, for the counter."""
 
 
 class PipelineError(CallmoodError):

@@ -1,11 +1,12 @@
 """What flows on the bus and on the wire: schema v1, one JSON object a message.
 
 Every message has `type`, `v` and `at`; a message of a call also has `call` and `seq`, counted per call from 1
-over all its messages. Later versions of v1 add fields, they never rename or remove one.
+over all its messages. Later versions of v1 add fields and types of messages, they never rename or remove one: a client
+passes over what it does not know. `docs/contract.md` says what came when.
 """
 
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -15,6 +16,8 @@ State = Literal["speech", "uncertain", "silence", "too_little_speech", "clipped"
 Party = Literal["agent", "customer", "mixed"]
 Severity = Literal["info", "warning", "critical"]
 
+SCHEMA = "1.1"
+"""Version of the contract: the second number counts what was added to v1."""
 LABELS: tuple[Label, ...] = ("anger", "disgust", "fear", "happy", "neutral", "sad")
 """The six emotions, in the order of every score vector."""
 MOODS: tuple[Mood, ...] = ("angry", "dissatisfied", "satisfied", "calm", "unclear")
@@ -133,6 +136,15 @@ class AlertCleared(CallMessage, frozen=True, kw_only=True, tag="alert_cleared"):
     """`seq` of the readings that cleared it."""
 
 
+class AlertAcknowledged(CallMessage, frozen=True, kw_only=True, tag="alert_acknowledged"):
+    """Somebody says that they look after an open alert."""
+
+    alert: str
+    party: Party
+    by: str
+    """A name, as it was given."""
+
+
 class CallEnded(CallMessage, frozen=True, kw_only=True, tag="call_ended"):
     """A call is over; nothing more comes of it."""
 
@@ -155,6 +167,18 @@ class Hello(Message, frozen=True, kw_only=True, tag="hello"):
     labels: tuple[str, ...] = LABELS
     window_s: float
     hop_s: float
+    schema: str = SCHEMA
+    """Version of the contract."""
+    model_scores: dict[str, float] = msgspec.field(default_factory=dict)
+    """What the model reaches on speakers that it never heard: `uar`, …, 0..1."""
+    heartbeat_s: float | None = None
+    """A subscriber that got nothing for twice as long has lost its connection; null where nobody subscribes."""
+    epoch: str = ""
+    """Names this run of the server: `seq` of another run means nothing here."""
+    after: dict[str, int] = msgspec.field(default_factory=dict)
+    """The resume point: each running call that this subscriber hears, and the last `seq` before what follows."""
+    expires_at: str | None = None
+    """When the subscriber's token expires: UTC, RFC 3339; null without one."""
 
 
 class Error(Message, frozen=True, kw_only=True, tag="error"):
@@ -169,13 +193,53 @@ class Missed(Message, frozen=True, kw_only=True, tag="missed"):
     """Messages that this subscriber did not get."""
 
     count: int
+    """0 where nobody knows how many."""
     reason: str
+    call: str | None = None
+    """The call that they were of; null where they were of several, or of an earlier run of the server."""
 
 
-AnyMessage = CallStarted | Reading | Gap | AlertRaised | AlertCleared | CallEnded | Hello | Error | Missed
-AnyCallMessage = CallStarted | Reading | Gap | AlertRaised | AlertCleared | CallEnded
+class Heartbeat(Message, frozen=True, kw_only=True, tag="heartbeat"):
+    """Nothing happened, and the connection lives."""
+
+
+class TokenAccepted(Message, frozen=True, kw_only=True, tag="token_accepted"):
+    """The new token that this subscriber sent is in force."""
+
+    expires_at: str
+    """UTC, RFC 3339."""
+
+
+AnyCallMessage = CallStarted | Reading | Gap | AlertRaised | AlertCleared | AlertAcknowledged | CallEnded
+AnyMessage = AnyCallMessage | Hello | Error | Missed | Heartbeat | TokenAccepted
+
+
+class Acknowledge(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="acknowledge"):
+    """From a subscriber: somebody looks after an open alert. Needs the scope `acknowledge`."""
+
+    call: str
+    alert: str
+    by: Annotated[str, msgspec.Meta(max_length=80)] = ""
+    """A name for the others to read; empty: the token's subject."""
+
+
+class NewToken(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="token"):
+    """From a subscriber: the token that stands in for the one that is about to expire."""
+
+    token: str
+
+
+class Resume(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="resume"):
+    """From a subscriber of several calls that connected with `?after=EPOCH`: its first message."""
+
+    after: dict[str, Annotated[int, msgspec.Meta(ge=0)]]
+    """Call → the last `seq` that was heard of it in that epoch, calls that ended lately included."""
+
+
+ClientMessage = Acknowledge | NewToken | Resume
 
 _encoder = msgspec.json.Encoder()
+_client_decoder: msgspec.json.Decoder[ClientMessage] = msgspec.json.Decoder(ClientMessage)
 _decoder: msgspec.json.Decoder[AnyMessage] = msgspec.json.Decoder(AnyMessage)
 
 
@@ -190,3 +254,8 @@ def decode(line: bytes | str) -> AnyMessage:
     Raises `msgspec.DecodeError` (`ValidationError` among them) with what was wrong.
     """
     return _decoder.decode(line)
+
+
+def decode_client(text: bytes | str) -> ClientMessage:
+    """What a subscriber said in `text`. Raises `msgspec.DecodeError` with what was wrong."""
+    return _client_decoder.decode(text)

@@ -18,7 +18,7 @@ from monitor.identities import Identities
 from monitor.messages import Error, rfc3339
 from monitor.model import EmotionModel
 from monitor.settings import Settings
-from monitor.sources import BlockQueue, CallClosed, CallOpened, Event, Refused
+from monitor.sources import Acknowledged, BlockQueue, CallClosed, CallOpened, Event, Refused
 
 _log = logging.getLogger(__name__)
 
@@ -80,6 +80,8 @@ class Pipeline:
                     self._close(event)
                 case Refused():
                     self._tell_error(event.error)
+                case Acknowledged():
+                    self._acknowledge(event)
             if len(self._due) >= _MOST_DUE:
                 self._tell_due()
         self._tell_due()
@@ -109,6 +111,12 @@ class Pipeline:
         if closed.fault is not None:
             self._tell_error(closed.fault)
         _log.info("%s: call ended: %s", call.name, closed.reason)
+
+    def _acknowledge(self, event: Acknowledged) -> None:
+        call = self._calls.get(event.call)
+        message = None if call is None else call.acknowledge(event.alert, event.by, self._now())
+        if message is not None:
+            self._bus.publish(message)
 
     def _tell_due(self) -> None:
         """One ONNX run for all windows that need it, then every message in order."""

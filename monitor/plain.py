@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from monitor import messages
 from monitor.looks import TONES, clock, plain, words
-from monitor.messages import AlertCleared, AlertRaised, CallEnded, CallStarted, Gap, Reading
+from monitor.messages import AlertAcknowledged, AlertCleared, AlertRaised, CallEnded, CallStarted, Gap, Reading
 from monitor.snapshot import tone
 
 _LEAST_SHARE = 0.005
@@ -24,6 +24,10 @@ def line(message: messages.AnyMessage) -> str | None:
             return _alert(message, "ALERT", f"holds since {clock(message.start_s)}")
         case AlertCleared():
             return _alert(message, "alert cleared:", f"held since {clock(message.start_s)}")
+        case AlertAcknowledged():
+            return f"{plain(message.call)}  alert is looked after by {plain(message.by)}"
+        case messages.Heartbeat() | messages.TokenAccepted():
+            return None
         case Gap():
             lost = f"lost {message.end_s - message.start_s:.2f} s of audio: {plain(message.reason)}"
             return _at(message.end_s, message.call, f"{message.party:<9} {lost}")

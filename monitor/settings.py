@@ -57,12 +57,35 @@ class Settings:
     outcome_s: float = _setting(30.0, "how much of the last speech a call's outcome rests on", "s", 3.0, 300.0)
 
     host: str = _setting(
-        "127.0.0.1", "address that the websocket listens on", choices=("127.0.0.1", "::1", "localhost")
+        "127.0.0.1", "address that the websocket listens on; any but this machine's own needs TLS and tokens"
     )
     port: int = _setting(8765, "port of the websocket; 0 takes any free one", "", 0, 65_535)
+    page: bool = _setting(True, "serve the agents' desktop page at /")
     backlog: int = _setting(
-        512, "messages kept for a slow subscriber; older ones are dropped and counted", "messages", 16, 65_536
+        512, "messages kept for a slow subscriber; older readings are dropped and counted", "messages", 16, 2_048
     )
+    resume: int = _setting(
+        256, "messages of each call kept for a subscriber that comes back after a cut", "messages", 0, 65_536
+    )
+    heartbeat_s: float = _setting(
+        10.0, "a subscriber that would hear nothing for so long gets a heartbeat", "s", 0.1, 60.0
+    )
+    tls_certificate: str = _setting("", "PEM file with the certificate and its chain; SIGHUP reads it anew")
+    tls_key: str = _setting("", "PEM file with its private key, mode 0600; SIGHUP reads it anew")
+    token_secret: str = _setting(
+        "", "file with the HS256 secret of the tokens, mode 0600; `callmood token` signs with it"
+    )
+    token_public_key: str = _setting("", "PEM file with the RS256 or ES256 public key of an identity provider")
+    token_audience: str = _setting("callmood", "`aud` that every token must name")
+    origins: tuple[str, ...] = _setting(
+        (), "pages that may connect besides those of this machine, such as https://crm.example.com"
+    )
+    max_connections: int = _setting(2_048, "connections at once", "connections", 1, 100_000)
+    max_connections_per_address: int = _setting(
+        256, "connections at once from one address other than this machine's own", "connections", 1, 100_000
+    )
+    max_connections_per_token: int = _setting(64, "connections at once with one token", "connections", 1, 100_000)
+    audit_log: str = _setting("", "file, mode 0600, that says who watched what, a JSON object a line; empty: the log")
 
     queue_s: float = _setting(
         10.0, "audio that may wait for scoring, a party on average, before the oldest is dropped", "s", 1.0, 60.0

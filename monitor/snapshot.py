@@ -174,3 +174,5 @@ class Health:
     """Of the websocket; empty when none listens."""
     model: str = ""
     """Name and version."""
+    hint: str = ""
+    """What to try, for whoever looks at the screen."""

@@ -1,25 +1,35 @@
-"""One subscriber of the websocket: what waits for it, and the two tasks that write and listen."""
+"""One subscriber of the websocket: what waits for it, and the tasks that write, listen and see whether it still lives."""
 
 import asyncio
 import logging
 import time
-from collections.abc import Iterable
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from websockets.asyncio.server import ServerConnection, broadcast
 from websockets.exceptions import ConnectionClosed
 
 from monitor.backlog import Backlog, Line
-from monitor.errors import ServiceError
-from monitor.messages import Error, Missed, encode, rfc3339
+from monitor.memory import Told
+from monitor.messages import Heartbeat, Missed, encode, rfc3339
+from monitor.subscription import Subscription
+from monitor.tokens import Grant
 
 STUCK_S = 30.0
 """A subscriber that takes nothing for so long is closed."""
 CLOSE_S = 5.0
 """How long one closing handshake may take."""
+MOST_SAID, SAID_S = 20, 10.0
+"""A subscriber that says more messages in so many seconds is closed."""
+
+ENDED, UNSUPPORTED = 1000, 1003
+"""Close codes of RFC 6455: the one call has ended; a binary frame came."""
 TOO_SLOW = 4008
 """Close code of a subscriber that does not read; it may connect again."""
+REFUSED = 4000
+"""Plus the HTTP status that says the same: 4400, 4401, 4403, 4404, 4429, 4503."""
 
 logger = logging.getLogger(__name__)
 
@@ -34,42 +44,93 @@ class Counters:
     """Messages that subscribers did not get because they were slow."""
     too_slow: int = 0
     """Subscribers closed because they did not read."""
-    refused: int = 0
-    """Requests refused for their `Host` or `Origin`."""
+    accepted: int = 0
+    """Subscriptions so far."""
+    refused: Counter[str] = field(default_factory=Counter)
+    """Requests and messages that were refused, by reason: host, origin, path, query, resume, token, scope, limit, garbage."""
 
 
 class Subscriber:
     """One open connection; `serve` lives as long as it does."""
 
     def __init__(
-        self, connection: ServerConnection, call: str | None, backlog: Backlog, counters: Counters, stuck_s: float
+        self,
+        connection: ServerConnection,
+        subscription: Subscription,
+        grant: Grant,
+        backlog: Backlog,
+        counters: Counters,
+        *,
+        heartbeat_s: float,
+        stuck_s: float = STUCK_S,
     ) -> None:
-        self.call = call
-        """The one call that it wants; None for all."""
+        self.topic = subscription.topic
+        self.grant = grant
         self.backlog = backlog
-        self._connection = connection
-        self._counters = counters
-        self._stuck_s = stuck_s
+        self.calls: set[str] = set()
+        """The calls that it heard of and that have not ended."""
+        self._interval_s = subscription.min_interval_s
+        self._connection, self._counters = connection, counters
+        self._heartbeat_s, self._stuck_s = heartbeat_s, stuck_s
         self._woken = asyncio.Event()
-        self._finishing = False
-        self._idle = False
+        self._finishing = self._idle = self._leaving = False
+        self._last_sent_s = time.monotonic()
+        self._last_reading_s: dict[tuple[str, str], float] = {}
+        self._said: deque[float] = deque(maxlen=MOST_SAID)
         self._writing: asyncio.Task[None]
+        self._closing: asyncio.Task[None] | None = None
 
-    def add(self, line: Line, *, lasting: bool) -> None:
+    def view(self, told: Told) -> Line | None:
+        """What it may see of a message: whoever follows an agent gets the desktop's view."""
+        return told.desktop if self.topic.kind == "agent" else told.full
+
+    def picked(self, told: Told) -> Line | None:
+        """What it gets of a message: its view, or nothing where it asked for fewer readings. Notes that its call has ended."""
+        line = self.view(told)
+        if told.final:
+            self._finishing = self._finishing or self.topic.kind == "call"
+            self.calls.discard(told.call)
+            self._last_reading_s = {key: s for key, s in self._last_reading_s.items() if key[0] != told.call}
+        else:
+            self.calls.add(told.call)
+        if told.reading is None or not self._interval_s:
+            return line
+        (party, end_s), call = told.reading, told.call
+        key = call, party
+        if end_s - self._last_reading_s.get(key, -self._interval_s) < self._interval_s:
+            return None
+        self._last_reading_s[key] = end_s
+        return line
+
+    def hear(self, told: Told) -> None:
+        """Send what it gets of `told`; after the end of the one call that it subscribed to, say goodbye."""
+        line = self.picked(told)
+        if line is not None:
+            self.add(line)
+        if self._finishing:
+            self._wake()
+
+    def add(self, line: Line) -> None:
         """Send `line` at once if nothing is on its way; queue it else, where it may cost the oldest passing message."""
-        if self._idle and not self._connection.transport.get_write_buffer_size():
-            broadcast((self._connection,), line.decode())  # text; before websockets 17 bytes are always binary
-            self._counters.sent += 1
+        if self._leaving:
             return
-        self._counters.dropped += self.backlog.add(line, lasting=lasting)
+        if self._idle and not self._connection.transport.get_write_buffer_size():
+            broadcast((self._connection,), line.text, text=True)
+            self._note_sent()
+            return
+        self._counters.dropped += self.backlog.add(line)
         self._wake()
 
-    async def serve(self, greeting: Iterable[Line]) -> None:
-        """Send `greeting`, then what is added, until the connection ends."""
+    async def serve(self, greeting: Iterable[Line], take: Callable[[str], Awaitable[None]]) -> None:
+        """Send `greeting`, then what is added, and hand what it says to `take`, until the connection ends."""
         async with asyncio.TaskGroup() as tasks:
             self._writing = tasks.create_task(self._write(greeting))
-            await self._listen()
-            self._writing.cancel()
+            beating = tasks.create_task(self._beat())
+            await self._listen(take)
+            for task in (self._writing, beating):
+                task.cancel()
+        if self._closing is not None:
+            await self._closing
 
     def finish(self) -> asyncio.Task[None]:
         """Add nothing more; the returned task is done when everything is sent."""
@@ -77,27 +138,53 @@ class Subscriber:
         self._wake()
         return self._writing
 
-    async def _listen(self) -> None:
-        """A client has nothing to say in this version: it is told so, once."""
-        told = False
+    def leave(self, code: int, reason: str) -> None:
+        """Send nothing more, and close with `code` and `reason`."""
+        if self._closing is None:
+            self._leaving = True
+            self._closing = asyncio.get_running_loop().create_task(self._close(code, reason))
+
+    async def _listen(self, take: Callable[[str], Awaitable[None]]) -> None:
         with suppress(ConnectionClosed):
-            async for _ in self._connection:
-                if not told:
-                    self.add(_nothing_to_say(), lasting=False)
-                told = True
+            async for text in self._connection:
+                now_s = time.monotonic()
+                if len(self._said) == MOST_SAID and now_s - self._said[0] < SAID_S:
+                    self._counters.refused["limit"] += 1
+                    self.leave(REFUSED + 429, f"more than {MOST_SAID} messages in {SAID_S:g} s")
+                elif isinstance(text, bytes):
+                    self._counters.refused["garbage"] += 1
+                    self.leave(UNSUPPORTED, "binary frames mean nothing here: send JSON as text")
+                else:
+                    self._said.append(now_s)
+                    await take(text)
 
     async def _write(self, greeting: Iterable[Line]) -> None:
         with suppress(ConnectionClosed):
             try:
                 for line in greeting:
-                    await self._send(line)
+                    await self._send(line.text)
                 while await self._something_waits():
                     missed, line = self.backlog.take()
                     if missed:
                         await self._send(_missed(missed))
-                    await self._send(line)
+                    await self._send(line.text)
             except _TooSlowError as reason:
-                await self._drop(str(reason))
+                self._drop(str(reason))
+        if self._finishing and self.topic.kind == "call":
+            self.leave(ENDED, "the call has ended")
+
+    async def _beat(self) -> None:
+        """A ping every heartbeat, which has to be answered in time, and a heartbeat where nothing else was sent."""
+        with suppress(ConnectionClosed):
+            while True:
+                await asyncio.sleep(self._heartbeat_s)
+                if time.monotonic() - self._last_sent_s >= self._heartbeat_s:
+                    self.add(Line(encode(Heartbeat(at=rfc3339(time.time()))), ("", "heartbeat")))
+                try:
+                    async with asyncio.timeout(self._stuck_s):
+                        await (await self._connection.ping())
+                except TimeoutError:
+                    self._drop(f"nothing was read for {self._stuck_s:g} s")
 
     async def _something_waits(self) -> bool:
         """Wait for it. False after `finish`, when nothing more comes."""
@@ -115,21 +202,29 @@ class Subscriber:
         self._idle = False
         self._woken.set()
 
-    async def _send(self, line: Line) -> None:
+    async def _send(self, text: bytes) -> None:
         try:
             async with asyncio.timeout(self._stuck_s):
-                await self._connection.send(line, text=True)
+                await self._connection.send(text, text=True)
         except TimeoutError:
             raise _TooSlowError(f"nothing was read for {self._stuck_s:g} s") from None
-        self._counters.sent += 1
+        self._note_sent()
 
-    async def _drop(self, reason: str) -> None:
-        logger.info("a subscriber is closed: %s", reason)
-        self._counters.too_slow += 1
-        self._counters.dropped += self.backlog.abandon()
+    def _note_sent(self) -> None:
+        self._counters.sent += 1
+        self._last_sent_s = time.monotonic()
+
+    def _drop(self, reason: str) -> None:
+        if self._closing is None:
+            logger.info("a subscriber is closed: %s", reason)
+            self._counters.too_slow += 1
+            self._counters.dropped += self.backlog.abandon()
+            self.leave(TOO_SLOW, reason)
+
+    async def _close(self, code: int, reason: str) -> None:
         with suppress(TimeoutError):  # `close` waits for room in a buffer that nobody may be emptying
             async with asyncio.timeout(CLOSE_S):
-                await self._connection.close(TOO_SLOW, reason)
+                await self._connection.close(code, reason)
         self._connection.transport.abort()
 
 
@@ -137,10 +232,5 @@ class _TooSlowError(Exception):
     """This subscriber cannot be served any further; the text goes into its close frame."""
 
 
-def _missed(count: int) -> Line:
+def _missed(count: int) -> bytes:
     return encode(Missed(at=rfc3339(time.time()), count=count, reason="this subscriber reads too slowly"))
-
-
-def _nothing_to_say() -> Line:
-    text = "this version takes no messages from subscribers; they are passed over"
-    return encode(Error(at=rfc3339(time.time()), code=ServiceError.code, text=text))

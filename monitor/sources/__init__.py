@@ -49,7 +49,16 @@ class Refused:
     error: CallmoodError
 
 
-Event = Block | CallOpened | CallClosed | Refused
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """Somebody looks after an open alert: what a person does enters where audio does, so that messages have one order."""
+
+    call: str
+    alert: str
+    by: str
+
+
+Event = Block | CallOpened | CallClosed | Refused | Acknowledged
 
 
 class Source(Protocol):

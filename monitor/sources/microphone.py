@@ -53,8 +53,16 @@ class Microphone:
     Unnamed it is one channel, the customer. It never waits: a block that finds the queue full pushes the oldest out.
     """
 
-    def __init__(self, device: int | str | None, channels: tuple[Party, ...] | None, names: CallNames) -> None:
+    def __init__(
+        self,
+        device: int | str | None,
+        channels: tuple[Party, ...] | None,
+        names: CallNames,
+        agent: str | None = None,
+    ) -> None:
+        """`agent`: the id of the agent whose microphone it is."""
         self._wanted = device
+        self._agent = agent
         self._channels = channels
         self._names = names
 
@@ -66,7 +74,8 @@ class Microphone:
         sample_rate = _sample_rate(portaudio, device, len(parties))
         capture = _Capture(self._names.take("microphone"), parties, sample_rate, queue)
         stream = _open(portaudio, device, capture)
-        queue.put(CallOpened(capture.call, "microphone", None, {party: i for i, party in enumerate(parties)}))
+        channels = {party: channel for channel, party in enumerate(parties)}
+        queue.put(CallOpened(capture.call, "microphone", None, channels, agent=self._agent))
         logger.info("%s: listening to %s at %d Hz", capture.call, device.name, sample_rate)
         try:
             stream.start()

@@ -60,11 +60,14 @@ class Recordings:
         channels: tuple[Party, ...] | None = None,
         pace: Pace = "live",
         max_calls: int,
+        agent: str | None = None,
     ) -> None:
+        """`agent`: the id of the agent whose calls these are."""
         self._paths = [os.fspath(path) for path in paths]
         self._names = names
         self._channels = channels
         self._pace = pace
+        self._agent = agent
         self._at_once = 2 * (os.cpu_count() or 1) if pace == "fast" else min(max_calls, _files_that_may_be_open())
         self._said: set[int] = set()
 
@@ -104,7 +107,8 @@ class Recordings:
             queue.put(Refused(error))
             return None
         call = self._names.take(_text(Path(path).stem))
-        queue.put(CallOpened(call, "recording", _text(path), {party: channel for channel, party in enumerate(parties)}))
+        channels = {party: channel for channel, party in enumerate(parties)}
+        queue.put(CallOpened(call, "recording", _text(path), channels, agent=self._agent))
         return _Playing(call, file, parties, self._pace)
 
     def _parties(self, path: str, file: AudioFile) -> tuple[Party, ...]:

@@ -1,0 +1,158 @@
+"""What was told of each call, encoded once: for subscribers that come late, and for those that come back after a cut. Pure."""
+
+import itertools
+from collections import OrderedDict, deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from monitor.backlog import Line
+from monitor.desktop import desktop_view
+from monitor.messages import (
+    AlertAcknowledged,
+    AlertCleared,
+    AlertRaised,
+    AnyCallMessage,
+    CallEnded,
+    CallStarted,
+    Gap,
+    Reading,
+    encode,
+)
+
+LASTING_KEPT = 1_024
+"""A call's events and alerts that are kept for whoever comes back."""
+ENDED_KEPT = 1_000
+"""Ended calls that are kept at most."""
+ENDED_KEPT_S = 60.0
+"""How long an ended call is kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One message of a call, as it was published."""
+
+    call: str
+    seq: int
+    position: int
+    """Counts the messages of all calls."""
+    full: Line
+    desktop: Line | None
+    """As a desktop gets it; null where it is kept from desktops."""
+    reading: tuple[str, float] | None
+    """Party and end of a reading, by which readings are thinned."""
+    final: bool
+    """The end of the call."""
+
+
+@dataclass
+class CallMemory:
+    """What is kept of one call: every event and alert, and the last readings and gaps."""
+
+    agent: str | None
+    agent_only: bool
+    """No party but the agent is scored."""
+    last_seq: int = 0
+    ended_s: float | None = None
+    """Monotonic; null while the call runs."""
+    started: Told | None = None
+    open_alerts: dict[str, list[Told]] = field(default_factory=dict)
+    """Alert → its raising and, when somebody looks after it, its acknowledgement."""
+    lasting: deque[Told] = field(default_factory=lambda: deque(maxlen=LASTING_KEPT))
+    passing: deque[Told] = field(default_factory=deque)
+
+    def keep(self, told: Told, message: AnyCallMessage) -> None:
+        """Take in the call's next message."""
+        self.last_seq = told.seq
+        match message:
+            case Reading() | Gap():
+                self.passing.append(told)
+                return
+            case CallStarted():
+                self.started = told
+            case AlertRaised():
+                self.open_alerts[message.alert] = [told]
+            case AlertAcknowledged() if message.alert in self.open_alerts:
+                self.open_alerts[message.alert].append(told)
+            case AlertCleared():
+                self.open_alerts.pop(message.alert, None)
+        self.lasting.append(told)
+
+    def now(self) -> Iterator[Told]:
+        """What a subscriber that comes late must know: the start, and each open alert."""
+        if self.started is not None:
+            yield self.started
+        yield from itertools.chain.from_iterable(self.open_alerts.values())
+
+    def since(self, seq: int) -> list[Told]:
+        """Everything kept that came after message `seq`, in order."""
+        kept = [told for told in itertools.chain(self.lasting, self.passing) if told.seq > seq]
+        return sorted(kept, key=lambda told: told.seq)
+
+
+class Memory:
+    """The calls that run and those that ended lately, by name. Every message of a call passes through `tell`."""
+
+    def __init__(self, passing_kept: int) -> None:
+        self._passing_kept = passing_kept
+        self._position = 0
+        self._calls: OrderedDict[str, CallMemory] = OrderedDict()
+        self._ended: OrderedDict[str, CallMemory] = OrderedDict()
+        self.running = 0
+        """Calls that run."""
+
+    def tell(self, message: AnyCallMessage, now_s: float) -> Told:
+        """Encode and keep `message`; `now_s` monotonic."""
+        self._forget(now_s)
+        if isinstance(message, CallStarted):
+            self._begin(message)
+        call = self._calls.get(message.call) or self._begin(message)
+        self._position += 1
+        told = _told(message, self._position, call.agent_only)
+        call.keep(told, message)
+        while len(call.passing) > self._passing_kept:
+            call.passing.popleft()
+        if told.final:
+            call.ended_s = now_s
+            self._ended[message.call] = self._calls.pop(message.call)
+        return told
+
+    def call(self, name: str) -> CallMemory | None:
+        """The call of that name that runs or ended lately."""
+        return self._calls.get(name) or self._ended.get(name)
+
+    def of(self, agent: str | None = None) -> dict[str, CallMemory]:
+        """All calls that are kept, or those of one agent: ended ones first."""
+        every = itertools.chain(self._ended.items(), self._calls.items())
+        return {name: call for name, call in every if agent is None or call.agent == agent}
+
+    def _begin(self, message: AnyCallMessage) -> CallMemory:
+        agent, scored = None, {"customer"}
+        if isinstance(message, CallStarted):
+            agent, scored = message.agent, {party for party, info in message.parties.items() if info.scored}
+        self._ended.pop(message.call, None)
+        call = self._calls[message.call] = CallMemory(agent, scored <= {"agent"})
+        return call
+
+    def _forget(self, now_s: float) -> None:
+        while self._ended:
+            oldest = next(iter(self._ended.values()))
+            assert oldest.ended_s is not None, "it has ended"
+            if len(self._ended) <= ENDED_KEPT and now_s - oldest.ended_s < ENDED_KEPT_S:
+                return
+            self._ended.popitem(last=False)
+
+
+def in_order(told: Iterable[Told]) -> list[Told]:
+    """Messages of several calls as they were published."""
+    return sorted(told, key=lambda one: one.position)
+
+
+def _told(message: AnyCallMessage, position: int, agent_only: bool) -> Told:
+    passing = isinstance(message, Reading | Gap)
+    key = (message.call, f"{type(message).__name__} {message.party}") if isinstance(message, Reading | Gap) else None
+    full = Line(encode(message), key)
+    seen = desktop_view(message, agent_only=agent_only)
+    desktop = full if seen is message else None if seen is None else Line(encode(seen), key)
+    reading = (message.party, message.end_s) if isinstance(message, Reading) else None
+    assert passing == (key is not None)
+    return Told(message.call, message.seq, position, full, desktop, reading, isinstance(message, CallEnded))
