@@ -1,4 +1,4 @@
-"""Starts and stops everything in order. The only file where threads and asyncio meet.
+"""Starts and stops everything in order. Beside `watch.py` the only file where threads and asyncio meet.
 
 Started from the right of the diagram (websocket, pipeline, sources), stopped from its left, so that whatever a source has
 captured is scored and told before the listeners go.

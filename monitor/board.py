@@ -62,7 +62,7 @@ class Board:
                 case messages.Error():
                     self._fail(message, at_s)
                 case messages.Missed():
-                    self._missed += message.count
+                    self._miss(message)
                 case CallStarted():
                     self._open(message.call, message.source, message.parties, at_s)
                 case CallEnded():
@@ -118,6 +118,15 @@ class Board:
         self._faults.append((at_s, error.code, error.text))
         if error.code == "pipeline":
             self._failure = error.text
+
+    def _miss(self, missed: messages.Missed) -> None:
+        """Where nobody knows how much was missed, its end may have been: what still runs is told anew."""
+        self._missed += missed.count
+        if missed.count == 0 and missed.call is not None:
+            self._calls.pop(missed.call, None)
+        elif missed.count == 0:
+            self._calls.clear()
+            self._failure = None
 
     def _end(self, ended: CallEnded, at_s: float) -> None:
         call = self._call(ended.call, at_s)

@@ -4,7 +4,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -127,6 +127,56 @@ def live(
     settings = _settings(config, overrides, port)
     microphone = Microphone(device, parse_channels(channels) if channels else None, CallNames(), agent)
     _watch(settings, [microphone], serve=not json or port is not None, json=json)
+
+
+@app.command()
+def watch(
+    url: Annotated[
+        str, typer.Argument(metavar="URL", help="of a server, or of one subscription: wss://HOST:8765/v1/agents/ID")
+    ],
+    token_file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="the token, read anew when it is about to expire; else CALLMOOD_TOKEN"),
+    ] = None,
+    ca: Annotated[Path | None, typer.Option(metavar="FILE", help="certificate of the server's authority, PEM")] = None,
+    json: JsonOption = False,
+) -> None:
+    """The dashboard of another machine's server."""
+    from monitor.client import Client, trusting
+    from monitor.dashboard import Dashboard, summary
+    from monitor.watch import Watch
+
+    token = token_file or os.environ.get("CALLMOOD_TOKEN") or None
+    on_screen = sys.stdout.isatty() and not json
+    client = Client(url, token, tls=trusting(ca) if ca else None)
+    seen = Watch(client, [] if on_screen else [_told(client.address.url, json)])
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C, the terminal restored
+    with seen:
+        if on_screen:
+            Dashboard(seen.board, seen.health, now=seen.now).run(seen.finished)
+        while not seen.finished.wait(0.2):
+            pass
+    if seen.fault is not None:
+        raise seen.fault
+    if not json:
+        for ended in seen.ended:
+            typer.echo(summary(ended))
+
+
+def _told(url: str, json: bool) -> Callable[[Any], None]:
+    """Prints what `watch` hears: messages on stdout, on stderr what becomes of the connection."""
+    from monitor.client import Lost
+    from monitor.messages import Hello
+
+    def tell(event: Any) -> None:
+        if isinstance(event, Lost):
+            typer.echo(f"callmood: {event.reason}; next try in {event.retry_s:.0f} s", err=True)
+            return
+        if isinstance(event, Hello):
+            typer.echo(f"callmood: connected to {url}", err=True)
+        (_print_json if json else _print_line)(event)
+
+    return tell
 
 
 @app.command()

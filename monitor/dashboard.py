@@ -53,18 +53,26 @@ def render(snapshot: Snapshot, health: Health, width: int, height: int) -> Frame
     """The whole screen in exactly `height` lines of `width` terminal cells."""
     air: list[Line] = [[]] if height >= AIRY else []
     columns = titles(Columns.of(width))
-    head = [*_header(snapshot, health, width), *air, *_failure(snapshot, width), columns]
+    head = [*_header(snapshot, health, width), *air, *_failure(snapshot, health, width), columns]
     hint = [[Segment(fit(f"  {plain(health.hint)}", width), DIM)]] if health.hint else []
     foot = [*air, *_notices(snapshot, width), *hint, legend(width)]
-    body = _body(snapshot, width, max(0, height - len(head) - len(foot)))
+    stopped = snapshot.failure is not None or bool(health.away)
+    body = _body(snapshot, width, max(0, height - len(head) - len(foot)), stopped)
     return Frame([*head, *body, *foot][:height], width)
 
 
 class Dashboard:
     """Shows a board on a terminal, four times a second."""
 
-    def __init__(self, board: Board, health: Callable[[], Health], console: Console | None = None) -> None:
-        self._board, self._health, self._console = board, health, console or Console()
+    def __init__(
+        self,
+        board: Board,
+        health: Callable[[], Health],
+        console: Console | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        """`now`: Unix seconds on the clock of the node that makes the messages."""
+        self._board, self._health, self._console, self._now = board, health, console or Console(), now
 
     def run(self, stop: threading.Event) -> None:
         """Draw until `stop` is set or an exception (Ctrl-C, too) passes through; both leave the terminal as it was.
@@ -82,7 +90,7 @@ class Dashboard:
     def frame(self) -> Frame:
         """The board as it stands now, as large as the terminal is now."""
         width, height = self._console.size
-        return render(self._board.snapshot(time.time()), self._health(), width, height)
+        return render(self._board.snapshot(self._now()), self._health(), width, height)
 
     def _live(self) -> Live:
         return Live(self.frame(), console=self._console, screen=True, auto_refresh=False, redirect_stderr=False)
@@ -109,12 +117,14 @@ def _header(snapshot: Snapshot, health: Health, width: int) -> list[Line]:
         (_count(snapshot.open_alerts, "open alert"), snapshot.open_alerts > 0),
         (plain(health.address), False),
     ]
-    node: list[Part] = [
-        (f"waiting {health.waiting_s:.1f} s", False),
-        (f"dropped {health.dropped_s:.1f} s", health.dropped_s > 0.0),
-        (_count(health.subscribers, "subscriber"), False),
-        (plain(health.model), False),
-    ]
+    node: list[Part] = []
+    if health.waiting_s is not None:
+        node.append((f"waiting {health.waiting_s:.1f} s", False))
+    if health.dropped_s is not None:
+        node.append((f"dropped {health.dropped_s:.1f} s", health.dropped_s > 0.0))
+    if health.subscribers is not None:
+        node.append((_count(health.subscribers, "subscriber"), False))
+    node.append((plain(health.model), False))
     if snapshot.latency_p50_ms is not None and snapshot.latency_p99_ms is not None:
         node.insert(0, (f"latency {snapshot.latency_p50_ms:.0f} ms, p99 {snapshot.latency_p99_ms:.0f} ms", False))
     return [
@@ -133,19 +143,24 @@ def _parts(parts: list[Part], width: int) -> Line:
     return line
 
 
-def _failure(snapshot: Snapshot, width: int) -> list[Line]:
-    if snapshot.failure is None:
+def _failure(snapshot: Snapshot, health: Health, width: int) -> list[Line]:
+    if health.away:
+        what, why = "NOT CONNECTED", health.away
+    elif snapshot.failure is not None:
+        what, why = "SCORING HAS STOPPED", snapshot.failure
+    else:
         return []
-    texts = ("", "SCORING HAS STOPPED: nothing below is current", plain(snapshot.failure), "")
+    texts = ("", f"{what}: nothing below is current", plain(why), "")
     return [[Segment(fit(f"  {text}", width), ALARM)] for text in texts] + [[]]
 
 
-def _body(snapshot: Snapshot, width: int, height: int) -> list[Line]:
+def _body(snapshot: Snapshot, width: int, height: int, stopped: bool) -> list[Line]:
     """As many calls as fit into `height` lines, then how many do not, or blanks."""
-    columns, stopped = Columns.of(width), snapshot.failure is not None
+    columns = Columns.of(width)
     calls = (*snapshot.calls, *snapshot.ended)
     if not calls:
-        return [[], [Segment("  no calls yet", DIM)], *([[]] * height)][:height]
+        text = "" if stopped else "  no calls yet"
+        return [[], [Segment(text, DIM)], *([[]] * height)][:height]
     lines: list[Line] = []
     shown = 0
     for call in calls:

@@ -164,15 +164,17 @@ class Snapshot:
 class Health:
     """What the board cannot know about its node."""
 
-    dropped_s: float = 0.0
-    """Audio that was dropped because scoring could not keep up, seconds."""
-    waiting_s: float = 0.0
-    """Audio that waits to be scored, seconds."""
-    subscribers: int = 0
-    """Desktops on the websocket."""
+    dropped_s: float | None = 0.0
+    """Audio that was dropped because scoring could not keep up, seconds; null where it is not known, as of another machine."""
+    waiting_s: float | None = 0.0
+    """Audio that waits to be scored, seconds; null where it is not known."""
+    subscribers: int | None = 0
+    """Desktops on the websocket; null where it is not known."""
     address: str = ""
     """Of the websocket; empty when none listens."""
     model: str = ""
     """Name and version."""
     hint: str = ""
     """What to try, for whoever looks at the screen."""
+    away: str = ""
+    """Why nothing comes from another machine's node; empty while it does, and of the own node."""

@@ -8,7 +8,7 @@ import pytest
 
 MONITOR = Path(__file__).parents[1] / "monitor"
 LEFT_TO_RIGHT = [
-    {"errors", "identities", "messages", "settings"},
+    {"errors", "identities", "messages", "settings", "bearer", "position"},
     {"audio"},
     {"features", "sources", "speech", "sources.audiofile"},
     {"windows", "sources.recording", "sources.microphone"},
@@ -20,11 +20,13 @@ LEFT_TO_RIGHT = [
     {"pipeline"},
     {"board", "snapshot", "recent", "backlog", "page", "contract", "subscription", "desktop", "audit", "tokens"},
     {"access", "memory"},
+    {"address"},
+    {"refusals"},
     {"greeting", "subscriber"},
     {"handshake", "metrics", "client"},
     {"conversation"},
     {"broadcast", "looks", "rows", "plain", "sample", "dashboard", "pictures"},
-    {"bench", "app"},
+    {"bench", "app", "watch"},
     {"cli"},
 ]
 
