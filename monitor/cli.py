@@ -276,7 +276,10 @@ def _watch(settings: Settings, sources: Sequence[Any], serve: bool, json: bool =
 
     on_screen = sys.stdout.isatty() and not json
     receivers = [] if on_screen else [_print_json if json else _print_line]
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C, the terminal restored
     node = Node(settings, _load_model(settings), sources, receivers)
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, lambda *_: node.reload())
     if serve:
         served = node.serve(tokens)
         for line in _invitation(node, served, tokens):
@@ -320,9 +323,6 @@ def _run(node: Any, on_screen: bool) -> bool:
     """Until everything is told or Ctrl-C; True for the latter."""
     from monitor.dashboard import Dashboard
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C, the terminal restored
-    if hasattr(signal, "SIGHUP"):
-        signal.signal(signal.SIGHUP, lambda *_: node.reload())
     try:
         with node:
             if on_screen:
