@@ -19,6 +19,8 @@ from monitor.settings import Settings  # noqa: E402
 
 _log = logging.getLogger(__name__)
 
+_INTERRUPTED = 130
+"""What typer makes of Ctrl-C."""
 _FIRST_AGENT = 101
 """The id of the first agent of the demo; the others follow."""
 _DEMO_HOURS = 1.0
@@ -62,7 +64,7 @@ def main() -> NoReturn:
         if not hasattr(error, "format_message"):
             raise
         _fail(f"{_one_line(error.format_message()).rstrip('.')}; `callmood --help` says what there is")
-    raise SystemExit(code or 0)
+    raise SystemExit(0 if code in (None, _INTERRUPTED) else code)
 
 
 @app.command()
