@@ -63,7 +63,7 @@ class Node:
         self._sources = sources
         self._stop = threading.Event()
         self._sources_through = threading.Event()
-        self._server: _Server | None = None
+        self._server: ServiceThread | None = None
         self._threads: list[threading.Thread] = []
         for receiver in (self._keep, self.board.receive, *receivers):
             self._bus.subscribe(receiver)
@@ -74,7 +74,9 @@ class Node:
         `tokens` stand in for those that the settings name.
         """
         ties = Ties(self.hello, self._acknowledge, self.unready, lambda: metrics.text())
-        server = self._server = _Server(Broadcaster(self.settings, ties, identities=self._identities, tokens=tokens))
+        server = self._server = ServiceThread(
+            Broadcaster(self.settings, ties, identities=self._identities, tokens=tokens)
+        )
         metrics = server.metrics(self.health, self.board, ties.hello().model)
         server.start()
         self._bus.subscribe(metrics.receive)
@@ -188,7 +190,7 @@ class Node:
         self._bus.publish(Error(at=rfc3339(time.time()), code=error.code, text=str(error)))
 
 
-class _Server:
+class ServiceThread:
     """The broadcaster on an event loop in its own thread."""
 
     def __init__(self, broadcaster: Broadcaster) -> None:

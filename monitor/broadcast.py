@@ -139,6 +139,11 @@ class Broadcaster:
         return sum(map(len, self._subscribers.values()))
 
     @property
+    def connections(self) -> int:
+        """Connections that stand, whether they subscribed or not."""
+        return len(self._door.connections)
+
+    @property
     def waiting(self) -> int:
         """Messages that wait now, over all subscribers; for each at most `settings.backlog`."""
         return sum(len(subscriber.backlog) for subscriber in self._everybody())
