@@ -75,7 +75,11 @@ def _refused(status: int, reason: str, address: Address) -> CallmoodError:
 
 def _why(error: OSError) -> str:
     """One line; where a name has several addresses, asyncio joins what each of them gave."""
-    return "connection refused" if "Connect call failed" in str(error) else (error.strerror or str(error)).lower() or "the connection broke"
+    return (
+        "connection refused"
+        if "Connect call failed" in str(error)
+        else (error.strerror or str(error)).lower() or "the connection broke"
+    )
 
 
 def _shown(text: str) -> str:
