@@ -20,7 +20,7 @@ LEFT_TO_RIGHT = [
     {"pipeline"},
     {"board", "snapshot", "recent", "backlog", "page", "contract", "subscription", "desktop", "audit", "tokens"},
     {"access", "memory"},
-    {"address"},
+    {"address", "asyncapi"},
     {"refusals"},
     {"greeting", "subscriber"},
     {"handshake", "metrics", "client"},
