@@ -2,13 +2,15 @@
 PYTHON ?= python3
 CREMAD ?= ../shared/cremad
 SYSTEM_PACKAGES = libportaudio2 libasound2-plugins pulseaudio pulseaudio-utils espeak-ng tmux
+SYSTEM_PACKAGES += $(if $(shell command -v npm),,nodejs npm)
+NPM_PACKAGES = wscat@6.1.0 @asyncapi/specs@6.11.1
 
 .PHONY: demo test model bench pictures clean
 
 demo: .venv/runtime
 	.venv/bin/callmood demo
 
-test: .venv/everything system-packages
+test: .venv/everything system-packages .venv/npm
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
@@ -42,6 +44,14 @@ system-packages:
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
 	else \
 		echo "callmood: tests that need them will say so: install with apt-get install" $$missing; \
+	fi
+
+# What the tests' peers need from npm.
+.venv/npm: .venv/bin/python Makefile
+	@if command -v npm >/dev/null; then \
+		npm install --silent --no-fund --no-audit --prefix $@ $(NPM_PACKAGES) && touch $@; \
+	else \
+		echo "callmood: tests that need $(NPM_PACKAGES) will say so: install npm"; \
 	fi
 
 clean:

@@ -9,10 +9,10 @@ from monitor.messages import SCHEMA, AnyMessage, ClientMessage
 from monitor.settings import Settings
 from monitor.subscription import AGENTS_PATH, LONGEST_INTERVAL_S, PATH
 
-_DESCRIPTION = """\
-What callmood hears in the callers' voices, to agents' desktops and supervisors. Made from monitor/messages.py by
-`python -m monitor.contract docs`; contract.md beside this file says how to connect, to come back after a cut and to refuse.
-"""
+_DESCRIPTION = (
+    "What callmood hears in the callers' voices, for agents' desktops and supervisors. Made from monitor/messages.py by "
+    "`python -m monitor.contract docs`; contract.md says how to connect, how to come back after a cut, and what is refused."
+)
 _INTERVAL = {
     "type": "number",
     "minimum": 0,
@@ -71,11 +71,8 @@ def asyncapi_yaml() -> str:
     """`asyncapi()` as text. Needs PyYAML."""
     import yaml
 
-    class Plain(yaml.SafeDumper):
-        def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
-            return True
-
-    text: str = yaml.dump(asyncapi(), Dumper=Plain, sort_keys=False, allow_unicode=True, width=110)
+    unshared = json.loads(json.dumps(asyncapi()))  # the same object twice would become an alias
+    text: str = yaml.safe_dump(unshared, sort_keys=False, allow_unicode=True, width=110)
     return text
 
 

@@ -6,6 +6,7 @@
 import ast
 import functools
 import inspect
+import itertools
 import sys
 import typing
 from collections.abc import Iterator
@@ -72,7 +73,7 @@ def _precise(name: str, hint: Any, field: dict[str, Any]) -> dict[str, Any]:
         return field | {"minimum": 1}
     keys = next(_literal_keys(hint), None)
     if keys:
-        shapes = field["anyOf"] if "anyOf" in field else [field]
+        shapes = field.get("anyOf", [field])
         next(shape for shape in shapes if shape["type"] == "object")["propertyNames"] = {"enum": list(keys)}
     return field
 
@@ -92,7 +93,7 @@ def _field_texts(kind: type) -> Iterator[tuple[str, str]]:
     """The docstring under each field, base classes first."""
     for base in reversed(kind.__mro__):
         body = _bodies().get(base.__name__, [])
-        for field, text in zip(body, body[1:], strict=False):
+        for field, text in itertools.pairwise(body):
             match field, text:
                 case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str() as said)):
                     yield name, " ".join(said.split())
