@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -36,8 +35,6 @@ from tests.broadcasting import (
     subscribed,
     until,
 )
-
-EXAMPLE = Path(__file__).parent.parent / "examples" / "agent_desktop.py"
 
 
 @on_a_loop
