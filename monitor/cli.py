@@ -23,6 +23,8 @@ _INTERRUPTED = 130
 """What typer makes of Ctrl-C."""
 _FIRST_AGENT = 101
 """The id of the first agent of the demo; the others follow."""
+_DEMO_AGENT = 102
+"""The one whose caller gets angry."""
 _DEMO_HOURS = 1.0
 """How long the demo's token is good."""
 
@@ -367,8 +369,8 @@ def _invitation(node: Any, served: Any, tokens: Any) -> Iterator[str]:
     file.write_text(token + "\n")
     yield f"token, for an hour: {token}"
     yield f"subscribe: {watch} --token-file {file}"
-    yield f"a desktop: {served.page_address}?agent={_FIRST_AGENT} (it asks for the token)"
-    node.hint = f"desktop: {served.page_address}?agent={_FIRST_AGENT}   its token: cat {file}"
+    yield f"a desktop: {served.page_address}?agent={_DEMO_AGENT} (it asks for the token)"
+    node.hint = f"desktop: {served.page_address}?agent={_DEMO_AGENT}   its token: cat {file}"
 
 
 def _run(node: Any, on_screen: bool) -> bool:

@@ -76,6 +76,8 @@ class CallMemory:
                 self.open_alerts[message.alert].append(told)
             case AlertCleared():
                 self.open_alerts.pop(message.alert, None)
+            case CallEnded():
+                self.open_alerts.clear()
         self.lasting.append(told)
 
     def now(self) -> Iterator[Told]:

@@ -14,7 +14,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Origin, Subprotocol
 
-from monitor.access import bearer, check_front, check_reach, is_loopback, tls_context
+from monitor.access import bearer, check_front, check_origins, check_reach, is_loopback, tls_context
 from monitor.broadcast import Broadcaster
 from monitor.errors import AccessError, CallmoodError, ServiceError, SettingError
 from monitor.handshake import Ties
@@ -94,6 +94,14 @@ def test_the_reason_is_one_short_printable_line_whatever_was_sent() -> None:
         check_front(["\x1b[2J\n" + "x" * 10_000], [], (), with_tokens=False)
     assert str(refused.value).isprintable()
     assert len(str(refused.value)) < 250
+
+
+@pytest.mark.parametrize("origin", ["https://crm.example/", "crm.example", "*", "https://*.example", ""])
+def test_an_origin_that_no_browser_ever_sends_is_refused_at_start(origin: str) -> None:
+    with pytest.raises(SettingError) as refused:
+        check_origins(["https://crm.example:8443", origin])
+    expected = "expected scheme, host and port alone, such as https://crm.example.com"
+    assert str(refused.value) == f"origins holds {origin!r}: {expected}"
 
 
 def test_a_token_comes_by_header_or_by_subprotocol() -> None:
@@ -331,11 +339,18 @@ async def test_nobody_acknowledges_without_the_scope_a_name_or_an_alert_that_is_
                 ({"call": "b", "alert": "b:1", "by": " "}, "an acknowledgement has no name: say who in `by`"),
             ]:
                 assert (await answer(client, **said)).text == text
-            broadcaster.publish(ended(3, "a"))
+            broadcaster.publish(raised(3, "b", "b:9"))
+            assert (await received(client)).seq == 3  # type: ignore[union-attr]
             assert (await answer(client, call="b", alert="b:1", by="x" * 81)).text.startswith(
                 "this message means nothing"
             )
             assert (await answer(client, call="b", alert="b:1", by="[bold]Kim")).by == "[bold]Kim"
+        async with subscribed(broadcaster, token=TOKENS.make(["calls:*", "acknowledge"], 1)) as client:
+            broadcaster.publish(ended(9, "b"))
+            while (await received(client)) != ended(9, "b"):
+                pass
+            text = "no alert 'b:9' is open in call 'b'"
+            assert (await answer(client, call="b", alert="b:9", by="Kim")).text == text, "its call has ended"
 
 
 @on_a_loop
