@@ -34,7 +34,7 @@ def line(message: messages.AnyMessage) -> str | None:
         case messages.Error():
             return f"error {plain(message.code)}: {plain(message.text)}"
         case messages.Missed():
-            return f"missed {message.count} messages: {plain(message.reason)}"
+            return f"missed {message.count or 'some'} messages: {plain(message.reason)}"
         case messages.Hello():
             return None
 
