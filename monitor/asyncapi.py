@@ -4,8 +4,8 @@ import json
 from typing import Any
 
 from monitor.access import SUBPROTOCOL
-from monitor.contract import schema, tags
 from monitor.messages import SCHEMA, AnyMessage, ClientMessage
+from monitor.schema import schema, tags
 from monitor.settings import Settings
 from monitor.subscription import AGENTS_PATH, LONGEST_INTERVAL_S, PATH
 

@@ -12,11 +12,11 @@ from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from monitor.access import SUBPROTOCOL, bearer, check_front, is_loopback
-from monitor.contract import schema_json
 from monitor.errors import AccessError, RequestError
 from monitor.identities import Identities
 from monitor.messages import Acknowledge, Hello
 from monitor.page import page_headers
+from monitor.schema import schema_json
 from monitor.settings import Settings
 from monitor.subscriber import Counters
 from monitor.subscription import Subscription, Topic, parse_subscription

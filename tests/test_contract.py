@@ -20,7 +20,6 @@ from websockets.sync.client import connect
 
 from monitor.app import Node
 from monitor.asyncapi import asyncapi, asyncapi_yaml
-from monitor.contract import schema, schema_json, tags
 from monitor.messages import (
     Acknowledge,
     AnyMessage,
@@ -34,6 +33,7 @@ from monitor.messages import (
     TokenAccepted,
 )
 from monitor.model import EmotionModel, default_path
+from monitor.schema import schema, schema_json, tags
 from monitor.settings import Settings
 from monitor.sources import CallNames
 from monitor.sources.recording import Recordings

@@ -91,6 +91,21 @@ def test_a_failed_pipeline_is_unmissable_and_nothing_looks_current() -> None:
     assert "calm" not in text
 
 
+def test_another_machines_node_that_is_lost_is_unmissable_and_nothing_looks_current() -> None:
+    snapshot = snapshot_of(started(), reading(3.0), agent(3.0))
+    health = Health(None, None, None, "ws://h/v1/calls", "emotion 1.0", away="the connection broke; next try in 4 s")
+    lines = lines_of(snapshot, 80, 24, health)
+    text = "\n".join(lines)
+    assert "NOT CONNECTED: nothing below is current" in text
+    assert "the connection broke; next try in 4 s" in text
+    assert "╳ stopped" in text
+    assert "calm" not in text
+    assert lines[1].split() == ["latency", "40", "ms,", "p99", "40", "ms", "emotion", "1.0"], (
+        "what is not known is not told"
+    )
+    assert "no calls yet" not in "\n".join(lines_of(snapshot_of(), 80, 24, health))
+
+
 def test_a_failed_pipeline_shows_in_reverse_without_colour() -> None:
     console = terminal(no_color=True)
     console.print(render(sample("no model"), HEALTH, 120, 36))
