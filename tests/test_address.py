@@ -24,7 +24,25 @@ def test_an_address_at_hand_becomes_that_of_a_subscription(text: str, url: str) 
 
 @pytest.mark.parametrize(
     "text",
-    ["", "127.0.0.1:8765", "localhost:8765", "ftp://h", "ws://", "ws://h:99999", "ws://h:0", "ws://h:x", "ws://[::1", "ws://user:secret@h", "ws://h#x", "ws://h/v1/calls?after=x", "ws://h/v1/agents", "ws://h/v1/calls/a/b", "ws://h/v1/x", "ws://h\x1b[2J", "ws://h /v1"],
+    [
+        "",
+        "127.0.0.1:8765",
+        "localhost:8765",
+        "ftp://h",
+        "ws://",
+        "ws://h:99999",
+        "ws://h:0",
+        "ws://h:x",
+        "ws://[::1",
+        "ws://user:secret@h",
+        "ws://h#x",
+        "ws://h/v1/calls?after=x",
+        "ws://h/v1/agents",
+        "ws://h/v1/calls/a/b",
+        "ws://h/v1/x",
+        "ws://h\x1b[2J",
+        "ws://h /v1",
+    ],
 )
 def test_anything_else_is_one_line_with_a_cure(text: str) -> None:
     with pytest.raises(RequestError) as error:
