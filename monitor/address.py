@@ -64,7 +64,8 @@ class Address:
 def _split(text: str) -> SplitResult:
     try:
         parts = urlsplit(text.strip())
-        known = parts.scheme.lower() in _SCHEMES and bool(parts.hostname) and parts.port != 0
+        host = (parts.hostname or "").encode("idna")  # a UnicodeError is a ValueError
+        known = parts.scheme.lower() in _SCHEMES and bool(host) and parts.port != 0
     except ValueError:
         known = False
     if not known or not text.strip().isprintable():

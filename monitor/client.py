@@ -278,6 +278,6 @@ def _decoded(text: str | bytes) -> AnyMessage | None:
     """The message; None for one of a type, or with a value, that this version does not know."""
     try:
         return decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         logger.debug("a message is passed over: %s", error)
         return None

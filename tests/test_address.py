@@ -1,6 +1,9 @@
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from websockets.uri import parse_uri
 
 from monitor.address import Address
 from monitor.errors import RequestError
@@ -61,6 +64,12 @@ def test_any_name_of_a_call_or_an_agent_reaches_the_service_as_it_is(name: str, 
     subscription = parse_subscription(target)
     assert subscription.topic == Topic(kind, name)  # type: ignore[arg-type]
     assert (address.call, subscription.seq) == ((name, 7) if kind == "call" else (None, None))
+
+
+@given(st.text(), st.sampled_from(["", "ws://", "https://h", "ws://h/v1/"]))
+def test_whatever_is_typed_is_an_address_that_can_be_connected_to_or_one_line(text: str, before: str) -> None:
+    with suppress(RequestError):
+        assert parse_uri(Address.parse(before + text).after("run", 1)).host
 
 
 def test_a_name_is_not_given_twice_nor_empty() -> None:

@@ -283,6 +283,7 @@ async def test_types_and_fields_that_this_version_does_not_know_are_passed_over(
         "no json",
         b"\xff\x00",
         '{"type":"reading","seq":"one"}',
+        '{"type":"error","v":1,"at":"x","code":"c","text":"t","deep":' + "[" * 100_000,
         reading(7),
     ]
     async with serving_lines(lines) as service, Client(service.address, timing=Waits().timing) as events:
