@@ -19,7 +19,8 @@ def read_page() -> str | None:
 
 def page_headers(page: str, host: str) -> dict[str, str]:
     """HTTP headers for `page` asked for as `host` (`name:port`): it may run its own script and talk to `host` only."""
-    policy = f"default-src 'none'; img-src data:; style-src {_hashes(page, 'style')}; script-src {_hashes(page, 'script')}; "
+    policy = "default-src 'none'; img-src data:; "
+    policy += f"style-src {_hashes(page, 'style')}; script-src {_hashes(page, 'script')}; "
     policy += f"connect-src ws://{host} wss://{host}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     return {
         "Content-Type": "text/html; charset=utf-8",

@@ -21,8 +21,9 @@ FLAGS = (
 WAIT_S = 10.0
 
 _CONTRASTS = """
+const paint = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
 const rgba = text => {
-  const paint = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
+  paint.clearRect(0, 0, 1, 1);
   paint.fillStyle = text;
   paint.fillRect(0, 0, 1, 1);
   const [r, g, b, a] = paint.getImageData(0, 0, 1, 1).data;
@@ -101,9 +102,11 @@ class Browser:
         self.type("#token", token)
         self.click("#enter")
 
-    def look(self, width: int = 600, height: int = 520, dark: bool = False, still: bool = False) -> None:
+    def look(
+        self, width: int = 600, height: int = 520, dark: bool = False, still: bool = False, scale: int = 1
+    ) -> None:
         """The size of the window, the colours and the motion that the user prefers."""
-        screen = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        screen = {"width": width, "height": height, "deviceScaleFactor": scale, "mobile": False}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
         wishes = {
             "prefers-color-scheme": "dark" if dark else "light",
@@ -163,7 +166,7 @@ def chromium() -> Iterator[Any]:
 def colours(png: bytes) -> tuple[int, float]:
     """How many colours a picture has, and its mean brightness, 0..1."""
     image = pytest.importorskip("PIL.Image", reason="pillow missing: pip install 'callmood[test]'")
-    picture = image.open(io.BytesIO(png)).convert("RGB")
+    picture = image.open(io.BytesIO(png)).convert("RGB").reduce(8)
     grey = picture.convert("L").resize((1, 1), image.Resampling.BOX)
     return len(picture.getcolors(1 << 24)), grey.getpixel((0, 0)) / 255
 
@@ -171,4 +174,4 @@ def colours(png: bytes) -> tuple[int, float]:
 def write(png: bytes, path: Path) -> None:
     """As a picture with a palette: a third of the size."""
     image = pytest.importorskip("PIL.Image")
-    image.open(io.BytesIO(png)).convert("RGB").quantize(64, dither=image.Dither.NONE).save(path, optimize=True)
+    image.open(io.BytesIO(png)).convert("RGB").quantize(128, dither=image.Dither.NONE).save(path, optimize=True)

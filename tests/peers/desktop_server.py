@@ -113,9 +113,7 @@ class Call:
 
     def clear(self, alert: str) -> None:
         since = {"start_s": self.now_s - 5, "at_s": self.now_s, "evidence": [3]}
-        self._tell(
-            AlertCleared, alert=alert, rule="sustained_anger", severity="critical", party="customer", **since
-        )
+        self._tell(AlertCleared, alert=alert, rule="sustained_anger", severity="critical", party="customer", **since)
 
     def acknowledge(self, alert: str, by: str) -> None:
         self._tell(AlertAcknowledged, alert=alert, party="customer", by=by)
@@ -167,7 +165,7 @@ class Wire:
     async def _pipe(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
         try:
-            while data := await reader.read(65_536):
+            while (data := await reader.read(65_536)) and not writer.transport.is_closing():
                 if writer not in self._silent:
                     writer.write(data)
         except OSError:
