@@ -40,6 +40,14 @@ def check_front(hosts: Sequence[str], origins: Sequence[str], allowed: Sequence[
         raise AccessError(f"origin {_shown(origins)} is refused: {cure}", 403, "origin")
 
 
+def check_origins(origins: Sequence[str]) -> None:
+    """Raises SettingError where an entry of the setting `origins` could never equal a browser's `Origin` header."""
+    for origin in origins:
+        if not re.fullmatch(r"https?://[^/\s*]+", origin):
+            text = f"origins holds {origin!r}: expected scheme, host and port alone, such as https://crm.example.com"
+            raise SettingError(text)
+
+
 def bearer(authorizations: Sequence[str], subprotocols: Sequence[str]) -> str | None:
     """The token of a request's `Authorization` header, or of the subprotocol `bearer.TOKEN`; None without one."""
     for authorization in authorizations:

@@ -6,6 +6,7 @@ captured is scored and told before the listeners go.
 
 import asyncio
 import logging
+import sys
 import threading
 import time
 from collections import deque
@@ -35,6 +36,8 @@ _log = logging.getLogger(__name__)
 
 _MOST_UNPUBLISHED = 65_536
 """Messages that may wait for the websocket's thread; past it readings are dropped and counted, the rest never is."""
+_FILES_BESIDE = 256
+"""Open files that are no connections of the websocket."""
 _LONGEST_STOP_S = 5.0
 """A thread that has not ended by then is left behind, with a log line."""
 
@@ -63,7 +66,7 @@ class Node:
         self._sources = sources
         self._stop = threading.Event()
         self._sources_through = threading.Event()
-        self._server: _Server | None = None
+        self._server: ServiceThread | None = None
         self._threads: list[threading.Thread] = []
         for receiver in (self._keep, self.board.receive, *receivers):
             self._bus.subscribe(receiver)
@@ -73,8 +76,11 @@ class Node:
 
         `tokens` stand in for those that the settings name.
         """
+        _raise_file_limit(self.settings.max_connections)
         ties = Ties(self.hello, self._acknowledge, self.unready, lambda: metrics.text())
-        server = self._server = _Server(Broadcaster(self.settings, ties, identities=self._identities, tokens=tokens))
+        server = self._server = ServiceThread(
+            Broadcaster(self.settings, ties, identities=self._identities, tokens=tokens)
+        )
         metrics = server.metrics(self.health, self.board, ties.hello().model)
         server.start()
         self._bus.subscribe(metrics.receive)
@@ -188,7 +194,7 @@ class Node:
         self._bus.publish(Error(at=rfc3339(time.time()), code=error.code, text=str(error)))
 
 
-class _Server:
+class ServiceThread:
     """The broadcaster on an event loop in its own thread."""
 
     def __init__(self, broadcaster: Broadcaster) -> None:
@@ -260,3 +266,21 @@ class _Server:
             _log.error("nothing was reloaded: %s", error)
         else:
             _log.info("certificate and token keys were read anew")
+
+
+def _raise_file_limit(connections: int) -> None:
+    """Let the process hold so many connections open, as far as the operating system allows it."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + _FILES_BESIDE
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    if allowed < wanted:
+        _log.warning(
+            "%d open files are allowed, max_connections needs %d: raise `ulimit -Hn`, or lower it", allowed, wanted
+        )

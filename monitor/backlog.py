@@ -1,15 +1,15 @@
 """What waits for one slow subscriber: bounded, with a policy and a count. Pure."""
 
 from collections import OrderedDict, deque
-from dataclasses import dataclass
+
+import msgspec
 
 Key = tuple[str, str]
 """A call, and what of it a newer message replaces: the readings of one party, say."""
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One encoded message."""
+class Line(msgspec.Struct, frozen=True, gc=False):
+    """One encoded message. Not seen by the garbage collector: a busy node keeps a hundred thousand, in no cycle."""
 
     text: bytes
     """UTF-8 JSON."""

@@ -22,7 +22,7 @@ from msgspec.structs import replace
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-from monitor.access import check_reach, load_certificate, tls_context
+from monitor.access import check_origins, check_reach, load_certificate, tls_context
 from monitor.audit import Audit
 from monitor.backlog import Backlog, Line
 from monitor.conversation import Conversation, decoded, moment
@@ -90,6 +90,7 @@ class Broadcaster:
         settings, door = self._settings, self._door
         door.tokens = self._tokens or Tokens.load(settings)
         check_reach(settings, door.tokens is not None)
+        check_origins(settings.origins)
         self._tls = tls_context(settings)
         door.page = read_page() if settings.page else None
         self._audit = Audit(Path(settings.audit_log) if settings.audit_log else None)
@@ -137,6 +138,11 @@ class Broadcaster:
     def subscribers(self) -> int:
         """How many there are now."""
         return sum(map(len, self._subscribers.values()))
+
+    @property
+    def connections(self) -> int:
+        """Connections that stand, whether they subscribed or not."""
+        return len(self._door.connections)
 
     @property
     def waiting(self) -> int:

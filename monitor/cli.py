@@ -19,8 +19,12 @@ from monitor.settings import Settings  # noqa: E402
 
 _log = logging.getLogger(__name__)
 
+_INTERRUPTED = 130
+"""What typer makes of Ctrl-C."""
 _FIRST_AGENT = 101
 """The id of the first agent of the demo; the others follow."""
+_DEMO_AGENT = 102
+"""The one whose caller gets angry."""
 _DEMO_HOURS = 1.0
 """How long the demo's token is good."""
 
@@ -62,7 +66,7 @@ def main() -> NoReturn:
         if not hasattr(error, "format_message"):
             raise
         _fail(f"{_one_line(error.format_message()).rstrip('.')}; `callmood --help` says what there is")
-    raise SystemExit(code or 0)
+    raise SystemExit(0 if code in (None, _INTERRUPTED) else code)
 
 
 @app.command()
@@ -276,7 +280,10 @@ def _watch(settings: Settings, sources: Sequence[Any], serve: bool, json: bool =
 
     on_screen = sys.stdout.isatty() and not json
     receivers = [] if on_screen else [_print_json if json else _print_line]
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C, the terminal restored
     node = Node(settings, _load_model(settings), sources, receivers)
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, lambda *_: node.reload())
     if serve:
         served = node.serve(tokens)
         for line in _invitation(node, served, tokens):
@@ -312,17 +319,14 @@ def _invitation(node: Any, served: Any, tokens: Any) -> Iterator[str]:
     file.write_text(token + "\n")
     yield f"token, for an hour: {token}"
     yield f"subscribe: {watch} --token-file {file}"
-    yield f"a desktop: {served.page_address}?agent={_FIRST_AGENT} (it asks for the token)"
-    node.hint = f"desktop: {served.page_address}?agent={_FIRST_AGENT}   its token: cat {file}"
+    yield f"a desktop: {served.page_address}?agent={_DEMO_AGENT} (it asks for the token)"
+    node.hint = f"desktop: {served.page_address}?agent={_DEMO_AGENT}   its token: cat {file}"
 
 
 def _run(node: Any, on_screen: bool) -> bool:
     """Until everything is told or Ctrl-C; True for the latter."""
     from monitor.dashboard import Dashboard
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C, the terminal restored
-    if hasattr(signal, "SIGHUP"):
-        signal.signal(signal.SIGHUP, lambda *_: node.reload())
     try:
         with node:
             if on_screen:

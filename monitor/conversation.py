@@ -122,7 +122,7 @@ def decoded(text: str | bytes) -> ClientMessage:
     """What a subscriber said. Raises RequestError."""
     try:
         return decode_client(text)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         why = ascii(str(error))[1:-1][:100]
         expected = "expected acknowledge, token or resume as JSON"
         raise RequestError(f"this message means nothing here ({why}): {expected}") from None

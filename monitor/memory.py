@@ -5,6 +5,8 @@ from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+import msgspec
+
 from monitor.backlog import Line
 from monitor.desktop import desktop_view
 from monitor.messages import (
@@ -27,8 +29,7 @@ ENDED_KEPT_S = 60.0
 """How long an ended call is kept."""
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(msgspec.Struct, frozen=True, gc=False):
     """One message of a call, as it was published."""
 
     call: str
@@ -75,6 +76,8 @@ class CallMemory:
                 self.open_alerts[message.alert].append(told)
             case AlertCleared():
                 self.open_alerts.pop(message.alert, None)
+            case CallEnded():
+                self.open_alerts.clear()
         self.lasting.append(told)
 
     def now(self) -> Iterator[Told]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import random
 import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable
@@ -176,6 +177,7 @@ class Subscriber:
     async def _beat(self) -> None:
         """A ping every heartbeat, which has to be answered in time, and a heartbeat where nothing else was sent."""
         with suppress(ConnectionClosed):
+            await asyncio.sleep(random.uniform(0.0, self._heartbeat_s))  # those who came together do not beat together
             while True:
                 await asyncio.sleep(self._heartbeat_s)
                 if time.monotonic() - self._last_sent_s >= self._heartbeat_s:

@@ -28,6 +28,8 @@ SHORTEST_SECRET = 32
 """Bytes: RFC 7518, 3.2."""
 LONGEST_TOKEN = 8_192
 """Characters."""
+LATEST_S = 253_402_300_799.0
+"""The end of the year 9999: no later moment can be written."""
 SCOPES = "calls:*, call:ID, agent:ID, acknowledge or metrics"
 
 
@@ -106,7 +108,8 @@ class Tokens:
         subject = claims.get("sub")
         fingerprint = hashlib.sha256(token.encode()).hexdigest()[:16]
         scopes = frozenset(_scopes(claims))
-        return Grant(scopes, subject if isinstance(subject, str) else "", float(claims["exp"]), fingerprint)
+        expires_s = min(float(claims["exp"]), LATEST_S)
+        return Grant(scopes, subject if isinstance(subject, str) else "", expires_s, fingerprint)
 
     def make(self, scopes: Iterable[str], hours: float, subject: str = "") -> str:
         """A token that is valid from now on for `hours`. Raises SettingError for a scope that nobody knows."""

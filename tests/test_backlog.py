@@ -4,58 +4,83 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.backlog import Backlog
+from monitor.backlog import Backlog, Line
 
 
-def test_messages_leave_in_the_order_in_which_they_came():
+def passing(text: bytes, call: str = "a") -> Line:
+    return Line(text, (call, "customer"))
+
+
+def lasting(text: bytes) -> Line:
+    return Line(text)
+
+
+def test_messages_leave_in_the_order_in_which_they_came() -> None:
     backlog = Backlog(10)
-    for line, lasting in [(b"start", True), (b"1", False), (b"alert", True), (b"2", False)]:
-        backlog.add(line, lasting=lasting)
-    assert [backlog.take()[1] for _ in range(4)] == [b"start", b"1", b"alert", b"2"]
+    for line in (lasting(b"start"), passing(b"1"), lasting(b"alert"), passing(b"2")):
+        backlog.add(line)
+    assert [backlog.take()[1].text for _ in range(4)] == [b"start", b"1", b"alert", b"2"]
 
 
-def test_the_oldest_passing_messages_make_room_and_are_counted():
-    backlog = Backlog(3)
-    lost = [backlog.add(line, lasting=line == b"alert") for line in (b"alert", b"1", b"2", b"3", b"4")]
-    assert lost == [0, 0, 0, 1, 1]
-    assert [backlog.take() for _ in range(3)] == [(2, b"alert"), (0, b"3"), (0, b"4")]
+def test_where_there_is_no_room_a_reading_replaces_the_oldest_of_its_call_and_is_counted() -> None:
+    backlog = Backlog(4)
+    lines = [lasting(b"alert"), passing(b"a1", "a"), passing(b"b1", "b"), passing(b"b2", "b"), passing(b"b3", "b")]
+    assert [backlog.add(line) for line in lines] == [0, 0, 0, 0, 1]
+    taken = [backlog.take() for _ in range(4)]
+    assert [(missed, line.text) for missed, line in taken] == [(1, b"alert"), (0, b"a1"), (0, b"b2"), (0, b"b3")]
 
 
-def test_a_backlog_full_of_lasting_messages_loses_the_passing_one_that_comes():
+def test_a_reading_of_another_call_takes_the_place_of_the_oldest_of_all() -> None:
     backlog = Backlog(2)
-    backlog.add(b"start", lasting=True)
-    backlog.add(b"alert", lasting=True)
-    assert backlog.add(b"reading", lasting=False) == 1
-    assert [backlog.take(), backlog.take()] == [(1, b"start"), (0, b"alert")]
+    assert [backlog.add(passing(call.encode(), call)) for call in "abc"] == [0, 0, 1]
+    assert [backlog.take()[1].text for _ in range(2)] == [b"b", b"c"]
 
 
-def test_a_backlog_that_would_lose_a_lasting_message_is_abandoned():
+def test_a_backlog_full_of_lasting_messages_loses_the_passing_one_that_comes() -> None:
+    backlog = Backlog(2)
+    backlog.add(lasting(b"start"))
+    backlog.add(lasting(b"alert"))
+    assert backlog.add(passing(b"reading")) == 1
+    assert [backlog.take(), backlog.take()] == [(1, lasting(b"start")), (0, lasting(b"alert"))]
+
+
+def test_a_backlog_that_would_lose_a_lasting_message_is_abandoned() -> None:
     backlog = Backlog(2)
     for line in (b"start", b"alert"):
-        backlog.add(line, lasting=True)
-    assert backlog.add(b"end", lasting=True) == 3
+        backlog.add(lasting(line))
+    assert backlog.add(lasting(b"end")) == 3
     assert backlog.abandoned
     assert len(backlog) == 0
-    assert backlog.add(b"1", lasting=False) == 1
+    assert backlog.add(passing(b"1")) == 1
 
 
-def test_an_empty_backlog_has_nothing_to_take():
+def test_an_empty_backlog_has_nothing_to_take() -> None:
     with pytest.raises(IndexError):
         Backlog(2).take()
 
 
-@given(limit=st.integers(1, 8), kinds=st.lists(st.sampled_from(["passing", "lasting", "take"]), max_size=80))
-def test_nothing_is_lost_uncounted_doubled_or_reordered(limit: int, kinds: list[str]):
-    backlog, added, taken, missed, lost = Backlog(limit), 0, [], 0, 0
+@given(limit=st.integers(1, 8), kinds=st.lists(st.sampled_from(["a", "b", "c", "lasting", "take"]), max_size=80))
+def test_nothing_is_lost_uncounted_doubled_or_reordered_and_the_newest_of_a_call_stays(
+    limit: int, kinds: list[str]
+) -> None:
+    backlog, added, taken, missed, lost, newest = Backlog(limit), 0, [], 0, 0, {}
     for kind in kinds:
         if kind != "take":
-            lost += backlog.add(b"%d" % added, lasting=kind == "lasting")
+            text = b"%d" % added
+            lost += backlog.add(lasting(text) if kind == "lasting" else passing(text, kind))
+            newest[kind] = added
             added += 1
         elif backlog:
             count, line = backlog.take()
             missed += count
-            taken.append(int(line))
+            taken.append(int(line.text))
         assert len(backlog) <= limit
+    while backlog:
+        count, line = backlog.take()
+        missed += count
+        taken.append(int(line.text))
     assert taken == sorted(set(taken))
-    assert len(taken) + len(backlog) + lost == added
+    assert len(taken) + lost == added
     assert backlog.abandoned or missed <= lost
+    if not backlog.abandoned and kinds.count("lasting") + 3 <= limit:
+        assert set(taken) >= set(newest.values())

@@ -1,123 +1,53 @@
-"""Real clients over loopback; nothing sleeps, every step awaits an event."""
+"""What subscribers get. Real clients over loopback; every step awaits an event."""
 
 import asyncio
-import functools
-import socket
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.typing import Origin
 
 from monitor.broadcast import CLIENT_BYTES, Broadcaster
 from monitor.errors import ServiceError
-from monitor.messages import (
-    AlertCleared,
-    AlertRaised,
-    AnyMessage,
-    CallEnded,
-    CallStarted,
-    Error,
-    Hello,
-    Missed,
-    PartyInfo,
-    Reading,
-    decode,
-)
+from monitor.handshake import Ties
+from monitor.identities import Identities
+from monitor.messages import Error, Heartbeat, Hello, Missed
 from monitor.settings import Settings
 from monitor.subscriber import TOO_SLOW
+from tests.broadcasting import (
+    AT,
+    address_of,
+    broadcasting,
+    cleared,
+    connected,
+    ended,
+    everything,
+    fetched,
+    goodbye,
+    hello,
+    on_a_loop,
+    opened,
+    raised,
+    reading,
+    received,
+    seqs,
+    started,
+    stuck,
+    subscribed,
+    until,
+)
 
-AT = "2026-01-31T12:00:00.250Z"
 EXAMPLE = Path(__file__).parent.parent / "examples" / "agent_desktop.py"
-
-
-def on_a_loop(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
-    @functools.wraps(test)
-    def run(*args: Any, **kwargs: Any) -> None:
-        asyncio.run(asyncio.wait_for(test(*args, **kwargs), 60))
-
-    return run
-
-
-@asynccontextmanager
-async def broadcasting(backlog: int = 512, port: int = 0, **options: float) -> AsyncIterator[Broadcaster]:
-    broadcaster = Broadcaster(Settings(port=port, backlog=backlog), hello, **options)
-    await broadcaster.start()
-    try:
-        yield broadcaster
-    finally:
-        await broadcaster.stop()
-
-
-@asynccontextmanager
-async def subscribed(broadcaster: Broadcaster, path: str = "") -> AsyncIterator[ClientConnection]:
-    """A client that has had its hello: from here on it hears everything."""
-    async with connect(broadcaster.address + path, proxy=None) as client:
-        assert isinstance(await received(client), Hello)
-        yield client
-
-
-async def received(client: ClientConnection) -> AnyMessage:
-    return decode(await client.recv())
-
-
-async def seqs(client: ClientConnection, count: int) -> list[int]:
-    return [(await received(client)).seq for _ in range(count)]  # type: ignore[union-attr]
-
-
-def hello() -> Hello:
-    return Hello(at=AT, node="test", model="tiny 1", window_s=3.0, hop_s=0.5)
-
-
-def started(call: str = "a") -> CallStarted:
-    parties = {"agent": PartyInfo(channel=0, scored=False), "customer": PartyInfo(channel=1, scored=True)}
-    return CallStarted(at=AT, call=call, seq=1, source="recording", path=None, parties=parties)  # type: ignore[arg-type]
-
-
-def reading(seq: int, call: str = "a", **changes: Any) -> Reading:
-    fields: dict[str, Any] = {
-        "party": "customer",
-        "start_s": seq / 2,
-        "end_s": seq / 2 + 3,
-        "state": "speech",
-        "label": "neutral",
-        "mood": "calm",
-        "confidence": 0.8,
-        "scores": None,
-        "speech_share": 0.9,
-        "level_db": -30.0,
-        "latency_ms": 12.0,
-    }
-    return Reading(at=AT, call=call, seq=seq, **(fields | changes))
-
-
-def raised(seq: int, call: str = "a", alert: str = "a/1") -> AlertRaised:
-    return AlertRaised(**_alert(seq, call, alert))
-
-
-def cleared(seq: int, call: str = "a", alert: str = "a/1") -> AlertCleared:
-    return AlertCleared(**_alert(seq, call, alert))
-
-
-def _alert(seq: int, call: str, alert: str) -> dict[str, Any]:
-    alert_itself = {"alert": alert, "rule": "sustained_anger", "severity": "critical", "party": "customer"}
-    return {"at": AT, "call": call, "seq": seq, "start_s": 9.0, "at_s": 12.0, "evidence": [3]} | alert_itself
-
-
-def ended(seq: int, call: str = "a") -> CallEnded:
-    return CallEnded(at=AT, call=call, seq=seq, duration_s=9.0, reason="end", outcome="calm", shares={})
 
 
 @on_a_loop
 async def test_hello_comes_first_and_then_every_message_as_it_was_published() -> None:
     messages = [started(), reading(2), raised(3), cleared(4), ended(5), Error(at=AT, code="audio", text="no")]
-    async with broadcasting() as broadcaster, connect(broadcaster.address, proxy=None) as client:
-        assert await received(client) == hello()
+    async with broadcasting(heartbeat_s=7.0) as broadcaster, connected(broadcaster) as client:
+        got = await received(client)
+        assert isinstance(got, Hello)
+        assert (got.epoch, got.after, got.heartbeat_s, got.expires_at) == (broadcaster.epoch, {}, 7.0, None)
+        assert (got.node, got.model, got.schema) == ("test", "tiny 1", "1.1")
         for message in messages:
             broadcaster.publish(message)
         assert [await received(client) for _ in messages] == messages
@@ -128,9 +58,12 @@ async def test_a_late_subscriber_learns_of_running_calls_and_open_alerts_and_goe
     async with broadcasting() as broadcaster:
         for message in (started("over"), ended(2, "over"), started("b"), started("a"), reading(2), raised(3)):
             broadcaster.publish(message)
-        for message in (raised(4, alert="a/2"), cleared(5, alert="a/2"), reading(6)):
+        for message in (raised(4, alert="a:2"), cleared(5, alert="a:2"), reading(6)):
             broadcaster.publish(message)
-        async with subscribed(broadcaster) as client:
+        async with connected(broadcaster) as client:
+            got = await received(client)
+            assert isinstance(got, Hello)
+            assert got.after == {"b": 1, "a": 6}
             broadcaster.publish(reading(7))
             broadcaster.publish(ended(8))
             expected = [started("b"), started("a"), raised(3), reading(7), ended(8)]
@@ -153,23 +86,72 @@ async def test_messages_published_while_a_subscriber_is_greeted_come_after_its_g
     ("name", "path"), [("a", "/a"), ("Müller / [bold] 50%?", "/M%C3%BCller%20%2F%20%5Bbold%5D%2050%25%3F")]
 )
 @on_a_loop
-async def test_a_subscriber_of_one_call_hears_no_other(name: str, path: str) -> None:
+async def test_a_subscriber_of_one_call_hears_no_other_and_is_let_go_when_it_ends(name: str, path: str) -> None:
     async with broadcasting() as broadcaster:
         broadcaster.publish(started("other"))
-        async with subscribed(broadcaster, path) as client:
-            for message in (started(name), reading(2, "other"), reading(2, name), raised(3, "other"), ended(3, name)):
+        broadcaster.publish(started(name))
+        async with subscribed(broadcaster, f"/v1/calls{path}") as client:
+            messages = (reading(2, "other"), reading(2, name), raised(3, "other"))
+            for message in messages:
                 broadcaster.publish(message)
-            broadcaster.publish(Error(at=AT, code="pipeline", text="of no call: for everybody"))
-            expected = ["call_started", "reading", "call_ended", "error"]
-            got = [await received(client) for _ in expected]
-            assert [type(message).__struct_config__.tag for message in got] == expected
-            assert {message.call for message in got[:3]} == {name}  # type: ignore[union-attr]
+            broadcaster.publish(Error(at=AT, code="audio", text="other: names another call"))
+            broadcaster.publish(Error(at=AT, code="pipeline", text="hurts every call"))
+            broadcaster.publish(ended(3, name))
+            expected = [started(name), reading(2, name), Error(at=AT, code="pipeline", text="hurts every call")]
+            assert [await received(client) for _ in range(4)] == [*expected, ended(3, name)]
+            assert await goodbye(client) == (1000, "the call has ended")
+
+
+@on_a_loop
+async def test_a_call_that_is_not_running_is_a_404() -> None:
+    async with broadcasting() as broadcaster:
+        broadcaster.publish(started())
+        broadcaster.publish(ended(2))
+        for call in ("a", "nobody"):
+            async with connected(broadcaster, f"/v1/calls/{call}") as client:
+                text = f"no call '{call}' is running: /v1/agents/ID waits for an agent's next"
+                assert await goodbye(client) == (4404, text)
+        assert broadcaster.counters.refused == {"call": 2}
+
+
+@on_a_loop
+async def test_whoever_follows_an_agent_hears_call_after_call_and_nobody_elses() -> None:
+    identities = Identities(show=False)
+    ours, theirs = identities.shown("4711"), identities.shown("4712")
+    async with broadcasting(identities=identities) as broadcaster:
+        broadcaster.publish(started("theirs", theirs))
+        async with subscribed(broadcaster, "/v1/agents/4711") as client:
+            expected = []
+            for call in ("first", "second"):
+                messages = [started(call, ours), reading(2, call), ended(3, call)]
+                for message in (*messages, reading(2, "theirs"), started("nobodys " + call)):
+                    broadcaster.publish(message)
+                expected += messages
+            assert [await received(client) for _ in expected] == expected
+        async with subscribed(broadcaster, "/v1/agents/4712") as client:
+            assert await received(client) == started("theirs", theirs)
+
+
+@on_a_loop
+async def test_readings_are_thinned_by_the_time_of_the_call_and_alerts_are_not() -> None:
+    async with broadcasting() as broadcaster, subscribed(broadcaster, "/v1/calls?min_interval_s=2") as client:
+        broadcaster.publish(started())
+        for seq in range(2, 12):  # a reading every half second
+            broadcaster.publish(reading(seq))
+            broadcaster.publish(reading(seq + 100, party="agent"))
+        broadcaster.publish(raised(12))
+        broadcaster.publish(ended(13))
+        assert await seqs(client, 9) == [1, 2, 102, 6, 106, 10, 110, 12, 13]
 
 
 @on_a_loop
 async def test_a_stuck_subscriber_costs_bounded_memory_is_told_what_it_missed_and_delays_nobody() -> None:
     count, batch, backlog = 20_000, 50, 64
-    async with broadcasting(backlog) as broadcaster, subscribed(broadcaster) as quick, stuck(broadcaster) as slow:
+    async with (
+        broadcasting(backlog=backlog) as broadcaster,
+        subscribed(broadcaster) as quick,
+        stuck(broadcaster) as slow,
+    ):
         broadcaster.publish(started())
         await seqs(quick, 1)
         for first in range(2, count, batch):
@@ -190,7 +172,7 @@ async def test_a_stuck_subscriber_costs_bounded_memory_is_told_what_it_missed_an
 
 @on_a_loop
 async def test_a_subscriber_that_never_reads_is_closed_after_a_while() -> None:
-    async with broadcasting(stuck_s=0.05) as broadcaster, stuck(broadcaster) as slow:
+    async with broadcasting(stuck_s=0.05, heartbeat_s=60.0) as broadcaster, stuck(broadcaster) as slow:
         broadcaster.publish(started())
         seq = 2
         while broadcaster.counters.too_slow == 0:
@@ -201,13 +183,33 @@ async def test_a_subscriber_that_never_reads_is_closed_after_a_while() -> None:
 
 
 @on_a_loop
+async def test_a_subscriber_that_answers_no_ping_is_closed_though_little_is_sent_to_it() -> None:
+    async with broadcasting(stuck_s=0.05, heartbeat_s=0.1) as broadcaster:
+        reader, writer = await opened(broadcaster)
+        writer.write(
+            b"GET /v1/calls HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        )
+        while not (await reader.read(4096)).endswith(b"nothing was read for 0.05 s"):
+            pass
+        writer.close()
+        await until(lambda: broadcaster.counters.too_slow == 1)
+
+
+@on_a_loop
+async def test_where_nothing_happens_a_heartbeat_says_so() -> None:
+    async with broadcasting(heartbeat_s=0.1) as broadcaster, subscribed(broadcaster) as client:
+        assert [type(await received(client)) for _ in range(2)] == [Heartbeat, Heartbeat]
+
+
+@on_a_loop
 async def test_more_alerts_than_the_backlog_holds_close_a_subscriber_rather_than_hide_one() -> None:
-    async with broadcasting(16) as broadcaster, stuck(broadcaster) as slow:
+    async with broadcasting(backlog=16) as broadcaster, stuck(broadcaster) as slow:
         broadcaster.publish(started())
         seq = 1
         while broadcaster.counters.dropped == 0:
             seq += 1
-            broadcaster.publish(raised(seq, alert=f"a/{seq}"))
+            broadcaster.publish(raised(seq, alert=f"a:{seq}"))
             await asyncio.sleep(0)
         assert await goodbye(slow) == (TOO_SLOW, "more calls and alerts waited than are kept")
         async with subscribed(broadcaster) as again:
@@ -216,7 +218,7 @@ async def test_more_alerts_than_the_backlog_holds_close_a_subscriber_rather_than
 
 @on_a_loop
 async def test_a_burst_costs_a_subscriber_that_reads_nothing() -> None:
-    async with broadcasting(16) as broadcaster, subscribed(broadcaster) as client:
+    async with broadcasting(backlog=16) as broadcaster, subscribed(broadcaster) as client:
         broadcaster.publish(started())
         for seq in range(2, 200):
             broadcaster.publish(reading(seq))
@@ -227,7 +229,7 @@ async def test_a_burst_costs_a_subscriber_that_reads_nothing() -> None:
 async def test_a_taken_port_is_one_line_with_a_cure() -> None:
     async with broadcasting() as broadcaster:
         port = address_of(broadcaster)[1]
-        second = Broadcaster(Settings(port=port), hello)
+        second = Broadcaster(Settings(port=port), Ties(hello))
         with pytest.raises(ServiceError) as error:
             await second.start()
         cure = "another callmood may run; choose another by --port"
@@ -238,7 +240,7 @@ async def test_a_taken_port_is_one_line_with_a_cure() -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
 @on_a_loop
 async def test_the_address_works_as_printed(host: str) -> None:
-    broadcaster = Broadcaster(Settings(host=host, port=0), hello)
+    broadcaster = Broadcaster(Settings(host=host, port=0), Ties(hello))
     try:
         await broadcaster.start()
     except ServiceError as error:
@@ -248,43 +250,32 @@ async def test_the_address_works_as_printed(host: str) -> None:
     await broadcaster.stop()
 
 
-@pytest.mark.parametrize("path", ["/v1", "/v1/calls/", "/v1/calls/a/b", "/v2/calls", "/v1/callsx", "//"])
+@pytest.mark.parametrize("path", ["/v1", "/v1/calls/", "/v1/calls/a/b", "/v2/calls", "/v1/callsx", "//", "/v1/agents"])
 @on_a_loop
 async def test_any_other_path_is_a_404_with_one_line(path: str) -> None:
     async with broadcasting() as broadcaster:
         status, headers, body = await fetched(broadcaster, path)
         assert status == 404
         assert "text/plain" in headers
-        assert body.endswith("subscribe to /v1/calls, or to /v1/calls/CALL for one call\n")
+        assert body.endswith("subscribe to /v1/calls, /v1/calls/CALL or /v1/agents/AGENT\n")
         assert body.count("\n") == 1
+        assert broadcaster.counters.refused == {"path": 1}
 
 
-@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1.evil.example"])
 @on_a_loop
-async def test_a_page_of_another_site_cannot_listen(origin: str) -> None:
+async def test_the_port_answers_plain_http_too() -> None:
+    ties: dict[str, Any] = {"unready": lambda: "full: 9 calls run", "metrics": lambda: b"callmood_calls 9.0\n"}
+    async with broadcasting(ties=ties) as broadcaster:
+        assert (await fetched(broadcaster, "/healthz"))[::2] == (200, "ok\n")
+        assert (await fetched(broadcaster, "/readyz"))[::2] == (503, "full: 9 calls run\n")
+        status, headers, body = await fetched(broadcaster, "/metrics")
+        assert (status, body) == (200, "callmood_calls 9.0\n")
+        assert "content-type: text/plain; version=0.0.4; charset=utf-8" in headers
+        status, headers, body = await fetched(broadcaster, "/v1/schema.json")
+        assert (status, body[0]) == (200, "{")
+        assert "content-type: application/schema+json" in headers
     async with broadcasting() as broadcaster:
-        with pytest.raises(InvalidStatus) as refused:
-            await connect(broadcaster.address, proxy=None, origin=Origin(origin))
-        response = refused.value.response
-        assert response.status_code == 403
-        assert response.body is not None
-        assert response.body.decode().startswith(f"origin '{origin}' is refused")
-        assert (broadcaster.counters.refused, broadcaster.subscribers) == (1, 0)
-
-
-@on_a_loop
-async def test_a_page_served_from_this_machine_may_listen() -> None:
-    page = Origin("http://localhost:3000")
-    async with broadcasting() as broadcaster, connect(broadcaster.address, proxy=None, origin=page) as client:
-        assert await received(client) == hello()
-
-
-@on_a_loop
-async def test_a_foreign_host_name_gets_neither_calls_nor_the_page() -> None:
-    async with broadcasting() as broadcaster:
-        for path in ("/", "/v1/calls"):
-            status, _, body = await fetched(broadcaster, path, host="rebound.example")
-            assert (status, body.count("\n")) == (403, 1)
+        assert (await fetched(broadcaster, "/readyz"))[::2] == (200, "ready\n")
 
 
 @on_a_loop
@@ -298,19 +289,42 @@ async def test_the_example_page_is_served_and_may_talk_to_this_server_only() -> 
         assert "script-src 'sha256-" in headers
         assert "frame-ancestors 'none'" in headers
         assert body.startswith("<!doctype html>")
+    async with broadcasting(page=False) as broadcaster:
+        assert (await fetched(broadcaster, "/"))[0] == 404
 
 
-@pytest.mark.parametrize("garbage", ["{", "\x00", b"\xff\xfe", '{"type":"acknowledge"}'])
+@pytest.mark.parametrize("garbage", ["{", "\x00", "[]", '{"type":"acknowledge"}', '{"type":"resume","after":{"a":-1}}'])
 @on_a_loop
-async def test_what_a_client_says_is_answered_once_and_passed_over(garbage: str | bytes) -> None:
+async def test_what_means_nothing_is_answered_and_hurts_nobody(garbage: str) -> None:
     async with broadcasting() as broadcaster, subscribed(broadcaster) as client, subscribed(broadcaster) as other:
         for _ in range(3):
             await client.send(garbage)
-        answer = await received(client)
-        assert isinstance(answer, Error)
-        assert answer.text.startswith("this version takes no messages from subscribers")
+            answer = await received(client)
+            assert isinstance(answer, Error)
+            assert answer.code == "request"
+            assert answer.text.startswith("this message means nothing here (")
+            assert answer.text.endswith("): expected acknowledge, token or resume as JSON")
+        assert broadcaster.counters.refused == {"garbage": 3}
         broadcaster.publish(started())
         assert await received(client) == await received(other) == started()
+
+
+@on_a_loop
+async def test_a_binary_frame_closes_only_the_client_that_sent_it() -> None:
+    async with broadcasting() as broadcaster, subscribed(broadcaster) as client, subscribed(broadcaster) as other:
+        await client.send(b"\xff\xfe")
+        assert await goodbye(client) == (1003, "binary frames mean nothing here: send JSON as text")
+        broadcaster.publish(started())
+        assert await received(other) == started()
+
+
+@on_a_loop
+async def test_who_says_too_much_is_closed() -> None:
+    async with broadcasting() as broadcaster, subscribed(broadcaster) as client:
+        for _ in range(21):
+            await client.send("{}")
+        assert await goodbye(client) == (4429, "more than 20 messages in 10 s")
+        assert broadcaster.counters.refused == {"garbage": 20, "limit": 1}
 
 
 @on_a_loop
@@ -348,10 +362,9 @@ async def test_stop_sends_what_waits_and_says_goodbye_within_a_second_whoever_ha
             seq += 1
         await seqs(client, 1)
         broadcaster.publish(ended(seq))
-        loop = asyncio.get_running_loop()
-        began_s = loop.time()
+        began_s = time.monotonic()
         await broadcaster.stop()
-        assert loop.time() - began_s < 1.0
+        assert time.monotonic() - began_s < 1.5
         assert await received(client) == ended(seq)
         assert await goodbye(client) == (1001, "")
         assert broadcaster.subscribers == 0
@@ -367,88 +380,3 @@ async def test_publishing_without_a_subscriber_or_after_stop_is_nothing_special(
         await broadcaster.stop()
         broadcaster.publish(started())
         assert (broadcaster.subscribers, broadcaster.waiting, broadcaster.counters.sent) == (0, 0, 0)
-
-
-@on_a_loop
-async def test_the_example_script_prints_changes_and_alerts_and_comes_back_after_a_restart() -> None:
-    async with broadcasting() as broadcaster:
-        address, port = broadcaster.address, address_of(broadcaster)[1]
-        script = await asyncio.create_subprocess_exec(
-            sys.executable, str(EXAMPLE), address, stdout=asyncio.subprocess.PIPE
-        )
-        assert await printed(script) == f"connected to {address}"
-        for message in (started("\x1b[2Ja"), *(reading(seq, "\x1b[2Ja") for seq in (2, 3))):
-            broadcaster.publish(message)
-        broadcaster.publish(reading(4, "\x1b[2Ja", party="agent", mood=None, state="not_scored", label=None))
-        broadcaster.publish(reading(5, "\x1b[2Ja", mood="angry", label="anger"))
-        broadcaster.publish(raised(6, "\x1b[2Ja"))
-        broadcaster.publish(ended(7, "\x1b[2Ja"))
-        lines = [(await printed(script)).split() for _ in range(4)]
-        assert lines == [
-            ["?[2Ja", "calm", "neutral"],
-            ["?[2Ja", "angry", "anger"],
-            ["?[2Ja", "ALERT_RAISED", "sustained_anger"],
-            ["?[2Ja", "ended,", "calm"],
-        ]
-    assert await printed(script) == "the server closed the connection; next try in 1 s"
-    async with broadcasting(port=port):
-        assert await printed(script) == f"connected to {address}"
-        script.terminate()
-        await script.communicate()
-
-
-async def printed(script: asyncio.subprocess.Process) -> str:
-    assert script.stdout is not None
-    return (await script.stdout.readline()).decode().rstrip()
-
-
-@asynccontextmanager
-async def stuck(broadcaster: Broadcaster) -> AsyncIterator[ClientConnection]:
-    """A subscriber that has connected and reads nothing until it is asked to."""
-    end = socket.socket()
-    end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    end.connect(address_of(broadcaster))
-    before = broadcaster.subscribers
-    client = await connect(broadcaster.address, proxy=None, sock=end, max_queue=1, ping_interval=None)
-    assert broadcaster.subscribers == before + 1
-    try:
-        yield client
-    finally:
-        client.transport.abort()
-        await client.wait_closed()
-
-
-async def goodbye(client: ClientConnection) -> tuple[int, str]:
-    """Code and reason with which the server closes `client`, whatever it sends before."""
-    with suppress(ConnectionClosed):
-        while True:
-            await client.recv()
-    return client.close_code or 0, client.close_reason or ""
-
-
-async def everything(client: ClientConnection) -> list[AnyMessage]:
-    """All messages up to the end of the call."""
-    got: list[AnyMessage] = []
-    while not (got and isinstance(got[-1], CallEnded)):
-        got.append(await received(client))
-    return got
-
-
-def address_of(broadcaster: Broadcaster) -> tuple[str, int]:
-    host, _, port = broadcaster.page_address.removeprefix("http://").rstrip("/").rpartition(":")
-    return host, int(port)
-
-
-async def opened(broadcaster: Broadcaster) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    return await asyncio.open_connection(*address_of(broadcaster))
-
-
-async def fetched(broadcaster: Broadcaster, path: str, host: str = "localhost") -> tuple[int, str, str]:
-    """Status, headers (names in lower case) and body of a plain GET."""
-    reader, writer = await opened(broadcaster)
-    writer.write(f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
-    head, _, body = (await reader.read()).decode().partition("\r\n\r\n")
-    writer.close()
-    status, _, headers = head.partition("\r\n")
-    lines = (line.partition(":") for line in headers.splitlines())
-    return int(status.split()[1]), "\n".join(f"{name.lower()}:{value}" for name, _, value in lines), body

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -14,9 +15,13 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from monitor.messages import CallEnded, decode
+from monitor.settings import Settings
+from monitor.tokens import Tokens
+from tests.test_access import make_certificate
 from tests.test_windows import speech_like
 from tests.tiny_model import write_tiny_model
 
@@ -247,6 +252,85 @@ def test_an_interrupt_ends_cleanly_with_the_summaries(playing: subprocess.Popen[
     assert playing.returncode == 0
     assert "stopped, alerts: none\n  customer: " in out
     assert err == ""
+
+
+def test_a_token_is_made_with_a_secret_of_ones_own(place: Path, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    done = run(place, "token", "--new-secret", str(secret), model=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", f"wrote {secret}: set token_secret = '{secret}'\n")
+    signing = ["--set", f"token_secret={secret}"]
+    done = run(place, "token", "--scope", "agent:4711", "--hours", "8", "--subject", "kim", *signing, model=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    tokens = Tokens.load(Settings(token_secret=str(secret)))
+    assert tokens is not None
+    grant = tokens.grant(done.stdout.strip())
+    assert (grant.scopes, grant.subject) == ({"agent:4711"}, "kim")
+    for arguments, text in [
+        (["--scope", "agent:4711"], "no secret to sign with: make one by `callmood token --new-secret FILE`"),
+        (signing, "a token needs a --scope, such as calls:*, call:ID, agent:ID, acknowledge or metrics"),
+        ([*signing, "--scope", "everything"], "unknown scope 'everything': expected calls:*"),
+    ]:
+        done = run(place, "token", *arguments, model=False)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.startswith(f"callmood: {text}")
+        assert done.stderr.count("\n") == 1
+
+
+def test_the_agent_of_a_recording_is_a_pseudonym_unless_it_may_be_shown(place: Path) -> None:
+    arguments = ["replay", "call-0.wav", "--pace", "fast", "--json", "--channels", "agent,customer", "--agent", "4711"]
+    hidden = run(place, *arguments).stdout
+    assert re.fullmatch("id-[0-9a-f]{12}", readings(hidden)[1]["agent"])
+    assert "4711" not in hidden
+    assert readings(run(place, *arguments, "--set", "show_identities=true").stdout)[1]["agent"] == "4711"
+
+
+def test_a_hangup_signal_reads_certificate_and_key_anew(place: Path, long_call: str, tmp_path: Path) -> None:
+    files = make_certificate(tmp_path)
+    settings = [f"--set={name}={path}" for name, path in files.items()]
+    arguments = command("--verbose", "replay", long_call, "--set", "model=tiny.onnx", "--port", "0", *settings)
+    process = subprocess.Popen(
+        [*arguments, "--channels", "agent,customer"],
+        cwd=place,
+        env=ENVIRONMENT | {"PYTHONPATH": str(Path(__file__).parents[1]), "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert wait_for(process, "websocket: ").split()[1].startswith("wss://127.0.0.1:")
+        wait_for(process, "started:")
+        process.send_signal(signal.SIGHUP)
+        assert process.stderr is not None
+        assert any("certificate and token keys were read anew" in line for line in process.stderr)
+        Path(files["tls_key"]).chmod(0o644)
+        process.send_signal(signal.SIGHUP)
+        assert any("nothing was reloaded: " in line and "mode 0644" in line for line in process.stderr)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_the_demo_asks_for_the_token_that_it_prints(tmp_path: Path) -> None:
+    environment = ENVIRONMENT | {"PYTHONUNBUFFERED": "1", "TMPDIR": str(tmp_path)}
+    process = subprocess.Popen(
+        command("demo", "--port", "0"), env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        address = wait_for(process, "websocket: ").split()[1]
+        token = wait_for(process, "token, for an hour: ").split()[-1]
+        file = Path(wait_for(process, "subscribe: ").split()[-1])
+        assert file.read_text().strip() == token
+        assert (file.parent.stat().st_mode & 0o777, file.is_relative_to(tmp_path)) == (0o700, True)
+        with pytest.raises(InvalidStatus, match="HTTP 401"):
+            connect(address)
+        with connect(address, additional_headers={"Authorization": f"Bearer {token}"}) as desktop:
+            assert json.loads(desktop.recv(timeout=10))["type"] == "hello"
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=20)
+        assert (process.returncode, file.exists()) == (0, False)
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def test_the_websocket_streams_what_is_played(playing: subprocess.Popen[str]) -> None:

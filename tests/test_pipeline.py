@@ -8,11 +8,21 @@ import pytest
 from monitor.audio import Block
 from monitor.bus import Bus
 from monitor.errors import AudioError, PipelineError, SettingError
-from monitor.messages import AlertCleared, AlertRaised, AnyMessage, CallEnded, CallStarted, Error, Gap, Reading
+from monitor.messages import (
+    AlertAcknowledged,
+    AlertCleared,
+    AlertRaised,
+    AnyMessage,
+    CallEnded,
+    CallStarted,
+    Error,
+    Gap,
+    Reading,
+)
 from monitor.model import EmotionModel
 from monitor.pipeline import Pipeline
 from monitor.settings import Settings
-from monitor.sources import BlockQueue, CallClosed, CallOpened, Event, Refused
+from monitor.sources import Acknowledged, BlockQueue, CallClosed, CallOpened, Event, Refused
 from tests.test_windows import speech_like
 from tests.tiny_model import write_tiny_model
 
@@ -144,6 +154,37 @@ def test_calm_after_anger_clears_the_alert_and_is_satisfied(model: EmotionModel)
     assert (cleared.alert, cleared.rule) == (raised.alert, "sustained_anger")
     assert isinstance(told[-1], CallEnded)
     assert told[-1].outcome == "satisfied"
+
+
+def test_an_acknowledgement_is_the_calls_next_message_and_comes_once(model: EmotionModel) -> None:
+    events = list(events_of("a", {"customer": np.concatenate([CALM, LOUD])}, 800))
+    said = [Acknowledged("a", "a:1", "Kim"), Acknowledged("a", "a:1", "Lou"), Acknowledged("b", "a:1", "Lou")]
+    told = run(AngryModel(model), [*events[:-1], *said, events[-1]], one_by_one=True)  # type: ignore[arg-type]
+    (acknowledged,) = [m for m in told if isinstance(m, AlertAcknowledged)]
+    assert (acknowledged.alert, acknowledged.party, acknowledged.by) == ("a:1", "customer", "Kim")
+    assert [m.seq for m in told] == list(range(1, len(told) + 1))
+    early = run(AngryModel(model), [events[0], *said, *events[1:]], one_by_one=True)  # type: ignore[arg-type]
+    assert not [m for m in early if isinstance(m, AlertAcknowledged)], "no alert was open yet"
+
+
+def test_identities_of_a_call_are_pseudonyms_unless_they_may_be_shown(model: EmotionModel) -> None:
+    who = {"customer": "tel:+15551234567"}
+    opened = CallOpened("a", "siprec", None, {"agent": 0, "customer": 1}, agent="4711", identities=who)  # type: ignore[arg-type]
+    (hidden,), (shown,) = run(model, [opened]), run(model, [opened], show_identities=True)
+    assert isinstance(shown, CallStarted)
+    assert (shown.agent, shown.parties["customer"].identity) == ("4711", "tel:+15551234567")
+    assert isinstance(hidden, CallStarted)
+    assert hidden.agent is not None
+    assert hidden.agent.startswith("id-")
+    assert "5551234567" not in repr(hidden)
+    assert "4711" not in repr(hidden)
+
+
+def test_the_outcome_is_the_customers_whatever_the_agent_sounds_like(model: EmotionModel) -> None:
+    angry_agent = {"agent": np.concatenate([CALM, LOUD]), "customer": speech_like(20.0, seed=3) * 0.2}
+    told = run(AngryModel(model), events_of("a", angry_agent, 800), score_agent=True)  # type: ignore[arg-type]
+    assert [m.party for m in told if isinstance(m, AlertRaised)] == ["agent"]
+    assert told[-1].outcome == "calm"  # type: ignore[union-attr]
 
 
 def test_lost_audio_is_a_gap_message_and_gap_readings(model: EmotionModel) -> None:

@@ -1,62 +1,110 @@
-"""How long a message takes to its subscribers, and what that costs.
+"""How long a message takes from the bus to its subscribers, and what that costs.
 
-    python tests/benchmarks/broadcast_load.py [subscribers=50] [calls=40] [messages a second and call=4] [seconds=10]
+    python -m tests.benchmarks.broadcast_load [--desktops 1000] [--supervisors 20] [--calls 500] [--per-second 2]
+                                              [--seconds 20] [--stuck 0]
 
-The subscribers are a process of their own, so that the processor time is the server alone. Prints one JSON object.
+Each desktop hears one call, each supervisor all of them; `--stuck` subscribers of all calls never read. The subscribers are a
+process of their own, so that the processor time is the server alone. Prints one JSON object; times in milliseconds.
 """
 
+import argparse
 import asyncio
+import gc
 import json
 import resource
+import socket
 import statistics
+import subprocess
 import sys
 import time
 from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
+import msgspec
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
+from monitor.app import ServiceThread
 from monitor.broadcast import Broadcaster
+from monitor.bus import Bus
+from monitor.handshake import Ties
 from monitor.messages import CallStarted, Hello, PartyInfo, Reading, rfc3339
 from monitor.settings import Settings
 
 
-async def serve(subscribers: int, calls: int, per_second: int, seconds: int) -> None:
-    broadcaster = Broadcaster(
-        Settings(port=0), lambda: Hello(at=at(), node="load", model="none", window_s=3, hop_s=0.5)
+class Heard(msgspec.Struct):
+    """What of a message is looked at."""
+
+    type: str
+    start_s: float = 0.0
+
+
+def serve(options: argparse.Namespace) -> None:
+    subscribers = options.desktops + options.supervisors
+    settings = Settings(port=0, max_connections=subscribers + options.stuck + 10)
+    hello = Hello(at=at(), node="load", model="none", window_s=3, hop_s=0.5)
+    broadcaster, bus = Broadcaster(settings, Ties(lambda: hello)), Bus()
+    service = ServiceThread(broadcaster)
+    service.start()
+    bus.subscribe(service.publish)
+    parties = {"customer": PartyInfo(channel=0, scored=True)}
+    for call in range(options.calls):
+        bus.publish(CallStarted(at=at(), call=f"call-{call}", seq=1, source="load", path=None, parties=parties))  # type: ignore[arg-type]
+    clients = subprocess.Popen(
+        [sys.executable, "-m", "tests.benchmarks.broadcast_load", *sys.argv[1:], "--listen", broadcaster.address],
+        stdout=subprocess.PIPE,
     )
-    await broadcaster.start()
-    for call in range(calls):
-        party = PartyInfo(channel=0, scored=True)
-        broadcaster.publish(
-            CallStarted(at=at(), call=f"call {call}", seq=1, source="load", path=None, parties={"customer": party})
-        )
-    clients = await asyncio.create_subprocess_exec(
-        sys.executable, __file__, "listen", broadcaster.address, str(subscribers), stdout=asyncio.subprocess.PIPE
-    )
-    while broadcaster.counters.sent < subscribers * (calls + 1):
-        await asyncio.sleep(0.05)
-    before_cpu_s, before_s, before_sent = cpu_s(), time.monotonic(), broadcaster.counters.sent
-    for step in range(per_second * seconds):
-        for call in range(calls):
-            broadcaster.publish(reading(f"call {call}", step + 2))
-            await until(before_s + (step + (call + 1) / calls) / per_second)
+    greeted = options.desktops * 2 + (options.supervisors + options.stuck) * (options.calls + 1)
+    while broadcaster.subscribers < subscribers + options.stuck or broadcaster.counters.sent < greeted:
+        time.sleep(0.05)
+    time.sleep(1.0)
+    before_rss_mb, before_cpu_s, before_s, before_sent = rss_mb(), cpu_s(), time.monotonic(), broadcaster.counters.sent
+    most_waiting, late_s = 0, 0.0
+    for step in range(options.per_second * options.seconds):
+        for call in range(options.calls):
+            bus.publish(reading(f"call-{call}", step + 2))
+            due_s = before_s + (step + (call + 1) / options.calls) / options.per_second
+            late_s = max(late_s, time.monotonic() - due_s)
+            time.sleep(max(0.0, due_s - time.monotonic()))
+        most_waiting = max(most_waiting, broadcaster.waiting)
     wall_s, used_s = time.monotonic() - before_s, cpu_s() - before_cpu_s
-    await broadcaster.stop()
+    sent = broadcaster.counters.sent - before_sent
+    time.sleep(0.5)
+    after_rss_mb = rss_mb()
+    service.stop()
     assert clients.stdout is not None
-    result = json.loads(await clients.stdout.read())
-    result |= {"lost": subscribers * calls * per_second * seconds - result["received"]}
-    result |= {"sent_per_s": round((broadcaster.counters.sent - before_sent) / wall_s), "cpu_cores": used_s / wall_s}
-    result |= {
+    heard = json.loads(clients.stdout.read())
+    each = options.per_second * options.seconds
+    expected = options.desktops * each + options.supervisors * options.calls * each
+    result = {
+        "subscribers": subscribers,
+        "stuck": options.stuck,
+        **heard,
+        "lost": expected - heard["received"],
         "dropped": broadcaster.counters.dropped,
-        "rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "most_waiting": most_waiting,
+        "publisher_late_ms": 1000 * late_s,
+        "sent_per_s": sent / wall_s,
+        "server_cores": used_s / wall_s,
+        "rss_mb": after_rss_mb,
+        "rss_grew_mb": after_rss_mb - before_rss_mb,
     }
-    print(json.dumps({name: round(value, 2) for name, value in result.items()}))
+    print(json.dumps({name: round(value, 2) if isinstance(value, float) else value for name, value in result.items()}))
 
 
-async def listen(address: str, subscribers: int) -> None:
+async def listen(options: argparse.Namespace) -> None:
+    gc.disable()  # this process stands for a thousand: its own pauses are no desktop's
     delays_ms: list[float] = []
-    await asyncio.gather(*(follow(address, delays_ms) for _ in range(subscribers)))
+    one = [f"{options.listen}/call-{number % options.calls}" for number in range(options.desktops)]
+    tasks = []
+    for number, address in enumerate([*one, *[options.listen] * options.supervisors]):
+        tasks.append(asyncio.create_task(follow(address, delays_ms)))
+        if number % 50 == 0:
+            await asyncio.sleep(0.05)
+    stuck = [await hang(options.listen) for _ in range(options.stuck)]
+    await asyncio.gather(*tasks)
+    del stuck
     spread = statistics.quantiles(delays_ms, n=1000)
     print(
         json.dumps({"received": len(delays_ms), "p50_ms": spread[499], "p99_ms": spread[989], "max_ms": max(delays_ms)})
@@ -64,37 +112,48 @@ async def listen(address: str, subscribers: int) -> None:
 
 
 async def follow(address: str, delays_ms: list[float]) -> None:
-    async with connect(address, proxy=None, compression=None) as messages:
+    decode = msgspec.json.Decoder(Heard).decode
+    async with connect(address, proxy=None, compression=None, ping_interval=None, max_queue=None) as messages:
         with suppress(ConnectionClosed):  # the end of the run waits for no reader: see `lost`
-            async for line in messages:
-                message = json.loads(line)
-                if message["type"] == "reading":
-                    delays_ms.append((time.monotonic() - message["start_s"]) * 1000)
+            while True:
+                heard = decode(await messages.recv(decode=False))
+                if heard.type == "reading":
+                    delays_ms.append((time.monotonic() - heard.start_s) * 1000)
+
+
+async def hang(address: str) -> Any:
+    """A subscriber that never reads, nor lets the operating system read much for it."""
+    host, _, port = address.removeprefix("ws://").partition("/")[0].rpartition(":")
+    end = socket.socket()
+    end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    end.connect((host, int(port)))
+    return await connect(address, proxy=None, sock=end, max_queue=1, ping_interval=None)
 
 
 def reading(call: str, seq: int) -> Reading:
     """A reading of the usual size whose `start_s` is when it was published: both processes share that clock."""
-    scores = dict.fromkeys(("anger", "disgust", "fear", "happy", "neutral", "sad"), 0.166667)
+    scores = dict.fromkeys(("anger", "disgust", "fear", "happy", "neutral", "sad"), 0.1667)
     return Reading(
         at=at(),
         call=call,
         seq=seq,
         party="customer",
         start_s=time.monotonic(),
-        end_s=3.0,
+        end_s=seq / 2,
         state="speech",
         label="neutral",
         mood="calm",
-        confidence=0.812345,
+        confidence=0.8123,
         scores=scores,  # type: ignore[arg-type]
         speech_share=0.87,
-        level_db=-31.25,
+        level_db=-31.2,
         latency_ms=12.5,
     )
 
 
-async def until(moment_s: float) -> None:
-    await asyncio.sleep(max(0.0, moment_s - time.monotonic()))
+def rss_mb() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 2**20
 
 
 def cpu_s() -> float:
@@ -106,9 +165,26 @@ def at() -> str:
     return rfc3339(time.time())
 
 
-if __name__ == "__main__":
-    if sys.argv[1:2] == ["listen"]:
-        asyncio.run(listen(sys.argv[2], int(sys.argv[3])))
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name, default in (
+        ("desktops", 1000),
+        ("supervisors", 20),
+        ("calls", 500),
+        ("per-second", 2),
+        ("seconds", 20),
+        ("stuck", 0),
+    ):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--listen", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, 65_536)), hard))
+    if options.listen:
+        asyncio.run(listen(options))
     else:
-        given = [int(word) for word in sys.argv[1:]]
-        asyncio.run(serve(*(given + [50, 40, 4, 10][len(given) :])))
+        serve(options)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""A whole node: sources, pipeline, websocket and metrics together."""
+
+import json
+import re
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from websockets.sync.client import connect
+
+from monitor.app import Node
+from monitor.audio import Block
+from monitor.model import EmotionModel
+from monitor.settings import Settings
+from monitor.sources import BlockQueue, CallClosed, CallOpened
+from tests.test_pipeline import CALM, LOUD, AngryModel
+from tests.test_pipeline import model as model  # a fixture
+
+VOICE = np.concatenate([CALM, LOUD])
+
+
+class Telephone:
+    """A source: one call, angry from the eighth second on, that ends when it is told to."""
+
+    def __init__(self) -> None:
+        self.over = threading.Event()
+
+    def run(self, queue: BlockQueue, stop: threading.Event) -> None:
+        queue.put(CallOpened("a", "test", None, {"customer": 0}, agent="4711"))
+        for start in range(0, VOICE.size, 800):
+            queue.put(Block("a", "customer", start, 8_000, VOICE[start : start + 800], time.monotonic()))
+        while not (stop.is_set() or self.over.wait(0.01)):
+            pass
+        queue.put(CallClosed("a", "end"))
+
+
+@pytest.fixture
+def node(model: EmotionModel) -> Iterator[tuple[Node, Telephone, str]]:
+    """A running node, its source and the address of its websocket."""
+    telephone = Telephone()
+    running = Node(Settings(port=0, queue_s=60.0), AngryModel(model), [telephone])  # type: ignore[arg-type]
+    served = running.serve()
+    with running:
+        yield running, telephone, served.address
+
+
+def until(client: Any, kind: str) -> dict[str, Any]:
+    """The next message of a type."""
+    while True:
+        message: dict[str, Any] = json.loads(client.recv(timeout=20))
+        if message["type"] == kind:
+            return message
+
+
+def metrics_of(address: str) -> dict[str, float]:
+    url = address.replace("ws:", "http:").replace("/v1/calls", "/metrics")
+    text = urllib.request.urlopen(url, timeout=10).read().decode()
+    assert not re.search(r"4711|\ba\b:|id-", "".join(re.findall(r"{.*}", text))), "no call or agent is a label"
+    lines = [line.rpartition(" ") for line in text.splitlines() if not line.startswith("#")]
+    return {name: float(value) for name, _, value in lines}
+
+
+def test_a_supervisor_acknowledges_an_alert_and_everybody_hears_of_it(node: tuple[Node, Telephone, str]) -> None:
+    running, telephone, address = node
+    with connect(address) as supervisor, connect(address.replace("calls", "agents/4711")) as desktop:
+        alert = until(supervisor, "alert_raised")
+        assert until(desktop, "alert_raised") == alert
+        supervisor.send(json.dumps({"type": "acknowledge", "call": "a", "alert": alert["alert"], "by": "Kim"}))
+        told = until(supervisor, "alert_acknowledged")
+        assert (told["call"], told["alert"], told["party"], told["by"]) == ("a", alert["alert"], "customer", "Kim")
+        assert until(desktop, "alert_acknowledged") == told
+        telephone.over.set()
+        assert until(desktop, "call_ended")["outcome"] == "angry"
+    assert running.finished.wait(10)
+
+
+def test_prometheus_sees_calls_readings_alerts_latency_and_subscribers(node: tuple[Node, Telephone, str]) -> None:
+    running, telephone, address = node
+    with connect(address) as supervisor:
+        until(supervisor, "alert_raised")
+        seen = metrics_of(address)
+        assert seen["callmood_calls"] == seen["callmood_parties_scored"] == seen["callmood_subscribers"] == 1
+        assert seen["callmood_alerts_open"] == 1
+        assert seen['callmood_alerts_raised_total{rule="sustained_anger",severity="critical"}'] == 1
+        assert seen['callmood_model_info{callmood="0.1.0",model="tiny 0"}'] == 1
+        telephone.over.set()
+        until(supervisor, "call_ended")
+    assert running.finished.wait(10)
+    seen = metrics_of(address)
+    assert (seen["callmood_calls"], seen["callmood_calls_started_total"]) == (0, 1)
+    assert seen['callmood_calls_ended_total{outcome="angry"}'] == 1
+    readings = sum(value for name, value in seen.items() if name.startswith("callmood_readings_total"))
+    assert readings == 1 + (VOICE.size / 8_000 - 3) * 2
+    scored = seen['callmood_readings_total{state="speech"}'] + seen.get('callmood_readings_total{state="uncertain"}', 0)
+    assert seen["callmood_reading_latency_seconds_count"] == scored
+    assert (seen["callmood_alerts_open"], seen['callmood_messages_dropped_total{reason="slow_subscriber"}']) == (0, 0)
+
+
+def test_a_node_says_whether_it_takes_calls(node: tuple[Node, Telephone, str], model: EmotionModel) -> None:
+    running, telephone, address = node
+    with connect(address) as supervisor:
+        until(supervisor, "call_started")
+        assert running.unready() == ""
+        telephone.over.set()
+    assert running.finished.wait(10)
+    assert running.unready() == "no call is scored any more: stopped, or all is played"
+    assert Node(Settings(), model, []).unready() == "starting"
+
+
+def test_a_full_node_is_not_ready(model: EmotionModel) -> None:
+    telephone = Telephone()
+    with Node(Settings(max_calls=1), AngryModel(model), [telephone]) as running:  # type: ignore[arg-type]
+        deadline_s = time.monotonic() + 10
+        while not running.board.running:
+            assert time.monotonic() < deadline_s
+        assert running.unready() == "full: 1 calls run, max_calls is 1"
