@@ -71,7 +71,7 @@ class Browser:
         from selenium.webdriver.support.ui import WebDriverWait
 
         try:
-            wait = WebDriverWait(self.driver, WAIT_S, 0.02)
+            wait = WebDriverWait(self.driver, WAIT_S, 0.05)
             return wait.until(lambda driver: driver.execute_script(f"return {condition}", *values))
         except TimeoutException:
             raise AssertionError(f"never came true: {condition} {values}; shown: {self.text('body')}") from None
@@ -156,6 +156,8 @@ def chromium() -> Iterator[Any]:
     for flag in FLAGS.split():
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    options.add_experimental_option("prefs", {"net.network_prediction_options": 2})  # no connections on suspicion
+    options.add_experimental_option("perfLoggingPrefs", {"enableNetwork": True, "enablePage": False})
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
     try:
         yield driver
