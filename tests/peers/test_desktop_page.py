@@ -17,7 +17,7 @@ from monitor.sources import CallNames
 from monitor.sources.recording import Recordings
 from monitor.tokens import Tokens
 from tests.peers.browser import Browser, chromium, colours, write
-from tests.peers.desktop_server import Server, Wire, free_port
+from tests.peers.desktop_server import Call, Server, Wire, free_port
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "calls"
 MARKUP = "<img src=x onerror=alert(1)>"
@@ -132,6 +132,28 @@ def test_a_call_that_is_not_read_and_one_that_falls_silent_say_so(browser: Brows
         server.call("unread", customer_scored=False)
         browser.wait("calls.get('unread')?.word.textContent === 'Not read'")
         assert browser.run("return calls.get('unread').strip.element.hidden")
+
+
+def test_an_alert_that_is_quicker_than_the_mood_never_stands_beside_a_calm_face(browser: Browser):
+    with Server() as server:
+        follow(browser, server)
+        call = server.call()
+        call.say(10)
+        browser.wait_for(".mood", "Calm")
+        alert = call.alert()
+        browser.wait_for(".mood", "Angry")
+        call.say(2)
+        call.clear(alert)
+        browser.wait_for(".mood", "Calm")
+
+
+def test_whoever_comes_late_is_told_of_no_trend_for_the_first_minute_was_not_heard(browser: Browser):
+    with Server() as server:
+        call = server.call()
+        call.say(60)
+        follow(browser, server)
+        call.say(150, "anger")
+        browser.wait_for(".trend", "No trend: joined late")
 
 
 def test_who_speaks_now_is_told_of_both(browser: Browser):
@@ -496,21 +518,22 @@ def test_every_text_has_the_contrast_of_wcag_aa_and_pictures_are_taken(browser: 
     pictures = {}
     with Server(tokens) as server:
         browser.open(server.page + "?agent=4711")
-        browser.enter_token("a.b.c")
-        browser.wait_for("#door-fault", "The token has no form of a JSON Web Token.")
+        browser.enter_token("short")
+        browser.wait("document.getElementById('door-fault').textContent")
         pictures["token"] = browser.picture(), browser.contrasts()
         browser.enter_token(tokens.make(["agent:4711", "acknowledge"], 1))
         browser.wait_for("#connection", "Live")
         pictures["waiting"] = browser.picture(), browser.contrasts()
-        call = told(server)
+        call, alert = told(server)
         browser.wait("document.querySelector('.act button')")
         pictures["desktop"] = browser.picture(), browser.contrasts()
         browser.look(600, 500, dark, still=True, scale=2)
         write(browser.picture(), folder / f"desktop_{theme}.png")
         browser.look(600, 500, dark, still=True)
+        call.clear(alert)
         for mood in ("calm", "satisfied", "dissatisfied", "unclear"):
             call.say(8, None if mood == "unclear" else "neutral", mood)
-            browser.wait("calls.get('call 4711').mood === arguments[0] && !drawing", mood)
+            browser.wait("document.querySelector('.call').classList.contains(arguments[0])", mood)
             pictures[mood] = browser.picture(), browser.contrasts()
     browser.wait_for(".mood", "Not live")
     pictures["cut"] = browser.picture(), browser.contrasts()
@@ -522,8 +545,8 @@ def test_every_text_has_the_contrast_of_wcag_aa_and_pictures_are_taken(browser: 
     assert (folder / f"desktop_{theme}.png").stat().st_size < 60_000
 
 
-def told(server: Server) -> Any:
-    """A call with a bit of everything, angry in the end."""
+def told(server: Server) -> tuple[Call, str]:
+    """A call with a bit of everything, angry in the end, and its alert."""
     call = server.call("call 4711")
     call.say(8, None, "unclear", state="silence", agent_share=0.9)
     for _ in range(5):
@@ -534,6 +557,6 @@ def told(server: Server) -> Any:
     call.say(9, None, "dissatisfied", state="silence", agent_share=0.9)
     call.say(6, None, "dissatisfied", state="gap")
     call.say(48, "anger", "angry", confidence=0.81)
-    call.alert()
+    alert = call.alert()
     call.say(4, "anger", "angry", confidence=0.81)
-    return call
+    return call, alert
