@@ -34,6 +34,45 @@ def _table(kind: type, help: str) -> Any:
 
 
 @dataclass(frozen=True)
+class SiprecSettings:
+    """The SIPREC recording server. Addresses other than this machine's own need an allow-list."""
+
+    host: str = _setting("127.0.0.1", "address that SIP listens on; another than this machine's own needs `allow`")
+    port: int = _setting(5060, "port of SIP, the same for UDP and TCP; 0 takes any free one", "", 0, 65_535)
+    transports: tuple[str, ...] = _setting(("udp", "tcp"), "what SIP listens on", choices=("udp", "tcp"))
+    allow: tuple[str, ...] = _setting(
+        (), "addresses and networks of the recording clients, such as 192.0.2.7 or 192.0.2.0/24; others get no answer"
+    )
+    public_host: str = _setting("", "address that clients are told to send to; empty: the one that they reached")
+
+    agent: tuple[str, ...] = _setting(
+        (), "who is an agent: patterns of addresses and names, such as sip:*@agents.example"
+    )
+    customer: tuple[str, ...] = _setting(
+        (), "who is a customer: patterns likewise, such as tel:*; agents are told first"
+    )
+    label_order: str = _setting(
+        "agent,customer",
+        "who has the lower stream label where no pattern says",
+        choices=("agent,customer", "customer,agent"),
+    )
+
+    max_calls: int = _setting(
+        200, "calls at once; further ones get 503, so that the client fails over", "calls", 1, 10_000
+    )
+    max_connections: int = _setting(256, "TCP connections at once", "", 1, 10_000)
+    message_bytes: int = _setting(65_535, "longest SIP message", "bytes", 4_096, 1_048_576)
+    metadata_bytes: int = _setting(32_768, "longest recording metadata", "bytes", 1_024, 1_048_576)
+    peer_messages: int = _setting(
+        500, "SIP messages a second from one address; more wait or are dropped", "", 10, 100_000
+    )
+    message_s: float = _setting(10.0, "within so long a message that began must have come whole (TCP)", "s", 1.0, 60.0)
+    idle_s: float = _setting(60.0, "a call without media and signalling for so long ends by itself", "s", 2.0, 3_600.0)
+    held_s: float = _setting(3_600.0, "the same for a call on hold", "s", 2.0, 86_400.0)
+    drain_s: float = _setting(60.0, "how long running calls may go on after SIGTERM", "s", 0.0, 3_600.0)
+
+
+@dataclass(frozen=True)
 class Settings:
     """How a node listens, reads and tells. Make one with `load`, which checks types and ranges."""
 
@@ -71,6 +110,10 @@ class Settings:
         False, "show phone numbers, names and agents' ids in messages and logs; else pseudonyms stand for them"
     )
     max_calls: int = _setting(1_000, "calls at once; further ones are refused", "calls", 1, 100_000)
+
+    siprec: SiprecSettings | None = _table(
+        SiprecSettings, "SIPREC recording server: recorded calls come by SIP and RTP"
+    )
 
     @classmethod
     def load(cls, path: Path | None = None, overrides: Iterable[str] = ()) -> "Settings":
@@ -156,6 +199,8 @@ def _check(field: "dataclasses.Field[Any]", value: Any, prefix: str) -> Any:
     if isinstance(default, tuple):
         if not isinstance(value, list) or not all(isinstance(part, str) for part in value):
             raise SettingError(f'{name} must be a list of texts, got {value!r}: for example {name} = ["one", "two"]')
+        if wrong := [part for part in value if meta["choices"] and part not in meta["choices"]]:
+            raise SettingError(f"{name} must be of {', '.join(meta['choices'])}, got {wrong[0]!r}")
         return tuple(value)
     if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)

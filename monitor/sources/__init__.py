@@ -62,6 +62,19 @@ class Source(Protocol):
         """
 
 
+class Listener(Protocol):
+    """An origin of calls that waits for them on the event loop of `app.py`; every method is called there."""
+
+    async def start(self, queue: "BlockQueue") -> str:
+        """Listen, and put what comes into `queue`; returns what it listens on, for people. Raises CallmoodError."""
+
+    async def drain(self) -> None:
+        """Refuse new calls; return when the running ones are over, or have been given the time that the settings say."""
+
+    async def stop(self) -> None:
+        """End what still runs, as `stopped`, and listen no more. Called after `start`, whatever became of it."""
+
+
 class CallNames:
     """Names of running and past calls, so that no two share one."""
 
