@@ -28,9 +28,26 @@ def _setting(
     )
 
 
-def _table(kind: type, help: str) -> Any:
-    """A table of settings that is off until it is named."""
-    return dataclasses.field(default=None, metadata={"help": help, "table": kind})
+def _table(kind: type, help: str, always: bool = False) -> Any:
+    """A table of settings that is off until it is named; with `always` it switches nothing and has its defaults."""
+    return dataclasses.field(default=kind() if always else None, metadata={"help": help, "table": kind})
+
+
+@dataclass(frozen=True)
+class RtpSettings:
+    """How RTP is received, for every source whose calls come as RTP."""
+
+    host: str = _setting("127.0.0.1", "address that RTP comes to; one that others can reach needs `allow`")
+    public_host: str = _setting("", "address that answers name for RTP, behind a NAT; empty: host")
+    allow: tuple[str, ...] = _setting((), "addresses or networks that may send RTP; empty: all, on loopback only")
+    first_port: int = _setting(20_000, "first port for RTP; a party takes two, RTCP on the odd one", "", 1_024, 65_534)
+    last_port: int = _setting(23_999, "last port for RTP", "", 1_025, 65_535)
+    jitter_s: float = _setting(0.2, "how long a missing packet is waited for, before it is lost", "s", 0.02, 2.0)
+    relatch_s: float = _setting(2.0, "silence after which a stream may come from another address", "s", 0.2, 60.0)
+    packets_per_s: int = _setting(500, "packets taken a stream; more are dropped and counted", "packets/s", 50, 10_000)
+    bytes_per_s: int = _setting(
+        100_000, "bytes taken a stream; more are dropped and counted", "bytes/s", 8_000, 10_000_000
+    )
 
 
 @dataclass(frozen=True)
@@ -110,6 +127,8 @@ class Settings:
         False, "show phone numbers, names and agents' ids in messages and logs; else pseudonyms stand for them"
     )
     max_calls: int = _setting(1_000, "calls at once; further ones are refused", "calls", 1, 100_000)
+
+    rtp: RtpSettings = _table(RtpSettings, "how RTP is received, of calls that come by SIP", always=True)
 
     siprec: SiprecSettings | None = _table(
         SiprecSettings, "SIPREC recording server: recorded calls come by SIP and RTP"
@@ -262,6 +281,7 @@ def _changed(values: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
         if "table" not in field.metadata:
             if value != field.default:
                 yield prefix + field.name, value
-        elif value is not None:
-            yield prefix + field.name, "on"
+        elif value != field.default:
+            if field.default is None:
+                yield prefix + field.name, "on"
             yield from _changed(value, f"{prefix}{field.name}.")
