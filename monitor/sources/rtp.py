@@ -63,6 +63,13 @@ class RtpStream:
         """Listen again, after `hold`; elsewhere it does nothing."""
         raise NotImplementedError
 
+    def assign(self, call: str, party: Party, opened_s: float) -> None:
+        """Put what is left; from now on this port's audio belongs to that call and party, whose sample 0 is `opened_s`.
+
+        For metadata that comes after the audio and says that the parties are others than was thought.
+        """
+        raise NotImplementedError
+
     def close(self) -> None:
         """Put what is left and give the port back. May be called twice."""
         raise NotImplementedError
