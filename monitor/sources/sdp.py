@@ -13,7 +13,7 @@ _DIRECTIONS: tuple[Direction, ...] = ("sendrecv", "sendonly", "recvonly", "inact
 MOST_MEDIA = 16
 """m-lines of one description."""
 _MOST_FORMATS = 64
-_PLAIN_RTP = ("RTP/AVP", "RTP/AVPF")
+PLAIN_RTP = ("RTP/AVP", "RTP/AVPF")
 _M_LINE = re.compile(r"m=(\S{1,32}) ([0-9]{1,5})(?:/[0-9]{1,5})? (\S{1,64}) (\S.{0,1023})")
 _RTPMAP = re.compile(r"([0-9]{1,3}) +([!-.0-~]{1,64})/([0-9]{1,6})(?:/([0-9]{1,2}))?")
 _UNHEARD = ("0.0.0.0", "::")
@@ -48,7 +48,7 @@ class Media:
     def codecs(self) -> dict[int, Codec]:
         """Payload type → codec, in the offer's order, of what can be received; empty where no audio is among it."""
         found = {int(text): codec for text in self.formats if text.isdecimal() and (codec := self._codec(int(text)))}
-        usable = self.kind == "audio" and self.protocol in _PLAIN_RTP and self.port
+        usable = self.kind == "audio" and self.protocol in PLAIN_RTP and self.port
         return found if usable and any(codec.kind == "audio" for codec in found.values()) else {}
 
     def _codec(self, payload_type: int) -> Codec | None:

@@ -37,7 +37,7 @@ _BRANCH_COOKIE = "z9hG4bK"
 
 @dataclass(frozen=True, slots=True)
 class Headers:
-    """Names in lower case and long form, in the order in which they came."""
+    """Names in lower case and long form, in the order in which they came; a line that is no header has no name."""
 
     entries: tuple[tuple[str, str], ...]
 
@@ -85,9 +85,13 @@ class Request:
         """Our half, empty outside a dialog."""
         return Address.parse(self.headers.first("to")).params.get("tag", "")
 
-    def accepts(self, method: str) -> bool:
-        """Whether the client says that it takes such requests."""
-        return method in (word.upper() for word in self.headers.every("allow"))
+    @property
+    def via(self) -> "Via":
+        """Its last hop. Raises ProtocolError where there is none."""
+        vias = self.headers.every("via")
+        if not vias:
+            raise ProtocolError("SIP request without a Via: it cannot be answered")
+        return Via.parse(vias[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,9 +210,8 @@ def _headers(lines: list[str]) -> Headers:
             continue
         name, colon, value = line.partition(":")
         name = name.rstrip(" \t").lower()
-        if not colon or not _NAME.fullmatch(name):
-            raise ProtocolError(f"no SIP header: expected NAME: VALUE, got {line[:60]!r}")
-        entries.append((_COMPACT.get(name, name), value.strip(" \t")))
+        whole = colon and _NAME.fullmatch(name)
+        entries.append((_COMPACT.get(name, name), value.strip(" \t")) if whole else ("", line))
         if len(entries) > _MOST_HEADERS:
             raise ProtocolError(f"more than {_MOST_HEADERS} SIP headers")
     return Headers(tuple(entries))
@@ -216,6 +219,8 @@ def _headers(lines: list[str]) -> Headers:
 
 def fault(request: Request) -> str:
     """What is wrong with a request that can be answered, for the reason phrase of a 400; empty where nothing is."""
+    if request.headers.count(""):
+        return "A Line Is No Header"
     for name in ("from", "to", "call-id", "cseq"):
         if request.headers.count(name) != 1:
             return f"Expected One {name.title()} Header, Got {request.headers.count(name)}"

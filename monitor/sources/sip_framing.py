@@ -23,7 +23,7 @@ class Framer:
     @property
     def within_message(self) -> bool:
         """Whether a message has begun that is not yet whole."""
-        return len(self._buffer) > len(PING)
+        return not PING.startswith(self._buffer)
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """The messages that are whole now, and PING where the client asks whether we live.

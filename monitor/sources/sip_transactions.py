@@ -1,4 +1,4 @@
-"""SIP transactions (RFC 3261 17 and 13.3.1.4, RFC 6026): what is sent again, until when, and what came before. No clock, no socket.
+"""SIP transactions (RFC 3261 17 and 13.3.1.4, RFC 6026): what is sent again, until when, and what came before. Pure.
 
 A request that comes again is answered with what was answered; a final answer to an INVITE is sent again until its ACK;
 a request of ours is sent again until its answer. Times are seconds of any steady clock.
@@ -31,11 +31,6 @@ class Peer:
     connection: int = 0
     """Number of the TCP connection; 0 over UDP."""
 
-    @property
-    def came_from(self) -> tuple[str, int]:
-        """Address and port, as in `received` and `rport`."""
-        return self.host, self.port
-
     def answered_at(self, via: Via) -> "Peer":
         """Where an answer goes: never to another host than asked; to another port where no `rport` stands (RFC 3581 4)."""
         return self if self.connection or "rport" in via.params else Peer(self.host, via.port)
@@ -47,8 +42,11 @@ class Transaction:
 
     key: Key
     peer: Peer
+    """Where what we send about it goes."""
     request: Request | None
     """None for one of ours."""
+    came_from: tuple[str, int] = ("", 0)
+    """Address and port, as in `received` and `rport`."""
     sent: bytes = b""
     status: int = 0
     """Of the last answer; under 200 it is still to be answered."""
@@ -78,8 +76,11 @@ class Transactions:
         """Requests of ours without an answer yet."""
 
     def take(self, request: Request, peer: Peer) -> Transaction | None:
-        """The transaction of a new request; None where that came before (its answer is sent again) or is an ACK."""
-        via = Via.parse(request.headers.every("via")[0])
+        """The transaction of a new request; None where that came before (its answer is sent again) or is an ACK.
+
+        Raises ProtocolError for one that cannot be answered.
+        """
+        via = request.via
         key = _key(request, via, peer)
         known = self._known.get(key)
         if request.method == "ACK":
@@ -93,12 +94,12 @@ class Transactions:
         if len(self._known) >= _MOST:
             self.dropped += 1
             return None
-        transaction = self._known[key] = Transaction(key, peer.answered_at(via), request)
+        transaction = self._known[key] = Transaction(key, peer.answered_at(via), request, (peer.host, peer.port))
         return transaction
 
     def invite_of(self, cancel: Request, peer: Peer) -> Transaction | None:
         """The INVITE that a CANCEL means (RFC 3261 9.2)."""
-        key = _key(cancel, Via.parse(cancel.headers.every("via")[0]), peer)
+        key = _key(cancel, cancel.via, peer)
         return self._known.get((*key[:-1], "INVITE"))
 
     def respond(self, transaction: Transaction, status: int, response: bytes, now_s: float) -> None:
@@ -116,7 +117,7 @@ class Transactions:
 
     def ask(self, request: bytes, branch: str, peer: Peer, now_s: float) -> None:
         """Send a request of ours (none is an INVITE), again and again over UDP until it is answered."""
-        transaction = self._known[("ours", branch)] = Transaction(("ours", branch), peer, None, request)
+        transaction = self._known[("ours", branch)] = Transaction(("ours", branch), peer, None, sent=request)
         self.asking += 1
         self._send(peer, request)
         self._at(now_s + LIFETIME_S, transaction, ends=True)
