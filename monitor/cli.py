@@ -113,6 +113,15 @@ def live(
 
 
 @app.command()
+def serve(
+    json: JsonOption = False, port: PortOption = None, config: ConfigOption = None, overrides: SetOption = None
+) -> None:
+    """Calls from telephone systems, until Ctrl-C; SIGTERM refuses new calls and lets the running ones end."""
+    settings = _settings(config, overrides, port)
+    _watch(settings, [], serve=True, json=json, listeners=_listeners(settings))
+
+
+@app.command()
 def devices() -> None:
     """The microphones that `callmood live` can take."""
     from monitor.sources import microphone
@@ -200,6 +209,18 @@ def _recordings(paths: Sequence[str | Path], channels: str | None, pace: str, se
     )
 
 
+def _listeners(settings: Settings) -> list[Any]:
+    """Every source of telephone calls that the settings switch on."""
+    from monitor.sources import CallNames
+
+    if settings.siprec is None:
+        cure = "write [siprec] into the file that --config names, or give --set siprec.port=5060"
+        raise SettingError(f"no source of calls is switched on: {cure}")
+    from monitor.sources.siprec import SiprecServer
+
+    return [SiprecServer(settings, CallNames())]
+
+
 def _load_model(settings: Settings) -> Any:
     from monitor.model import EmotionModel, default_path
 
@@ -211,7 +232,9 @@ def _example_calls() -> Path:
     return inside if inside.exists() else Path(__file__).parents[1] / "examples" / "calls"
 
 
-def _watch(settings: Settings, sources: Sequence[Any], serve: bool, json: bool = False) -> None:
+def _watch(
+    settings: Settings, sources: Sequence[Any], serve: bool, json: bool = False, listeners: Sequence[Any] = ()
+) -> None:
     """Plays `sources` to whatever stdout is: JSON, a dashboard, or lines; then says how the calls ended."""
     from monitor.app import Node
 
@@ -223,12 +246,14 @@ def _watch(settings: Settings, sources: Sequence[Any], serve: bool, json: bool =
         typer.echo(f"websocket: {served.address}", err=json)
         typer.echo(f"subscribe: {sys.executable} -m websockets {served.address}", err=json)
         typer.echo(f"a desktop: {served.page_address}", err=json)
+    for address in node.listen(listeners) if listeners else ():
+        typer.echo(address, err=json)
     if json:
         _print_json(node.hello())
-    interrupted = _run(node, on_screen)
+    interrupted = _run(node, on_screen, drains=bool(listeners))
     if not json:
         _print_summaries(node)
-    if interrupted:
+    if interrupted or listeners:
         return
     for error in node.errors:
         typer.echo(f"callmood: {_one_line(error.text)}", err=True)
@@ -236,11 +261,16 @@ def _watch(settings: Settings, sources: Sequence[Any], serve: bool, json: bool =
         raise typer.Exit(2)
 
 
-def _run(node: Any, on_screen: bool) -> bool:
-    """Until everything is told or Ctrl-C; True for the latter."""
+def _run(node: Any, on_screen: bool, drains: bool = False) -> bool:
+    """Until everything is told or Ctrl-C; True for the latter. SIGTERM is the same; where the node `drains`, its second."""
     from monitor.dashboard import Dashboard
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C, the terminal restored
+    def drain(*_: Any) -> None:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        node.drain()
+
+    # Ends like Ctrl-C, the terminal restored.
+    signal.signal(signal.SIGTERM, drain if drains else signal.default_int_handler)
     try:
         with node:
             if on_screen:

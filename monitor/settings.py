@@ -130,7 +130,7 @@ class Settings:
 
     rtp: RtpSettings = _table(RtpSettings, "how RTP is received, of calls that come by SIP", always=True)
 
-    siprec: SiprecSettings | None = _table(  # noqa: RUF009
+    siprec: SiprecSettings | None = _table(
         SiprecSettings, "SIPREC recording server: recorded calls come by SIP and RTP"
     )
 

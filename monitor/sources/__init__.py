@@ -8,6 +8,7 @@ from typing import Protocol
 
 from monitor.audio import Block
 from monitor.errors import CallmoodError
+from monitor.identities import Identities
 from monitor.messages import Party
 
 
@@ -65,8 +66,11 @@ class Source(Protocol):
 class Listener(Protocol):
     """An origin of calls that waits for them on the event loop of `app.py`; every method is called there."""
 
-    async def start(self, queue: "BlockQueue") -> str:
-        """Listen, and put what comes into `queue`; returns what it listens on, for people. Raises CallmoodError."""
+    async def start(self, queue: "BlockQueue", identities: Identities) -> str:
+        """Listen, and put what comes into `queue`; returns what it listens on, for people. Raises CallmoodError.
+
+        Where a log line names people, `identities` says how.
+        """
 
     async def drain(self) -> None:
         """Refuse new calls; return when the running ones are over, or have been given the time that the settings say."""

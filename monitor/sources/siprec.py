@@ -31,9 +31,7 @@ _GOODBYE_S = 1.0
 class SiprecServer:
     """Raises SettingError for settings that cannot hold."""
 
-    def __init__(
-        self, settings: Settings, names: CallNames, identities: Identities, now: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, settings: Settings, names: CallNames, now: Callable[[], float] = time.monotonic) -> None:
         if settings.siprec is None:
             raise SettingError("the SIPREC server is off: write [siprec] into the settings file")
         self._settings, self._rtp_settings = settings.siprec, settings.rtp
@@ -41,7 +39,7 @@ class SiprecServer:
         if not self._settings.transports:
             raise SettingError('siprec.transports is empty: for example transports = ["udp", "tcp"]')
         self._most_calls = min(self._settings.max_calls, settings.max_calls)
-        self._names, self._identities, self._now = names, identities, now
+        self._names, self._now = names, now
         self._complaints = Complaints(_log, now)
         self._sockets = SipSockets(self._settings, self._received, self._complaints, now)
         self._transactions = Transactions(self._sockets.send, self._unheard)
@@ -62,10 +60,10 @@ class SiprecServer:
         """Sessions that run or begin."""
         return len(self._sessions)
 
-    async def start(self, queue: BlockQueue) -> str:
+    async def start(self, queue: BlockQueue, identities: Identities) -> str:
         """See Listener."""
         receiver = RtpReceiver(self._rtp_settings, queue, self._now)
-        desk = Desk(self._settings, queue, receiver, self._names, self._identities)
+        desk = Desk(self._settings, queue, receiver, self._names, identities)
         self._office = Office(desk, self._sockets, self._transactions, self._complaints, self._now)
         await self._sockets.open()
         self._tick()
@@ -76,6 +74,11 @@ class SiprecServer:
         """See Listener."""
         self._draining = True
         until_s = self._now() + self._settings.drain_s
+        if self._sessions:
+            text = (
+                "SIPREC drains: new calls get 503, %d calls go on for at most %g s; a second SIGTERM ends them at once"
+            )
+            _log.warning(text, self.calls, self._settings.drain_s)
         while self._sessions and self._now() < until_s:
             await asyncio.sleep(_TICK_S)
 
