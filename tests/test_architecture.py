@@ -29,7 +29,8 @@ LEFT_TO_RIGHT = [
     {"pipeline"},
     {"board", "snapshot", "recent", "access", "backlog", "page", "subscriber"},
     {"broadcast", "looks", "rows", "plain", "sample", "dashboard", "pictures"},
-    {"bench", "app"},
+    {"bench", "apart"},
+    {"app"},
     {"cli"},
 ]
 

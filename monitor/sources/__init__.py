@@ -64,7 +64,8 @@ class Source(Protocol):
 
 
 class Listener(Protocol):
-    """An origin of calls that waits for them on the event loop of `app.py`; every method is called there."""
+    """An origin of calls that waits for them on the event loop of a process of its own (`monitor.apart`); every method
+    is called there."""
 
     async def start(self, queue: "BlockQueue", identities: Identities) -> str:
         """Listen, and put what comes into `queue`; returns what it listens on, for people. Raises CallmoodError.
@@ -152,6 +153,12 @@ class BlockQueue:
                 self.dropped_s += duration_s
                 return True
         return False
+
+    def count_dropped(self, blocks: int, seconds: float) -> None:
+        """Blocks that were dropped on the way here count with our own."""
+        with self._changed:
+            self.dropped_blocks += blocks
+            self.dropped_s += seconds
 
     def take(self, timeout_s: float) -> list[Event]:
         """All that waits, oldest first; after `timeout_s` without anything, an empty list."""
