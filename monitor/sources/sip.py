@@ -28,7 +28,7 @@ _COMPACT = {
     "x": "session-expires",
 }
 """RFC 3261 7.3.3 and 20, RFC 4028 4."""
-_REQUEST_LINE = re.compile(r"([A-Z]{1,32}) (\S{1,2048}) SIP/2\.0")
+_REQUEST_LINE = re.compile(r"([!%'*+.0-9A-Z_`a-z~-]{1,64}) (\S{1,2048}) SIP/2\.0")
 _STATUS_LINE = re.compile(r"SIP/2\.0 ([1-6]\d\d) ?(.*)")
 _NAME = re.compile(r"[!-9;-~]{1,128}")
 _DIGITS = re.compile(r"[0-9]{1,10}")
@@ -72,8 +72,8 @@ class Request:
     @property
     def cseq(self) -> int:
         """Its number within the dialog; 0 where that cannot be read (see `fault`)."""
-        number = self.headers.first("cseq").partition(" ")[0]
-        return int(number) if _DIGITS.fullmatch(number) else 0
+        number = self.headers.first("cseq").split()[:1]
+        return int(number[0]) if number and _DIGITS.fullmatch(number[0]) else 0
 
     @property
     def sender_tag(self) -> str:
@@ -123,6 +123,8 @@ class Via:
     def parse(cls, text: str) -> "Via":
         """Raises ProtocolError."""
         sent, *params = split_outside(text, ";")
+        for mark in "/:":  # blanks may stand around both
+            sent = mark.join(map(str.strip, sent.split(mark)))
         words = sent.split()
         protocol = words[0].upper().split("/") if len(words) == 2 else []
         if len(protocol) != 3 or protocol[:2] != ["SIP", "2.0"]:
@@ -224,8 +226,8 @@ def fault(request: Request) -> str:
     for name in ("from", "to", "call-id", "cseq"):
         if request.headers.count(name) != 1:
             return f"Expected One {name.title()} Header, Got {request.headers.count(name)}"
-    number, _, method = request.headers.first("cseq").partition(" ")
-    if not _DIGITS.fullmatch(number) or int(number) >= 2**31 or method.strip() != request.method:
+    words = request.headers.first("cseq").split()
+    if words[1:] != [request.method] or not _DIGITS.fullmatch(words[0]) or int(words[0]) >= 2**31:
         return "CSeq Must Be A Number And The Method"
     if not request.call_id or not request.sender_tag:
         return "Call-ID And From Tag Must Not Be Empty"
