@@ -62,16 +62,21 @@ class JitterBuffer:
         self._given_up: set[int] = set()
         self._stranger: RtpPacket | None = None
 
+    def passes(self, packet: RtpPacket) -> bool:
+        """Whether `packet` is just what is due, and nothing waits: it goes through as it is. Else `push` it."""
+        if packet.source != self.source or self._pending or packet.sequence != self._next & 0xFFFF:
+            return False
+        self._stranger = None
+        self._next += 1
+        return True
+
     def push(self, packet: RtpPacket, starts: bool) -> list[Run]:
         """What `packet` brings in order. One that `starts` nothing (a key press) never makes its SSRC the stream's."""
         distance = _distance(self._next, packet.sequence)
         if packet.source != self.source or not -_MISORDER <= distance < _DROPOUT:
             return self._take_stranger(packet) if starts else []
         self._stranger = None
-        if not distance and self._started and not self._pending:
-            self._next += 1
-            return [Run("next", [packet])]
-        runs = self.overdue(packet.arrived_s) if self._pending else []
+        runs = self.overdue(packet.arrived_s)
         return runs + self._insert(self._index(packet), packet)
 
     def overdue(self, now_s: float) -> list[Run]:

@@ -66,19 +66,34 @@ class Playout:
         """The least delay of the packets in this window of the drift."""
         self._drift_until_s = float("-inf")
 
-    def take(self, run: Run) -> None:
+    def take_run(self, run: Run) -> None:
         """Puts what `run` completes."""
+        packets = run.packets
         if run.follows == "start":
             self._expected = None
+            packets = self._on_time(packets)
         self._lost |= run.follows == "loss"
-        for packet in run.packets:
-            codec = self.codecs.get(packet.payload_type)
-            if codec is None or codec.kind == "event":
-                continue
-            if codec.kind == "noise":
-                self.quiet = True
-            elif ticks := codec.ticks(packet.payload):
-                self._place(packet, codec, ticks, run.packets)
+        for packet in packets:
+            self.take(packet)
+
+    def take(self, packet: RtpPacket) -> None:
+        """Puts what `packet`, the next in order, completes."""
+        codec = self.codecs.get(packet.payload_type)
+        if codec is None or codec.kind == "event":
+            return
+        if codec.kind == "noise":
+            self.quiet = True
+            return
+        ticks = codec.ticks(packet.payload)
+        if codec is self._codec and packet.timestamp == self._expected and not self._lost and not self.quiet:
+            self._undecoded.append(packet.payload)
+            self._position += ticks * self._rate // codec.clock_rate
+        elif not ticks or not self._find_place(packet, codec, ticks):
+            return
+        self._expected = (packet.timestamp + ticks) & 0xFFFFFFFF
+        if self._position >= self._cut_at:
+            self._cut(packet.arrived_s)
+            self._follow_clock(packet.arrived_s, codec)
 
     def pass_time(self, now_s: float) -> None:
         """Known silence goes on to `now_s`."""
@@ -118,23 +133,42 @@ class Playout:
         offset = 0 if self._rate == SAMPLE_RATE else offset
         return (position - offset) // step * step + step + offset
 
-    def _place(self, packet: RtpPacket, codec: Codec, ticks: int, together: list[RtpPacket]) -> None:
-        """Appends a packet of audio where it belongs."""
+    def _on_time(self, packets: list[RtpPacket]) -> list[RtpPacket]:
+        """From the first packet of audio on, which gets the delay of the least delayed."""
+        kinds = [self.codecs.get(packet.payload_type) for packet in packets]
+        codec = next((codec for codec in kinds if codec is not None and codec.kind == "audio"), None)
+        if codec is None:
+            return packets
+        packets = packets[kinds.index(codec) :]
+        first = packets[0]
+        arrivals_s = (
+            packet.arrived_s
+            - (_signed(packet.timestamp - first.timestamp) + codec.ticks(packet.payload)) / codec.clock_rate
+            for packet in packets
+            if self.codecs.get(packet.payload_type) is codec
+        )
+        return [first._replace(arrived_s=min(arrivals_s) + codec.ticks(first.payload) / codec.clock_rate), *packets[1:]]
+
+    def _find_place(self, packet: RtpPacket, codec: Codec, ticks: int) -> bool:
+        """Appends a packet whose place must be found; whether any of it is new."""
         if codec is not self._codec:
             self._change(codec)
-        length = ticks * self._rate // codec.clock_rate
         skip = 0
         if self._expected is None:
-            self._rebase(self._by_arrival(packet, codec, together), packet)
-        elif packet.timestamp != self._expected or self._lost:
+            self._rebase(self._by_arrival(packet, codec), packet)
+        else:
             skip = self._jump(packet, codec)
         self._lost = self.quiet = False
-        if skip < length:
-            self._append(packet.payload, skip, length)
-            self._expected = (packet.timestamp + ticks) & 0xFFFFFFFF
-        self._follow_clock(packet.arrived_s, codec)
-        if self._position >= self._cut_at:
-            self._cut(packet.arrived_s)
+        length = ticks * self._rate // codec.clock_rate
+        if skip >= length:
+            return False
+        self._decode()
+        self._undecoded.append(packet.payload)
+        if skip:
+            self._decode()
+            self._ready[-1] = self._ready[-1][skip:]
+        self._position += length - skip
+        return True
 
     def _change(self, codec: Codec) -> None:
         self._decode()
@@ -144,23 +178,16 @@ class Playout:
             self._set_rate(codec.sample_rate)
         self._codec, self._decoder = codec, codec.decoder()
 
-    def _by_arrival(self, packet: RtpPacket, codec: Codec, together: list[RtpPacket]) -> int:
-        """Where `packet` begins if the least delayed of its run came just as it ended."""
-        places = [
-            (other.arrived_s - self._opened_s) * self._rate
-            - (_signed(other.timestamp - packet.timestamp) + codec.ticks(other.payload))
-            * self._rate
-            // codec.clock_rate
-            for other in together
-            if self.codecs.get(other.payload_type) is codec
-        ]
-        return round(min(places))
+    def _by_arrival(self, packet: RtpPacket, codec: Codec) -> int:
+        """Where `packet` begins if it came just as it ended."""
+        length_s = codec.ticks(packet.payload) / codec.clock_rate
+        return round((packet.arrived_s - self._opened_s - length_s) * self._rate)
 
     def _jump(self, packet: RtpPacket, codec: Codec) -> int:
         """Moves to where `packet` begins; returns how many of its samples were there before."""
         assert self._expected is not None
         ahead = _signed(packet.timestamp - self._expected) * self._rate // codec.clock_rate
-        arrival = self._by_arrival(packet, codec, [packet])
+        arrival = self._by_arrival(packet, codec)
         if not -_LONGEST_JUMP_S * self._rate < ahead < max(0, arrival - self._position) + _LONGEST_JUMP_S * self._rate:
             self._rebase(arrival, packet)
             return 0
@@ -200,16 +227,6 @@ class Playout:
             self._skip(missing, arrived_s)
         else:
             self._fill(missing, arrived_s)
-
-    def _append(self, payload: bytes, skip: int, length: int) -> None:
-        if not skip:
-            self._undecoded.append(payload)
-        else:
-            self._decode()
-            self._undecoded.append(payload)
-            self._decode()
-            self._ready[-1] = self._ready[-1][skip:]
-        self._position += length - skip
 
     def _decode(self) -> None:
         """Moves what waits undecoded to what is ready."""

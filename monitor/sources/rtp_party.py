@@ -7,7 +7,7 @@ from monitor.audio import Block
 from monitor.errors import ProtocolError
 from monitor.messages import Party
 from monitor.sources.codecs import Codec
-from monitor.sources.jitter import JitterBuffer, StreamCounters
+from monitor.sources.jitter import JitterBuffer, Run, StreamCounters
 from monitor.sources.playout import Playout
 from monitor.sources.rtp_packet import RtpPacket, farewells
 
@@ -37,24 +37,23 @@ class PartyAudio:
     def set_codecs(self, codecs: Mapping[int, Codec]) -> None:
         """Payload types, from now on."""
         self._playout.codecs = dict(codecs)
-        self._starts = {number: codec.kind != "event" for number, codec in codecs.items()}
 
     def expects(self, payload_type: int) -> bool:
         """Whether a payload type was agreed."""
-        return payload_type in self._starts
+        return payload_type in self._playout.codecs
 
     def push(self, packet: RtpPacket) -> None:
         """Takes a packet as it came."""
         self.counters.received += 1
-        starts = self._starts.get(packet.payload_type)
-        if starts is None:
-            self.counters.foreign += 1
+        self.said_bye = False
         if self._held:
             return
-        self.said_bye = False
-        # One of an unknown type still has its place in the sequence.
-        for run in self._jitter.push(packet, bool(starts)):
-            self._playout.take(run)
+        if self._jitter.passes(packet):
+            self._playout.take(packet)
+            return
+        # A key press, or what was not agreed, still has its place in the sequence.
+        codec = self._playout.codecs.get(packet.payload_type)
+        self._play(self._jitter.push(packet, starts=codec is not None and codec.kind != "event"))
 
     def push_rtcp(self, datagram: bytes) -> None:
         """Takes a report; only the farewell of the stream's own source matters."""
@@ -63,8 +62,7 @@ class PartyAudio:
 
     def pass_time(self, now_s: float) -> None:
         """Gives up what has waited too long, and lets known silence go on."""
-        for run in self._jitter.overdue(now_s):
-            self._playout.take(run)
+        self._play(self._jitter.overdue(now_s))
         self._playout.pass_time(now_s - self._jitter_s)
 
     def hold(self) -> None:
@@ -92,6 +90,9 @@ class PartyAudio:
         return other
 
     def _flush(self) -> None:
-        for run in self._jitter.flush():
-            self._playout.take(run)
+        self._play(self._jitter.flush())
         self._playout.begin_anew()
+
+    def _play(self, runs: list[Run]) -> None:
+        for run in runs:
+            self._playout.take_run(run)
