@@ -31,6 +31,8 @@ _LONGEST_SILENCE_S = 60.0
 """A pause after which no silence is made up: nothing was heard."""
 _LONGEST_JUMP_S = 1.0
 """By so much timestamps may differ from what the arrivals explain."""
+_MOST_AHEAD_S = 5.0
+"""Audio that comes faster than it can be spoken is dropped from here on."""
 _DRIFT_WINDOW_S = 10.0
 _DRIFT_S = 0.04
 """Steadily so much too late or too early is a clock that differs, or a pause that the sender did not count."""
@@ -154,10 +156,13 @@ class Playout:
         if codec is not self._codec:
             self._change(codec)
         skip = 0
-        if self._expected is None:
-            self._rebase(self._by_arrival(packet, codec), packet)
-        else:
+        if self._expected is not None:
             skip = self._jump(packet, codec)
+        elif (start := self._by_arrival(packet, codec)) > self._position - _MOST_AHEAD_S * self._rate:
+            self._rebase(start, packet)
+        else:
+            self._counters.flooded += 1
+            return False
         self._lost = self.quiet = False
         length = ticks * self._rate // codec.clock_rate
         if skip >= length:
@@ -188,7 +193,8 @@ class Playout:
         assert self._expected is not None
         ahead = _signed(packet.timestamp - self._expected) * self._rate // codec.clock_rate
         arrival = self._by_arrival(packet, codec)
-        if not -_LONGEST_JUMP_S * self._rate < ahead < max(0, arrival - self._position) + _LONGEST_JUMP_S * self._rate:
+        longest = _LONGEST_JUMP_S * self._rate
+        if not -longest < ahead < arrival - self._position + longest:
             self._rebase(arrival, packet)
             return 0
         if ahead < 0:
@@ -208,8 +214,9 @@ class Playout:
     def _follow_clock(self, arrived_s: float, codec: Codec) -> None:
         """Sets time right where the stream has come steadily too late or too early."""
         delay_s = arrived_s - self._opened_s - self._position / self._rate
-        if delay_s < self._earliest_s:
-            self._earliest_s = delay_s
+        self._earliest_s = min(self._earliest_s, delay_s)
+        if delay_s < -_MOST_AHEAD_S:
+            self._expected = None
         if arrived_s < self._drift_until_s:
             return
         drift_s = self._earliest_s
