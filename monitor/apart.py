@@ -9,16 +9,18 @@ A listener that dies takes its calls with it, and that is told; scoring and the 
 
 import asyncio
 import logging
-import multiprocessing
+import os
+import pickle
 import signal
+import subprocess
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from multiprocessing.connection import Connection
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
-from monitor.errors import CallmoodError, ServiceError, SourceError
+from monitor.errors import CallmoodError, SourceError
 from monitor.identities import Identities
 from monitor.sources import BlockQueue, CallClosed, CallOpened, Event, Listener, Refused
 
@@ -26,6 +28,7 @@ _log = logging.getLogger(__name__)
 
 Command = Literal["start", "drain", "stop"]
 
+_LOOK_S = 0.1
 _TAKE_S = 0.05
 _GATHER_S = 0.01
 """Events that come within this go together: a block at a time would cost both sides more than the audio."""
@@ -35,74 +38,84 @@ _LONGEST_STOP_S = 10.0
 
 
 class Apart:
-    """A listener elsewhere. The methods wait; they may be called from any thread, each once."""
+    """Listeners elsewhere, as one source here: until it is stopped, or all are drained."""
 
-    def __init__(self, make: Callable[[], Listener], queue: BlockQueue, identities: Identities) -> None:
+    def __init__(self, make: Callable[[], Sequence[Listener]], queue: BlockQueue, identities: Identities) -> None:
         """`make` and `identities` go there by pickle."""
         self._queue = queue
         self._calls: set[str] = set()
         """Those that are open there."""
-        self._answers: dict[Command, Future[str]] = {name: Future() for name in ("start", "drain", "stop")}
-        context = multiprocessing.get_context("spawn")
-        self._connection, theirs = context.Pipe()
-        arguments = (theirs, make, identities, logging.getLogger("monitor").getEffectiveLevel())
-        self._process = context.Process(target=_run, args=arguments, name="callmood-listener", daemon=True)
-        self._process.start()
-        theirs.close()
-        self._reader = threading.Thread(target=self._read, name="listener", daemon=True)
+        self._started: Future[list[str]] = Future()
+        self._over = threading.Event()
+        """Drained, or dead."""
+        self._stopping = False
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+        command = [sys.executable, "-m", "monitor.apart"]
+        # In a session of its own: Ctrl-C is this process's business, which says when to drain and to stop.
+        self._process = subprocess.Popen(
+            command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+        )
+        self._tell((make, identities, logging.getLogger("monitor").getEffectiveLevel()))
+        self._reader = threading.Thread(target=self._read, name="listeners", daemon=True)
         self._reader.start()
 
-    def start(self) -> str:
-        """What it listens on, for people. Raises what the listener raises."""
-        return self._ask("start", None)
+    def start(self) -> list[str]:
+        """What they listen on, for people. Raises what a listener raises; nothing listens then."""
+        self._tell("start")
+        try:
+            return self._started.result()
+        except CallmoodError:
+            self._end()
+            raise
 
     def drain(self) -> None:
-        """Refuses new calls; returns when the running ones are over."""
-        self._ask("drain", None)
+        """Refuse new calls; when the running ones are over, `run` ends."""
+        self._tell("drain")
 
-    def stop(self) -> None:
-        """Ends what still runs; everything is in the queue afterwards."""
-        with suppress(CallmoodError, TimeoutError):
-            self._ask("stop", _LONGEST_STOP_S)
-        with suppress(OSError):
-            self._connection.close()
-        self._process.join(_LONGEST_STOP_S)
-        if self._process.is_alive():
+    def run(self, _: BlockQueue, stop: threading.Event) -> None:
+        """Waits until `stop` is set or all is over, then ends what still runs: see Source."""
+        while not (stop.wait(_LOOK_S) or self._over.is_set()):
+            pass
+        self._end()
+
+    def _end(self) -> None:
+        """Stops; everything is in the queue afterwards."""
+        self._stopping = True
+        self._tell("stop")
+        self._reader.join(_LONGEST_STOP_S)
+        if self._reader.is_alive():
             _log.error("the listeners' process did not end within %g s", _LONGEST_STOP_S)
             self._process.kill()
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None
+            with suppress(OSError):
+                pipe.close()
 
-    def _ask(self, command: Command, timeout_s: float | None) -> str:
-        try:
-            self._connection.send(command)
-        except OSError:
-            self._died(command)
-        return self._answers[command].result(timeout_s)
-
-    def _died(self, command: Command) -> None:
-        answer = self._answers[command]
-        if not answer.done():
-            answer.set_exception(ServiceError(f"the listeners' process has ended, code {self._process.exitcode}"))
+    def _tell(self, message: Any) -> None:
+        assert self._process.stdin is not None
+        with suppress(OSError):  # of a process that died the reader tells
+            pickle.dump(message, self._process.stdin)
+            self._process.stdin.flush()
 
     def _read(self) -> None:
         """Until the other side closes."""
+        assert self._process.stdout is not None
         while True:
             try:
-                kind, value = self._connection.recv()
-            except (EOFError, OSError):
+                kind, value = pickle.load(self._process.stdout)
+            except (EOFError, OSError, pickle.UnpicklingError):
                 break
             if kind == "events":
                 self._take(*value)
             elif kind == "log":
                 logging.getLogger(value.name).handle(value)
+            elif kind == "drained":
+                self._over.set()
+            elif isinstance(value, CallmoodError):
+                self._started.set_exception(value)
             else:
-                self._answer(kind, value)
-        self._end()
-
-    def _answer(self, command: Command, value: str | CallmoodError) -> None:
-        if isinstance(value, CallmoodError):
-            self._answers[command].set_exception(value)
-        else:
-            self._answers[command].set_result(value)
+                self._started.set_result(value)
+        self._tell_end()
 
     def _take(self, events: list[Event], dropped_blocks: int, dropped_s: float) -> None:
         for event in events:
@@ -114,27 +127,26 @@ class Apart:
         if dropped_blocks:
             self._queue.count_dropped(dropped_blocks, dropped_s)
 
-    def _end(self) -> None:
+    def _tell_end(self) -> None:
         """Nobody is left waiting; calls that were not closed are ended with the reason."""
-        self._process.join(_LONGEST_STOP_S)
-        stopped = self._answers["stop"].done()
-        for command in self._answers:
-            self._died(command)
-        if not stopped:
-            text = (
-                f"the listeners' process died (code {self._process.exitcode}); its calls have ended: restart callmood"
-            )
-            error = SourceError(text)
+        code = self._process.wait()
+        error = SourceError(f"the listeners' process died (code {code}); its calls have ended: restart callmood")
+        if not self._started.done():
+            self._started.set_exception(error)
+        elif not self._stopping:
             self._queue.put(Refused(error))
             for call in sorted(self._calls):
                 self._queue.put(CallClosed(call, f"error: {error}"))
+        self._over.set()
 
 
-def _run(connection: "Connection[Any, Any]", make: Callable[[], Listener], identities: Identities, level: int) -> None:
-    """The other process. Signals are the first one's business: it says when to drain and to stop."""
+def _main() -> None:
+    """The other process: what it is told comes by its stdin, what it says goes by its stdout."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    child = _Child(connection)
+    child = _Child(sys.stdin.buffer, os.fdopen(os.dup(sys.stdout.fileno()), "wb"))
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    make, identities, level = child.hear()
     logging.basicConfig(level=level, format="%(message)s", handlers=[_Handler(child.send)], force=True)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(child.serve(make, identities))
@@ -162,56 +174,66 @@ class _Handler(logging.Handler):
 
 
 class _Child:
-    def __init__(self, connection: "Connection[Any, Any]") -> None:
-        self._connection = connection
+    def __init__(self, orders: BinaryIO, answers: BinaryIO) -> None:
+        self._orders, self._answers = orders, answers
         self._sending = threading.Lock()
         self._over = threading.Event()
 
     def send(self, kind: str, value: Any) -> None:
         """Waits while the first process does not read; what must not wait goes through the queue."""
         with self._sending, suppress(OSError):
-            self._connection.send((kind, value))
+            pickle.dump((kind, value), self._answers, pickle.HIGHEST_PROTOCOL)
+            self._answers.flush()
 
-    async def serve(self, make: Callable[[], Listener], identities: Identities) -> None:
+    def hear(self) -> Any:
+        """What it is told next; the first process's end is a command to stop."""
+        try:
+            return pickle.load(self._orders)
+        except (EOFError, OSError):
+            return "stop"
+
+    async def serve(self, make: Callable[[], Sequence[Listener]], identities: Identities) -> None:
+        """Until it is told to stop; then all that was heard has gone over."""
         queue = BlockQueue(_QUEUE_S)
         pump = threading.Thread(target=self._pump, args=(queue,), daemon=True)
         pump.start()
         commands: asyncio.Queue[Command] = asyncio.Queue()
-        loop = asyncio.get_running_loop()
-        threading.Thread(target=self._hear, args=(loop, commands), daemon=True).start()
-        listener: Listener | None = None
+        threading.Thread(target=self._hear_all, args=(asyncio.get_running_loop(), commands), daemon=True).start()
+        listeners: Sequence[Listener] = ()
         draining: asyncio.Task[None] | None = None
         while (command := await commands.get()) != "stop":
             if command == "start":
-                try:
-                    listener = make()
-                    self.send("start", await listener.start(queue, identities))
-                except CallmoodError as error:
-                    self.send("start", error)
-            elif listener is not None:
-                draining = asyncio.create_task(self._drain(listener))
+                listeners = await self._start(make, queue, identities)
+            else:
+                draining = asyncio.create_task(self._drain(listeners))
         if draining is not None:
             draining.cancel()
-        if listener is not None:
+        for listener in listeners:
             await listener.stop()
         self._over.set()
         await asyncio.to_thread(pump.join)
-        self.send("stop", "")
 
-    async def _drain(self, listener: Listener) -> None:
-        await listener.drain()
-        self.send("drain", "")
+    async def _start(
+        self, make: Callable[[], Sequence[Listener]], queue: BlockQueue, identities: Identities
+    ) -> Sequence[Listener]:
+        listeners: Sequence[Listener] = ()
+        try:
+            listeners = make()
+            self.send("started", [await listener.start(queue, identities) for listener in listeners])
+        except CallmoodError as error:
+            self.send("started", error)
+        return listeners
 
-    def _hear(self, loop: asyncio.AbstractEventLoop, commands: "asyncio.Queue[Command]") -> None:
-        """Commands, in a thread of its own; the first process's end is a command to stop."""
+    async def _drain(self, listeners: Sequence[Listener]) -> None:
+        await asyncio.gather(*(listener.drain() for listener in listeners))
+        self.send("drained", None)
+
+    def _hear_all(self, loop: asyncio.AbstractEventLoop, commands: "asyncio.Queue[Command]") -> None:
+        """In a thread of its own."""
         command: Command | None = None
         while command != "stop":
-            try:
-                command = self._connection.recv()
-            except (EOFError, OSError):
-                command = "stop"
-            with suppress(RuntimeError):
-                loop.call_soon_threadsafe(commands.put_nowait, command)
+            command = self.hear()
+            loop.call_soon_threadsafe(commands.put_nowait, command)
 
     def _pump(self, queue: BlockQueue) -> None:
         """What was heard, to the first process; all of it before the end."""
@@ -221,3 +243,7 @@ class _Child:
                 self.send("events", (events, queue.dropped_blocks - blocks, queue.dropped_s - seconds))
                 blocks, seconds = queue.dropped_blocks, queue.dropped_s
                 self._over.wait(_GATHER_S)
+
+
+if __name__ == "__main__":
+    _main()

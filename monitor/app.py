@@ -8,10 +8,10 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
-from typing import Any, TypeVar
 
+from monitor.apart import Apart
 from monitor.board import Board
 from monitor.broadcast import Broadcaster
 from monitor.bus import Bus, Receiver
@@ -26,12 +26,8 @@ from monitor.sources import BlockQueue, Listener, Source
 
 _log = logging.getLogger(__name__)
 
-_Result = TypeVar("_Result")
-
 _LONGEST_STOP_S = 5.0
 """A thread that has not ended by then is left behind, with a log line."""
-_LOOK_S = 0.1
-"""How often it is looked whether listeners are to end."""
 
 
 class Node:
@@ -57,7 +53,7 @@ class Node:
         self._stop = threading.Event()
         self._sources_through = threading.Event()
         self._server: _Server | None = None
-        self._listening: _Listening | None = None
+        self._listening: Apart | None = None
         self._threads: list[threading.Thread] = []
         for receiver in (self._keep, self.board.receive, *receivers):
             self._bus.subscribe(receiver)
@@ -69,9 +65,12 @@ class Node:
         self._bus.subscribe(self._server.publish)
         return self._server.broadcaster
 
-    def listen(self, listeners: Sequence[Listener]) -> list[str]:
-        """Opens listeners for calls, before anything plays; returns what they listen on. Raises CallmoodError."""
-        self._listening = _Listening(listeners, self._queue, self._identities)
+    def listen(self, make: Callable[[], Sequence[Listener]]) -> list[str]:
+        """Opens listeners for calls, before anything plays; returns what they listen on. Raises CallmoodError.
+
+        They are made by `make` in a process of their own: see `monitor.apart`.
+        """
+        self._listening = Apart(make, self._queue, self._identities)
         self._sources = [*self._sources, self._listening]
         return self._listening.start()
 
@@ -192,54 +191,3 @@ class _Server:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(_LONGEST_STOP_S)
         self._loop.close()
-
-
-class _Listening:
-    """Listeners on an event loop in its own thread, as one source: until it is stopped, or all are drained."""
-
-    def __init__(self, listeners: Sequence[Listener], queue: BlockQueue, identities: Identities) -> None:
-        self._listeners, self._queue, self._identities = listeners, queue, identities
-        self._drained = threading.Event()
-        self._loop = _new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="listeners", daemon=True)
-
-    def start(self) -> list[str]:
-        self._thread.start()
-        try:
-            return [self._done(listener.start(self._queue, self._identities)) for listener in self._listeners]
-        except CallmoodError:
-            self._end()
-            raise
-
-    def drain(self) -> None:
-        asyncio.run_coroutine_threadsafe(self._drain(), self._loop)
-
-    def run(self, _: BlockQueue, stop: threading.Event) -> None:
-        while not (stop.wait(_LOOK_S) or self._drained.is_set()):
-            pass
-        self._end()
-
-    async def _drain(self) -> None:
-        try:
-            await asyncio.gather(*(listener.drain() for listener in self._listeners))
-        finally:
-            self._drained.set()
-
-    def _done(self, task: Coroutine[Any, Any, _Result]) -> _Result:
-        return asyncio.run_coroutine_threadsafe(task, self._loop).result(_LONGEST_STOP_S)
-
-    def _end(self) -> None:
-        for listener in self._listeners:
-            self._done(listener.stop())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(_LONGEST_STOP_S)
-        self._loop.close()
-
-
-def _new_event_loop() -> asyncio.AbstractEventLoop:
-    """uvloop's where it can be had: it takes twice the packets a second."""
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.new_event_loop()
-    return uvloop.new_event_loop()

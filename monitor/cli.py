@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -117,8 +118,10 @@ def serve(
     json: JsonOption = False, port: PortOption = None, config: ConfigOption = None, overrides: SetOption = None
 ) -> None:
     """Calls from telephone systems, until Ctrl-C; SIGTERM refuses new calls and lets the running ones end."""
+    from monitor.sources.listeners import listeners
+
     settings = _settings(config, overrides, port)
-    _watch(settings, [], serve=True, json=json, listeners=_listeners(settings))
+    _watch(settings, [], serve=True, json=json, listeners=partial(listeners, settings))
 
 
 @app.command()
@@ -209,18 +212,6 @@ def _recordings(paths: Sequence[str | Path], channels: str | None, pace: str, se
     )
 
 
-def _listeners(settings: Settings) -> list[Any]:
-    """Every source of telephone calls that the settings switch on."""
-    from monitor.sources import CallNames
-
-    if settings.siprec is None:
-        cure = "write [siprec] into the file that --config names, or give --set siprec.port=5060"
-        raise SettingError(f"no source of calls is switched on: {cure}")
-    from monitor.sources.siprec import SiprecServer
-
-    return [SiprecServer(settings, CallNames())]
-
-
 def _load_model(settings: Settings) -> Any:
     from monitor.model import EmotionModel, default_path
 
@@ -232,9 +223,7 @@ def _example_calls() -> Path:
     return inside if inside.exists() else Path(__file__).parents[1] / "examples" / "calls"
 
 
-def _watch(
-    settings: Settings, sources: Sequence[Any], serve: bool, json: bool = False, listeners: Sequence[Any] = ()
-) -> None:
+def _watch(settings: Settings, sources: Sequence[Any], serve: bool, json: bool = False, listeners: Any = None) -> None:
     """Plays `sources` to whatever stdout is: JSON, a dashboard, or lines; then says how the calls ended."""
     from monitor.app import Node
 

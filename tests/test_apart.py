@@ -2,7 +2,7 @@ import asyncio
 import logging
 import os
 import signal
-import time
+import threading
 from functools import partial
 
 import numpy as np
@@ -12,7 +12,7 @@ from monitor.apart import Apart
 from monitor.audio import Block
 from monitor.errors import ServiceError
 from monitor.identities import Identities
-from monitor.sources import BlockQueue, CallClosed, CallOpened, Event, Refused
+from monitor.sources import BlockQueue, CallClosed, CallOpened, Refused
 
 OPENED = CallOpened("call", "test", None, {"customer": 0}, in_step=False)
 
@@ -41,20 +41,18 @@ class Talkative:
         self._queue.put(CallClosed("other", "stopped"))
 
 
-def events_of(queue: BlockQueue, count: int) -> list[Event]:
-    events: list[Event] = []
-    deadline_s = time.monotonic() + 20
-    while len(events) < count and time.monotonic() < deadline_s:
-        events += queue.take(0.1)
-    return events
+def talkative(*, fails: bool = False, dies: bool = False) -> list[Talkative]:
+    return [Talkative(fails, dies)]
 
 
 def test_what_a_listener_hears_elsewhere_is_in_the_queue_here(caplog: pytest.LogCaptureFixture) -> None:
     queue = BlockQueue(10)
-    apart = Apart(Talkative, queue, Identities(show=True))
-    assert apart.start() not in ("", f"in process {os.getpid()}")
+    apart = Apart(talkative, queue, Identities(show=True))
+    (address,) = apart.start()
+    assert address.startswith("in process ")
+    assert address != f"in process {os.getpid()}"
     apart.drain()
-    apart.stop()
+    apart.run(queue, threading.Event())
     opened, block, closed, other = queue.take(0)
     assert (opened, closed, other) == (OPENED, CallClosed("call", "end"), CallClosed("other", "stopped"))
     assert isinstance(block, Block)
@@ -62,23 +60,29 @@ def test_what_a_listener_hears_elsewhere_is_in_the_queue_here(caplog: pytest.Log
     assert caplog.messages == ["listening for Anna"]
 
 
+def test_it_ends_when_it_is_stopped() -> None:
+    queue, stop = BlockQueue(10), threading.Event()
+    apart = Apart(talkative, queue, Identities(show=True))
+    apart.start()
+    stop.set()
+    apart.run(queue, stop)
+    assert queue.take(0) == [OPENED, CallClosed("other", "stopped")]
+
+
 def test_a_listener_that_cannot_begin_says_why() -> None:
-    apart = Apart(partial(Talkative, fails=True), BlockQueue(10), Identities(show=False))
+    apart = Apart(partial(talkative, fails=True), BlockQueue(10), Identities(show=False))
     with pytest.raises(ServiceError, match="the port is taken"):
         apart.start()
-    apart.stop()
 
 
 def test_the_death_of_the_listeners_process_ends_its_calls_and_is_told() -> None:
     queue = BlockQueue(10)
-    apart = Apart(partial(Talkative, dies=True), queue, Identities(show=False))
+    apart = Apart(partial(talkative, dies=True), queue, Identities(show=False))
     apart.start()
-    opened, refused, closed = events_of(queue, 3)
+    apart.run(queue, threading.Event())
+    opened, refused, closed = queue.take(0)
     text = "the listeners' process died (code -9); its calls have ended: restart callmood"
     assert opened == OPENED
     assert isinstance(refused, Refused)
     assert str(refused.error) == text
     assert closed == CallClosed("call", f"error: {text}")
-    with pytest.raises(ServiceError, match="the listeners' process has ended, code -9"):
-        apart.drain()
-    apart.stop()

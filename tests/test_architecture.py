@@ -21,6 +21,7 @@ LEFT_TO_RIGHT = [
     {"sources.sip_dialog", "sources.sip_sockets", "sources.siprec_recording"},
     {"sources.siprec_session"},
     {"sources.siprec"},
+    {"sources.listeners"},
     {"model"},
     {"readings"},
     {"alerts"},
