@@ -420,12 +420,13 @@ def test_a_drain_has_its_limit_and_the_end_says_goodbye() -> None:
         async with house(drain_s=0.2) as home, client(home.server.port) as caller:
             await caller.invite()
             await asyncio.wait_for(home.server.drain(), 5)
+            home.server.goodbye_s = 3.0
             stopping = asyncio.create_task(home.server.stop())
             bye = await caller.receive()
             assert (bye.method, bye.call_id, bye.own_tag) == ("BYE", caller.call, "client")
             branch = bye.via.branch
             await caller.send(f"SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP x;branch={branch}\r\n\r\n".encode())
-            await asyncio.wait_for(stopping, 0.9)
+            await asyncio.wait_for(stopping, 2.9)
             assert [closed.reason for closed in home.closed] == ["stopped"]
 
     run(scenario)

@@ -24,8 +24,6 @@ from monitor.sources.siprec_session import ACCEPT, ALLOW, ALLOWED, EXTENSIONS, R
 _log = logging.getLogger(__name__)
 
 _TICK_S = 0.1
-_GOODBYE_S = 1.0
-"""How long the answers to our BYEs are waited for at the end."""
 
 
 class SiprecServer:
@@ -47,6 +45,8 @@ class SiprecServer:
         self._office: Office
         self._draining = False
         self._timer: asyncio.TimerHandle | None = None
+        self.goodbye_s = 1.0
+        """How long the answers to our BYEs are waited for at the end."""
         self.malformed = 0
         """Messages that are no SIP."""
 
@@ -59,6 +59,16 @@ class SiprecServer:
     def calls(self) -> int:
         """Sessions that run or begin."""
         return len(self._sessions)
+
+    @property
+    def foreign(self) -> int:
+        """Messages and connections from hosts that are not allowed."""
+        return self._sockets.foreign
+
+    @property
+    def flooded(self) -> int:
+        """Messages beyond what a host may send."""
+        return self._sockets.flooded
 
     async def start(self, queue: BlockQueue, identities: Identities) -> str:
         """See Listener."""
@@ -87,7 +97,7 @@ class SiprecServer:
         self._draining = True
         for session in list(self._sessions.values()):
             session.stop()
-        until_s = self._now() + _GOODBYE_S
+        until_s = self._now() + self.goodbye_s
         while self._transactions.asking and self._now() < until_s:
             await asyncio.sleep(_TICK_S / 10)
         if self._timer is not None:
