@@ -78,7 +78,7 @@ def demo(
 
 @app.command()
 def replay(
-    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="recordings, or folders of them")],
+    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="recordings, folders of them, or captures")],
     pace: Annotated[str, typer.Option(help="live, or fast: as fast as possible")] = "live",
     channels: ChannelsOption = None,
     json: JsonOption = False,
@@ -86,9 +86,9 @@ def replay(
     config: ConfigOption = None,
     overrides: SetOption = None,
 ) -> None:
-    """Recorded calls through the live path: WAV, FLAC, OGG or MP3, 8 to 48 kHz, one or two channels."""
+    """Recorded calls through the live path: WAV, FLAC, OGG or MP3, 8 to 48 kHz, one or two channels; RTP in pcap files."""
     settings = _settings(config, overrides, port)
-    sources = [_recordings(paths, channels, pace, settings)]
+    sources = _replayed(paths, channels, pace, settings)
     _watch(settings, sources, serve=port is not None or (pace == "live" and not json), json=json)
 
 
@@ -197,17 +197,37 @@ def _settings(config: Path | None, overrides: Sequence[str] | None, port: int | 
     return settings
 
 
-def _recordings(paths: Sequence[str | Path], channels: str | None, pace: str, settings: Settings) -> Any:
+def _replayed(paths: Sequence[str], channels: str | None, pace: str, settings: Settings) -> list[Any]:
+    from monitor.sources import CallNames
+    from monitor.sources.capture import is_capture
+    from monitor.sources.pcap import Captures, Casting
+
+    captures = [path for path in paths if is_capture(path)]
+    recordings = [path for path in paths if path not in captures]
+    names = CallNames()
+    sources = [_recordings(recordings, channels, pace, settings, names)] if recordings else []
+    if captures:
+        sources.append(Captures(captures, names, Casting.parse(channels), settings.rtp, _pace(pace)))
+    return sources
+
+
+def _pace(text: str) -> Any:
+    if text not in ("live", "fast"):
+        raise SettingError(f"--pace must be live or fast, got {text!r}")
+    return text
+
+
+def _recordings(
+    paths: Sequence[str | Path], channels: str | None, pace: str, settings: Settings, names: Any = None
+) -> Any:
     from monitor.sources import CallNames
     from monitor.sources.recording import Recordings, parse_channels
 
-    if pace not in ("live", "fast"):
-        raise SettingError(f"--pace must be live or fast, got {pace!r}")
     return Recordings(
         paths,
-        CallNames(),
+        names or CallNames(),
         channels=parse_channels(channels) if channels else None,
-        pace="fast" if pace == "fast" else "live",
+        pace=_pace(pace),
         max_calls=settings.max_calls,
     )
 
