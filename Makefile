@@ -1,7 +1,8 @@
 # Two commands do everything: `make demo` and `make test`. `make model` trains, evaluates and exports anew.
 PYTHON ?= python3
 CREMAD ?= ../shared/cremad
-SYSTEM_PACKAGES = libportaudio2 libasound2-plugins pulseaudio pulseaudio-utils espeak-ng tmux
+SYSTEM_PACKAGES = libportaudio2 libasound2-plugins pulseaudio pulseaudio-utils espeak-ng tmux ffmpeg sip-tester baresip-core \
+	gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
 
 .PHONY: demo test model bench pictures clean
 

@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -255,31 +256,42 @@ def _watch(settings: Settings, sources: Sequence[Any], serve: bool, json: bool =
         typer.echo(f"websocket: {served.address}", err=json)
         typer.echo(f"subscribe: {sys.executable} -m websockets {served.address}", err=json)
         typer.echo(f"a desktop: {served.page_address}", err=json)
+    told_to_end = _heed_sigterm(node, drains=bool(listeners))
     for address in node.listen(listeners) if listeners else ():
         typer.echo(address, err=json)
     if json:
         _print_json(node.hello())
-    interrupted = _run(node, on_screen, drains=bool(listeners))
+    if _run(node, on_screen):
+        told_to_end.set()
     if not json:
         _print_summaries(node)
-    if interrupted or listeners:
+    if told_to_end.is_set():
         return
-    for error in node.errors:
+    # Listeners end by themselves only where the last error says why; those before it were single calls' matters.
+    for error in node.errors[-1:] if listeners else node.errors:
         typer.echo(f"callmood: {_one_line(error.text)}", err=True)
     if node.errors:
         raise typer.Exit(2)
 
 
-def _run(node: Any, on_screen: bool, drains: bool = False) -> bool:
-    """Until everything is told or Ctrl-C; True for the latter. SIGTERM is the same; where the node `drains`, its second."""
-    from monitor.dashboard import Dashboard
+def _heed_sigterm(node: Any, drains: bool) -> threading.Event:
+    """SIGTERM ends like Ctrl-C, the terminal restored; where the node `drains`, it does that first (the event is then
+    set), and the second ends."""
+    told = threading.Event()
 
     def drain(*_: Any) -> None:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
+        told.set()
         node.drain()
 
-    # Ends like Ctrl-C, the terminal restored.
     signal.signal(signal.SIGTERM, drain if drains else signal.default_int_handler)
+    return told
+
+
+def _run(node: Any, on_screen: bool) -> bool:
+    """Until everything is told or Ctrl-C; True for the latter."""
+    from monitor.dashboard import Dashboard
+
     try:
         with node:
             if on_screen:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import uvloop
 
 from monitor.sources.complaints import Budget
 from tests.sip_client import Client, House, client, house, loudest_hz, ports, tone
@@ -15,7 +16,8 @@ from tests.sip_texts import both, request
 
 
 def run(scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    asyncio.run(scenario())
+    """On the event loop that `callmood serve` takes; `test_siprec.py` runs on asyncio's own."""
+    uvloop.run(scenario())
 
 
 @pytest.mark.parametrize("transport", ["UDP", "TCP"])

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from monitor.errors import ProtocolError, ServiceError
 from monitor.settings import SiprecSettings
@@ -65,8 +65,13 @@ class SipSockets:
         loop, host = asyncio.get_running_loop(), self.settings.host
         self.port = self.settings.port
         if "tcp" in self.settings.transports:
-            self._server = await loop.create_server(lambda: _Connection(self), host, self.port)
-            self.port = self._server.sockets[0].getsockname()[1]
+            listening = socket.create_server(
+                (host, self.port), family=socket.AF_INET6 if ":" in host else socket.AF_INET
+            )
+            # A peer that lost its power says nothing: the system finds out. Connections inherit it.
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            self._server = await loop.create_server(lambda: _Connection(self), sock=listening)
+            self.port = listening.getsockname()[1]
         if "udp" in self.settings.transports:
             self._datagrams, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self), (host, self.port))
             self.port = self._datagrams.get_extra_info("sockname")[1]
@@ -174,13 +179,10 @@ class _Connection(asyncio.Protocol):
         """Since when a message is awaited: from the beginning, and from the first byte of each."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        self.peer = self._sockets.add(self, *transport.get_extra_info("peername")[:2])
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by its class
+        self.peer = self._sockets.add(self, *self._transport.get_extra_info("peername")[:2])
         if self.peer is None:
-            return transport.abort()
-        # A peer that lost its power says nothing: the system finds out.
-        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            self._transport.abort()
 
     def connection_lost(self, _: Exception | None) -> None:
         if self.peer is not None:
