@@ -10,7 +10,7 @@ MONITOR = Path(__file__).parents[1] / "monitor"
 LEFT_TO_RIGHT = [
     {"errors", "identities", "messages", "settings"},
     {"audio"},
-    {"features", "sources", "speech", "sources.audiofile"},
+    {"concealment", "features", "sources", "speech", "sources.audiofile"},
     {
         "windows",
         "sources.recording",
