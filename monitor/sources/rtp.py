@@ -102,6 +102,7 @@ class RtpStream:
         """Put what is left and give the port back. May be called twice."""
         if not self._closed:
             self._closed = True
+            self._receiver.read(self)
             self._receiver.forget(self)
             self._audio.finish(self._receiver.now())
             self._outbox.empty()
@@ -187,6 +188,11 @@ class RtpReceiver:
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_POLL_S, self._poll)
         return stream
+
+    def read(self, stream: RtpStream) -> None:
+        """Takes what waits on a stream's ports now."""
+        for one in stream.sockets:
+            self._read(one, stream, self.now())
 
     def forget(self, stream: RtpStream) -> None:
         """Listen no more for a stream that closes; its counters stay."""
