@@ -208,6 +208,8 @@ class RtpReceiver:
         for stream in list(self.streams):
             stream.close()
         self._selector.close()
+        counts = ", ".join(f"{count} {name}" for name, count in vars(self._past).items())
+        _log.info("RTP of all streams: %s packets", counts)
 
     def _bind(self) -> "Sockets":
         """Two free ports, an even one and the next."""

@@ -3,6 +3,7 @@
 import socket
 import struct
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -47,17 +48,16 @@ class Media:
         voice = self._voices[(number * 2 + (0 if agent else 1)) % len(self._voices)]
         self._streams.append(_Stream(address, number, voice))
 
-    def play(self, seconds: float) -> None:
-        """Sends at real pace."""
+    def play(self, seconds: float, between: Callable[[], None] = lambda: None) -> None:
+        """Sends at real pace; `between` is called 500 times a second and may add parties."""
         began_s = time.monotonic()
-        slices = [self._streams[piece::_SLICES] for piece in range(_SLICES)]
         for turn in range(round(seconds * 50) * _SLICES):
-            due_s = began_s + turn / (50 * _SLICES)
-            wait_s = due_s - time.monotonic()
+            between()
+            wait_s = began_s + turn / (50 * _SLICES) - time.monotonic()
             if wait_s > 0:
                 time.sleep(wait_s)
             self.late_s = max(self.late_s, -wait_s)
-            for stream in slices[turn % _SLICES]:
+            for stream in self._streams[turn % _SLICES :: _SLICES]:
                 self._socket.sendto(stream.next_packet(), stream.address)
                 self.sent += 1
 
