@@ -1,6 +1,7 @@
 """`callmood serve` as a process: what it listens on, how it ends, and what it says where it cannot begin."""
 
 import asyncio
+import dataclasses
 import json
 import os
 import re
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from monitor.settings import Settings, SiprecSettings
 from tests.sip_client import Client, client, ports, tone
 from tests.test_cli import heed_interrupts
 
@@ -126,6 +128,17 @@ def test_what_cannot_be_is_said_in_one_line_with_the_cure(options: tuple[str, ..
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith(error)
     assert "Traceback" not in done.stderr
+
+
+def test_the_files_that_are_shown_are_settings(tmp_path: Path) -> None:
+    assert Settings.load(ROOT / "examples" / "callmood.toml").siprec is not None
+    text = (ROOT / "docs" / "siprec.md").read_text()
+    (tmp_path / "shown.toml").write_text(text.partition("```toml\n")[2].partition("```")[0])
+    shown = Settings.load(tmp_path / "shown.toml")
+    assert shown.siprec is not None
+    assert (shown.siprec.host, shown.rtp.host) == ("192.0.2.10", "192.0.2.10")
+    named = set(re.findall(r"siprec\.([a-z_]+)", text)) - {"md", "toml"}
+    assert named <= {field.name for field in dataclasses.fields(SiprecSettings)}
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")

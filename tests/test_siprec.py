@@ -75,6 +75,23 @@ def test_the_acceptance_has_all_that_a_client_needs() -> None:
     run(scenario)
 
 
+@pytest.mark.parametrize(("public_host", "named"), [("", "127.0.0.1"), ("192.0.2.9", "192.0.2.9")])
+def test_where_all_addresses_are_listened_on_the_answer_names_the_one_that_was_reached(
+    public_host: str, named: str
+) -> None:
+    async def scenario() -> None:
+        everywhere = {"host": "0.0.0.0", "allow": ("127.0.0.0/8",)}
+        async with (
+            house(rtp=everywhere, public_host=public_host, **everywhere) as home,
+            client(home.server.port) as caller,
+        ):
+            answer = await caller.ask("INVITE", both())
+            assert answer.headers.first("contact") == f"<sip:{named}:{home.server.port}>;+sip.srs"
+            assert f"c=IN IP4 {named}\r\n".encode() in answer.body
+
+    run(scenario)
+
+
 @pytest.mark.parametrize(
     ("rules", "party", "identity"),
     [({}, "mixed", "sip:src@127.0.0.1"), ({"customer": ("sip:src@*",)}, "customer", "sip:src@127.0.0.1")],

@@ -23,7 +23,8 @@ _MOST_UNSENT_BYTES = 1_000_000
 _MOST_BUDGETS = 4_096
 _TRIES = 20
 """For a port that is free for both UDP and TCP."""
-_EVERYWHERE = ("0.0.0.0", "::")
+EVERYWHERE = ("0.0.0.0", "::")
+"""Addresses that nobody can send to."""
 
 
 class SipSockets:
@@ -86,7 +87,7 @@ class SipSockets:
 
     def own_host(self, peer: Peer) -> str:
         """The address of this machine that `peer` reaches."""
-        if self.settings.public_host or self.settings.host not in _EVERYWHERE:
+        if self.settings.public_host or self.settings.host not in EVERYWHERE:
             return self.settings.public_host or self.settings.host
         family = socket.AF_INET6 if ":" in peer.host else socket.AF_INET
         with socket.socket(family, socket.SOCK_DGRAM) as probe:  # no packet is sent: the system looks its route up

@@ -14,7 +14,7 @@ from monitor.sources.sdp import answer, parse_offer
 from monitor.sources.sip import Address, Request, Uri
 from monitor.sources.sip_body import ACCEPTED, SDP, UnsupportedBodyError, parse_body
 from monitor.sources.sip_dialog import LEAST_SESSION_S, Dialog, expires_s, session_timer
-from monitor.sources.sip_sockets import SipSockets
+from monitor.sources.sip_sockets import EVERYWHERE, SipSockets
 from monitor.sources.sip_transactions import Transaction, Transactions
 from monitor.sources.siprec_recording import Desk, Recording, UnusableOfferError
 
@@ -187,7 +187,7 @@ class Session:
             answered = await recording.take(media, metadata, transaction.came_from[0], office.now())
             if media is not None:
                 self._version += 1
-                self._answer = answer(office.desk.receiver.host, self._id, self._version, answered)
+                self._answer = answer(self._media_host, self._id, self._version, answered)
         self._recording, self.answering = recording, None
         self._expires_s = office.now() + expires_s(timer_s) if timer_s else None
         self._accept(transaction, with_sdp=transaction.is_invite or media is not None, timer_s=timer_s)
@@ -230,6 +230,11 @@ class Session:
     def _say_bye(self) -> None:
         branch, request = self._dialog.request("BYE", self._sent_by)
         self._office.transactions.ask(request, branch, self._dialog.peer, self._office.now())
+
+    @property
+    def _media_host(self) -> str:
+        host = self._office.desk.receiver.host
+        return self._office.sockets.own_host(self._dialog.peer) if host in EVERYWHERE else host
 
     @property
     def _sent_by(self) -> str:
