@@ -80,11 +80,15 @@ class Listener(Protocol):
         """End what still runs, as `stopped`, and listen no more. Called after `start`, whatever became of it."""
 
 
+_MOST_NAMES = 100_000
+"""Calls after which a name may be used again."""
+
+
 class CallNames:
-    """Names of running and past calls, so that no two share one."""
+    """Names of running and past calls, so that no two share one; of the last hundred thousand."""
 
     def __init__(self) -> None:
-        self._taken: set[str] = set()
+        self._taken: dict[str, None] = {}
         self._lock = threading.Lock()
 
     def take(self, wished: str) -> str:
@@ -94,7 +98,9 @@ class CallNames:
             while name in self._taken:
                 number += 1
                 name = f"{wished}-{number}"
-            self._taken.add(name)
+            self._taken[name] = None
+            if len(self._taken) > _MOST_NAMES:
+                del self._taken[next(iter(self._taken))]
             return name
 
 
