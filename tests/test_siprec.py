@@ -149,6 +149,18 @@ def test_a_call_that_is_never_acknowledged_ends_with_the_reason() -> None:
     run(scenario)
 
 
+def test_a_name_that_is_no_text_can_still_be_sent_on() -> None:
+    async def scenario() -> None:
+        async with house() as home, client(home.server.port) as caller:
+            text = caller.text("INVITE", crlf(LONE), kind=PLAIN).replace(b";+sip.src", b"")
+            await caller.send(text.replace(b"From: <sip:src@", b"From: <sip:\xff\xfe@").replace(b"call-1", b"\xff"))
+            assert (await caller.final()).status == 200
+            (opened,) = home.opened
+            assert (opened.call, opened.identities) == ("\\udcff@client", {"mixed": "sip:\ufffd\ufffd@127.0.0.1"})
+
+    run(scenario)
+
+
 class SlowReceiver(RtpReceiver):
     """Opens no port before it may."""
 

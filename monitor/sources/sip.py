@@ -284,6 +284,11 @@ def _stamped(via: str, came_from: tuple[str, int]) -> str:
     return ";".join(part.strip() for part in kept) + comma + others
 
 
+def sendable(text: str) -> str:
+    """`text` of a message as text that can be sent on: bytes that are no UTF-8 become U+FFFD."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 def split_outside(text: str, separator: str) -> list[str]:
     """`text` cut at a character wherever it stands outside quotes and angle brackets."""
     if separator not in text:

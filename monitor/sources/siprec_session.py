@@ -176,18 +176,19 @@ class Session:
         metadata = None if body.metadata is None else parse_metadata(body.metadata, limit)
         media = None if body.sdp is None else parse_offer(body.sdp)
         timer_s = _timer_s(request)
-        recording = self._recording
-        if recording is None:
-            if media is None:
-                raise UnusableOfferError(
-                    f"INVITE without an SDP offer: expected {SDP}, let the client offer its streams"
-                )
-            recording = Recording(office.desk, _name(request, metadata), _caller(request, metadata))
-        if media is not None or metadata is not None:
-            answered = await recording.take(media, metadata, transaction.came_from[0], office.now())
+        if media is None and self._recording is None:
+            raise UnusableOfferError(f"INVITE without an SDP offer: expected {SDP}, let the client offer its streams")
+        recording = self._recording or Recording(office.desk, _name(request, metadata), _caller(request, metadata))
+        try:
+            if media is not None or metadata is not None:
+                answered = await recording.take(media, metadata, transaction.came_from[0], office.now())
             if media is not None:
                 self._version += 1
                 self._answer = answer(self._media_host, self._id, self._version, answered)
+        except BaseException:
+            if self._recording is None:
+                recording.close("error: the call could not be begun")
+            raise
         self._recording, self.answering = recording, None
         self._expires_s = office.now() + expires_s(timer_s) if timer_s else None
         self._accept(transaction, with_sdp=transaction.is_invite or media is not None, timer_s=timer_s)
@@ -259,7 +260,7 @@ def _caller(request: Request, metadata: Metadata | None) -> Participant | None:
     if records or metadata is not None or "+sip.src" in request.headers.first("contact").lower():
         return None
     sender = Address.parse(request.headers.first("from"))
-    return Participant(str(Uri.parse(sender.uri)), sender.name)
+    return Participant(sip.sendable(str(Uri.parse(sender.uri))), sip.sendable(sender.name))
 
 
 def _refusal(error: CallmoodError) -> tuple[int, str, SipHeaders]:

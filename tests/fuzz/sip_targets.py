@@ -2,9 +2,13 @@
 
 import asyncio
 import atexit
+import logging
 from pathlib import Path
 
+import msgspec
+
 from monitor.identities import Identities
+from monitor.sources import CallOpened
 from monitor.sources.recording_metadata import parse_metadata
 from monitor.sources.sdp import Answered, answer, parse_offer
 from monitor.sources.sip import Headers
@@ -62,13 +66,16 @@ class _Server:
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._home: House
+        self._hidden: list[str] = []
+        """Faults of ours that the server survived."""
 
     def take(self, data: bytes) -> None:
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
             self._home = House({}, {"max_calls": 20})
             self._loop.run_until_complete(self._home.server.start(self._home.queue, Identities(show=False)))
-            self._loop.set_exception_handler(self._fail)
+            self._loop.set_exception_handler(lambda _, context: self._hidden.append(str(context)))
+            logging.getLogger("monitor.sources.siprec_session").addFilter(self._look)
             atexit.register(self._end)
         self._loop.run_until_complete(self._turn(data))
 
@@ -80,11 +87,16 @@ class _Server:
         self._home.clock.forward(0.5)
         server._timer.cancel()
         server._tick()
-        self._home.queue.take(0)
+        for event in self._home.queue.take(0):
+            if isinstance(event, CallOpened):  # must go out by the websocket as it is
+                msgspec.json.encode((event.call, event.agent, event.identities))
+        if self._hidden:
+            raise AssertionError(self._hidden.pop())
 
-    @staticmethod
-    def _fail(_: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
-        raise AssertionError(context)
+    def _look(self, record: logging.LogRecord) -> bool:
+        if record.exc_info:
+            self._hidden.append(str(record.exc_info[1]))
+        return not record.exc_info
 
     def _end(self) -> None:
         assert self._loop is not None
@@ -96,6 +108,7 @@ class _Server:
 
 def targets() -> list[Target]:
     """All of this file."""
+    opensips_metadata = _OPENSIPS.partition(b"recording-session\r\n\r\n")[2].partition(b"\r\n--")[0]
     return [
         Target("SIP", _MESSAGES, use_everything_of),
         Target("SIP-stream", [b"".join(_MESSAGES), b"\r\n\r\n".join(_MESSAGES)], stream),
@@ -103,7 +116,7 @@ def targets() -> list[Target]:
         Target("SDP", [crlf(SDP), crlf(SDP.replace("t=0 0\n", "t=0 0\nm=video 5000 RTP/AVP 31\n"))], sdp),
         Target(
             "metadata",
-            [crlf(METADATA), _OPENSIPS.partition(b"recording-session\r\n\r\n")[2].partition(b"\r\n--")[0]],
+            [crlf(METADATA), opensips_metadata],
             metadata,
         ),
         Target("SIP-server", _MESSAGES, _Server().take),
