@@ -18,7 +18,8 @@ from monitor.sources import BlockQueue, Refused
 from monitor.sources.allowlist import AllowList, check_listener
 from monitor.sources.codecs import PCMU, TELEPHONE_EVENT
 from monitor.sources.latch import Flood, Latch
-from monitor.sources.rtp import Outbox, RtpReceiver, RtpStream
+from monitor.sources.outbox import Outbox
+from monitor.sources.rtp import RtpReceiver, RtpStream
 from tests.captures import rtp
 from tests.rtp_streams import Sender, tones
 

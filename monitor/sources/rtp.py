@@ -19,11 +19,9 @@ import logging
 import selectors
 import socket
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from monitor.audio import Block
 from monitor.errors import ProtocolError, SettingError, SourceError
 from monitor.messages import Party
 from monitor.settings import RtpSettings
@@ -32,6 +30,7 @@ from monitor.sources.allowlist import AllowList, check_listener
 from monitor.sources.codecs import Codec
 from monitor.sources.jitter import StreamCounters
 from monitor.sources.latch import Address, Flood, Latch
+from monitor.sources.outbox import Outbox
 from monitor.sources.rtp_packet import is_rtcp, parse_rtp
 from monitor.sources.rtp_party import PartyAudio
 
@@ -45,15 +44,13 @@ _MOST_AT_ONCE = 64
 _RECEIVE_BUFFER_BYTES = 1 << 19
 _LARGEST_DATAGRAM = 4_096
 """Bytes; longer ones are no RTP of a phone call and arrive cut."""
-_BLOCKS_A_POLL = 4
-"""A pause is told in the end as silence: not all of it at once, or it would push other calls' audio out of the queue."""
 
 
 class RtpStream:
     """One party's audio on one port, made by `RtpReceiver.open`. Everything belongs to the receiver's event loop."""
 
     def __init__(
-        self, receiver: "RtpReceiver", sockets: "Sockets", audio: PartyAudio, outbox: "Outbox", latch: Latch
+        self, receiver: "RtpReceiver", sockets: "Sockets", audio: PartyAudio, outbox: Outbox, latch: Latch
     ) -> None:
         self.sockets = sockets
         """RTP and RTCP."""
@@ -262,35 +259,6 @@ class RtpReceiver:
         self.forget(stream)
         text = f"RTP on port {stream.port} failed: {fault!r}; its party is heard no more: report this"
         self._queue.put(Refused(SourceError(text)))
-
-
-class Outbox:
-    """Blocks on their way into the queue: a pause that has ended is silence all at once, and must not push others out."""
-
-    def __init__(self, queue: BlockQueue) -> None:
-        self._queue = queue
-        self._blocks: deque[Block] = deque()
-        self._may_send = _BLOCKS_A_POLL
-
-    def put(self, block: Block) -> None:
-        """Puts it now, or when it is its turn."""
-        self._blocks.append(block)
-        self._send()
-
-    def refresh(self) -> None:
-        """Some more may go."""
-        self._may_send = _BLOCKS_A_POLL
-        self._send()
-
-    def empty(self) -> None:
-        """Puts all."""
-        self._may_send = len(self._blocks)
-        self._send()
-
-    def _send(self) -> None:
-        while self._blocks and self._may_send:
-            self._may_send -= 1
-            self._queue.put(self._blocks.popleft())
 
 
 def _even_ports(settings: RtpSettings) -> Iterator[int]:

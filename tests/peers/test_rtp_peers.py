@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 import soundfile
 
@@ -21,6 +20,7 @@ from monitor.sources.codecs import G722, OPUS, PCMA, PCMU, Codec
 from monitor.sources.jitter import StreamCounters
 from monitor.sources.rtp import RtpReceiver
 from tests.peers.phones import need
+from tests.peers.test_sound_card import offset_of
 from tests.rtp_streams import tones
 
 ROOT = Path(__file__).parents[2]
@@ -74,14 +74,6 @@ def heard_by(events: list[Event], party: Party) -> tuple[Samples, int]:
     for block in blocks:
         samples[block.start : block.start + block.samples.size] = block.samples
     return samples, blocks[0].sample_rate
-
-
-def offset_of(part: npt.NDArray[np.float32], heard: npt.NDArray[np.float32]) -> tuple[int, float]:
-    """Where `part` was heard, and how well it correlates there."""
-    size = 1 << (heard.size + part.size).bit_length()
-    match = np.fft.irfft(np.fft.rfft(heard, size) * np.conj(np.fft.rfft(part, size)), size)[: heard.size]
-    offset = min(int(match.argmax()), heard.size - part.size)
-    return offset, float(np.corrcoef(part, heard[offset : offset + part.size])[0, 1])
 
 
 @pytest.mark.parametrize("way", WAYS)
