@@ -1,7 +1,9 @@
 # Two commands do everything: `make demo` and `make test`. `make model` trains, evaluates and exports anew.
 PYTHON ?= python3
 CREMAD ?= ../shared/cremad
-SYSTEM_PACKAGES = libportaudio2 libasound2-plugins pulseaudio pulseaudio-utils espeak-ng tmux
+SYSTEM_PACKAGES = libportaudio2 libasound2-plugins pulseaudio pulseaudio-utils espeak-ng tmux openssl chromium chromium-driver \
+	ffmpeg sip-tester baresip-core \
+	gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
 SYSTEM_PACKAGES += $(if $(shell command -v npm),,nodejs npm)
 NPM_PACKAGES = wscat@6.1.0 @asyncapi/specs@6.11.1
 
@@ -20,6 +22,11 @@ model: .venv/everything
 	.venv/bin/python -m train fit --cremad $(CREMAD)
 	.venv/bin/python -m train evaluate --cremad $(CREMAD)
 	.venv/bin/python -m train export
+
+# The documentation's pictures of the dashboard and of the desktop page.
+pictures: .venv/everything
+	.venv/bin/python -m monitor.dashboard --svg docs/pictures
+	CALLMOOD_PICTURES=docs/pictures .venv/bin/python -m pytest tests/peers/test_desktop_page.py -k pictures
 
 bench: .venv/everything
 	.venv/bin/callmood bench

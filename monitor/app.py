@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from monitor import __version__
+from monitor.apart import Apart
 from monitor.board import Board
 from monitor.broadcast import Broadcaster
 from monitor.bus import Bus, Receiver
@@ -26,7 +27,7 @@ from monitor.model import EmotionModel
 from monitor.pipeline import Pipeline
 from monitor.settings import Settings
 from monitor.snapshot import Health
-from monitor.sources import Acknowledged, BlockQueue, Source
+from monitor.sources import Acknowledged, BlockQueue, Listener, Source
 from monitor.tokens import Tokens
 
 if TYPE_CHECKING:
@@ -67,6 +68,8 @@ class Node:
         self._stop = threading.Event()
         self._sources_through = threading.Event()
         self._server: ServiceThread | None = None
+        self._listening: Apart | None = None
+        self._draining = False
         self._threads: list[threading.Thread] = []
         for receiver in (self._keep, self.board.receive, *receivers):
             self._bus.subscribe(receiver)
@@ -91,6 +94,21 @@ class Node:
         """Reads the websocket's certificate and tokens' key anew; a fault is logged, and all stays as it was."""
         if self._server is not None:
             self._server.reload()
+
+    def listen(self, make: Callable[[], Sequence[Listener]]) -> list[str]:
+        """Opens listeners for calls, before anything plays; returns what they listen on. Raises CallmoodError.
+
+        They are made by `make` in a process of their own: see `monitor.apart`.
+        """
+        self._listening = Apart(make, self._queue, self._identities)
+        self._sources = [*self._sources, self._listening]
+        return self._listening.start()
+
+    def drain(self) -> None:
+        """Refuses new calls; when the running ones are over, everything is finished. What only plays goes on."""
+        self._draining = True
+        if self._listening is not None:
+            self._listening.drain()
 
     def __enter__(self) -> "Node":
         pipeline = Pipeline(self.model, self.settings, self._bus, identities=self._identities)
@@ -131,6 +149,8 @@ class Node:
             return "starting"
         if self._stop.is_set() or self.finished.is_set():
             return "no call is scored any more: stopped, or all is played"
+        if self._draining:
+            return "draining: new calls are refused, the running ones go on to their end"
         running = self.board.running
         if running >= self.settings.max_calls:
             return f"full: {running} calls run, max_calls is {self.settings.max_calls}"

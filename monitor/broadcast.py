@@ -268,6 +268,8 @@ class Broadcaster:
         at = rfc3339(time.time())
         missed = [Missed(at=at, call=call, count=count, reason=reason) for call, count, reason in start.missed]
         told = [line for told in start.told if (line := subscriber.picked(told)) is not None]
+        if subscription.topic.kind == "call" and not start.after:
+            subscriber.expect_no_more()  # it has ended, which this subscriber may have heard before its cut
         return [Line(encode(hello)), *(Line(encode(one)) for one in missed), *told]
 
 

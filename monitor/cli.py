@@ -4,7 +4,9 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -96,7 +98,7 @@ def demo(
 
 @app.command()
 def replay(
-    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="recordings, or folders of them")],
+    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="recordings, folders of them, or captures")],
     pace: Annotated[str, typer.Option(help="live, or fast: as fast as possible")] = "live",
     channels: ChannelsOption = None,
     agent: AgentOption = None,
@@ -105,9 +107,9 @@ def replay(
     config: ConfigOption = None,
     overrides: SetOption = None,
 ) -> None:
-    """Recorded calls through the live path: WAV, FLAC, OGG or MP3, 8 to 48 kHz, one or two channels."""
+    """Recorded calls through the live path: WAV, FLAC, OGG or MP3, 8 to 48 kHz, one or two channels; RTP in pcap files."""
     settings = _settings(config, overrides, port)
-    sources = [_recordings(paths, channels, pace, settings, agent)]
+    sources = _replayed(paths, channels, pace, settings, agent)
     _watch(settings, sources, serve=port is not None or (pace == "live" and not json), json=json)
 
 
@@ -181,6 +183,17 @@ def _told(url: str, json: bool) -> Callable[[Any], None]:
         (_print_json if json else _print_line)(event)
 
     return tell
+
+
+@app.command()
+def serve(
+    json: JsonOption = False, port: PortOption = None, config: ConfigOption = None, overrides: SetOption = None
+) -> None:
+    """Calls from telephone systems, until Ctrl-C; SIGTERM refuses new calls and lets the running ones end."""
+    from monitor.sources.listeners import listeners
+
+    settings = _settings(config, overrides, port)
+    _watch(settings, [], serve=True, json=json, listeners=partial(listeners, settings))
 
 
 @app.command()
@@ -287,6 +300,28 @@ def _settings(config: Path | None, overrides: Sequence[str] | None, port: int | 
     return settings
 
 
+def _replayed(
+    paths: Sequence[str], channels: str | None, pace: str, settings: Settings, agent: str | None
+) -> list[Any]:
+    from monitor.sources import CallNames
+    from monitor.sources.capture import is_capture
+    from monitor.sources.pcap import Captures, Casting
+
+    captures = [path for path in paths if is_capture(path)]
+    recordings = [path for path in paths if path not in captures]
+    names = CallNames()
+    sources = [_recordings(recordings, channels, pace, settings, agent, names)] if recordings else []
+    if captures:
+        sources.append(Captures(captures, names, Casting.parse(channels), settings.rtp, _pace(pace)))
+    return sources
+
+
+def _pace(text: str) -> Any:
+    if text not in ("live", "fast"):
+        raise SettingError(f"--pace must be live or fast, got {text!r}")
+    return text
+
+
 def _recordings(
     paths: Sequence[str | Path],
     channels: str | None,
@@ -298,13 +333,11 @@ def _recordings(
     from monitor.sources import CallNames
     from monitor.sources.recording import Recordings, parse_channels
 
-    if pace not in ("live", "fast"):
-        raise SettingError(f"--pace must be live or fast, got {pace!r}")
     return Recordings(
         paths,
         names or CallNames(),
         channels=parse_channels(channels) if channels else None,
-        pace="fast" if pace == "fast" else "live",
+        pace=_pace(pace),
         max_calls=settings.max_calls,
         agent=agent,
     )
@@ -321,8 +354,16 @@ def _example_calls() -> Path:
     return inside if inside.exists() else Path(__file__).parents[1] / "examples" / "calls"
 
 
-def _watch(settings: Settings, sources: Sequence[Any], serve: bool, json: bool = False, tokens: Any = None) -> None:
-    """Plays `sources` to whatever stdout is: JSON, a dashboard, or lines; then says how the calls ended.
+def _watch(
+    settings: Settings,
+    sources: Sequence[Any],
+    serve: bool,
+    json: bool = False,
+    tokens: Any = None,
+    listeners: Any = None,
+) -> None:
+    """Plays `sources` and takes what `listeners` hear to whatever stdout is: JSON, a dashboard, or lines; then says how
+    the calls ended.
 
     `tokens` of this run alone: one is made and told.
     """
@@ -332,20 +373,25 @@ def _watch(settings: Settings, sources: Sequence[Any], serve: bool, json: bool =
     receivers = [] if on_screen else [_print_json if json else _print_line]
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C, the terminal restored
     node = Node(settings, _load_model(settings), sources, receivers)
+    told_to_end = _heed_sigterm(node, drains=bool(listeners))
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, lambda *_: node.reload())
     if serve:
         served = node.serve(tokens)
         for line in _invitation(node, served, tokens):
             typer.echo(line, err=json)
+    for address in node.listen(listeners) if listeners else ():
+        typer.echo(address, err=json)
     if json:
         _print_json(node.hello())
-    interrupted = _run(node, on_screen)
+    if _run(node, on_screen):
+        told_to_end.set()
     if not json:
         _print_summaries(node)
-    if interrupted:
+    if told_to_end.is_set():
         return
-    for error in node.errors:
+    # Listeners end by themselves only where the last error says why; those before it were single calls' matters.
+    for error in node.errors[-1:] if listeners else node.errors:
         typer.echo(f"callmood: {_one_line(error.text)}", err=True)
     if node.errors:
         raise typer.Exit(2)
@@ -371,6 +417,20 @@ def _invitation(node: Any, served: Any, tokens: Any) -> Iterator[str]:
     yield f"subscribe: {watch} --token-file {file}"
     yield f"a desktop: {served.page_address}?agent={_DEMO_AGENT} (it asks for the token)"
     node.hint = f"desktop: {served.page_address}?agent={_DEMO_AGENT}   its token: cat {file}"
+
+
+def _heed_sigterm(node: Any, drains: bool) -> threading.Event:
+    """SIGTERM ends like Ctrl-C, the terminal restored; where the node `drains`, it does that first (the event is then
+    set), and the second ends."""
+    told = threading.Event()
+
+    def drain(*_: Any) -> None:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        told.set()
+        node.drain()
+
+    signal.signal(signal.SIGTERM, drain if drains else signal.default_int_handler)
+    return told
 
 
 def _run(node: Any, on_screen: bool) -> bool:

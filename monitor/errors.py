@@ -6,6 +6,7 @@ CallmoodError
 ├── SourceError     source     a source that failed by a fault of our own: its calls have ended
 ├── DeviceError     device     a microphone, or PortAudio itself, that is not there
 ├── ModelError      model      a model file that is missing, broken or contradicts the settings
+├── ProtocolError   protocol   what a peer sent is not what its protocol says
 ├── ServiceError    service    a listener that cannot be opened
 ├── AccessError     access     a request that nobody, or not this asker, may make
 ├── RequestError    request    a request or a message of a subscriber that means nothing here
@@ -52,6 +53,12 @@ class ModelError(CallmoodError):
     """A model file that is missing, broken or contradicts the settings."""
 
     code = "model"
+
+
+class ProtocolError(CallmoodError):
+    """What a peer sent is not what its protocol says: its call may end, the others go on."""
+
+    code = "protocol"
 
 
 class ServiceError(CallmoodError):

@@ -19,7 +19,8 @@ def read_page() -> str | None:
 
 def page_headers(page: str, host: str) -> dict[str, str]:
     """HTTP headers for `page` asked for as `host` (`name:port`): it may run its own script and talk to `host` only."""
-    policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {_hashes(page)}; "
+    policy = "default-src 'none'; img-src data:; "
+    policy += f"style-src {_hashes(page, 'style')}; script-src {_hashes(page, 'script')}; "
     policy += f"connect-src ws://{host} wss://{host}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     return {
         "Content-Type": "text/html; charset=utf-8",
@@ -30,7 +31,7 @@ def page_headers(page: str, host: str) -> dict[str, str]:
     }
 
 
-def _hashes(page: str) -> str:
-    scripts = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
-    digests = [b64encode(sha256(script.encode()).digest()).decode() for script in scripts]
+def _hashes(page: str, tag: str) -> str:
+    texts = re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
+    digests = [b64encode(sha256(text.encode()).digest()).decode() for text in texts]
     return " ".join(f"'sha256-{digest}'" for digest in digests) or "'none'"

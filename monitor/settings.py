@@ -28,9 +28,65 @@ def _setting(
     )
 
 
-def _table(kind: type, help: str) -> Any:
-    """A table of settings that is off until it is named."""
-    return dataclasses.field(default=None, metadata={"help": help, "table": kind})
+def _table(kind: type, help: str, always: bool = False) -> Any:
+    """A table of settings that is off until it is named; with `always` it switches nothing and has its defaults."""
+    return dataclasses.field(default=kind() if always else None, metadata={"help": help, "table": kind})
+
+
+@dataclass(frozen=True)
+class RtpSettings:
+    """How RTP is received, for every source whose calls come as RTP."""
+
+    host: str = _setting("127.0.0.1", "address that RTP comes to; one that others can reach needs `allow`")
+    public_host: str = _setting("", "address that answers name for RTP, behind a NAT; empty: host")
+    allow: tuple[str, ...] = _setting((), "addresses or networks that may send RTP; empty: all, on loopback only")
+    first_port: int = _setting(20_000, "first port for RTP; a party takes two, RTCP on the odd one", "", 1_024, 65_534)
+    last_port: int = _setting(23_999, "last port for RTP", "", 1_025, 65_535)
+    jitter_s: float = _setting(0.2, "how long a missing packet is waited for, before it is lost", "s", 0.02, 2.0)
+    relatch_s: float = _setting(2.0, "silence after which a stream may come from another address", "s", 0.2, 60.0)
+    packets_per_s: int = _setting(500, "packets taken a stream; more are dropped and counted", "packets/s", 50, 10_000)
+    bytes_per_s: int = _setting(
+        100_000, "bytes taken a stream; more are dropped and counted", "bytes/s", 8_000, 10_000_000
+    )
+
+
+@dataclass(frozen=True)
+class SiprecSettings:
+    """The SIPREC recording server. Addresses other than this machine's own need an allow-list."""
+
+    host: str = _setting("127.0.0.1", "address that SIP listens on; another than this machine's own needs `allow`")
+    port: int = _setting(5060, "port of SIP, the same for UDP and TCP; 0 takes any free one", "", 0, 65_535)
+    transports: tuple[str, ...] = _setting(("udp", "tcp"), "what SIP listens on", choices=("udp", "tcp"))
+    allow: tuple[str, ...] = _setting(
+        (), "addresses and networks of the recording clients, such as 192.0.2.7 or 192.0.2.0/24; others get no answer"
+    )
+    public_host: str = _setting("", "address that clients are told to send to; empty: the one that they reached")
+
+    agent: tuple[str, ...] = _setting(
+        (), "who is an agent: patterns of addresses and names, such as sip:*@agents.example"
+    )
+    customer: tuple[str, ...] = _setting(
+        (), "who is a customer: patterns likewise, such as tel:*; agents are told first"
+    )
+    label_order: str = _setting(
+        "agent,customer",
+        "who has the lower stream label where no pattern says",
+        choices=("agent,customer", "customer,agent"),
+    )
+
+    max_calls: int = _setting(
+        200, "calls at once; further ones get 503, so that the client fails over", "calls", 1, 10_000
+    )
+    max_connections: int = _setting(256, "TCP connections at once", "", 1, 10_000)
+    message_bytes: int = _setting(65_535, "longest SIP message", "bytes", 4_096, 1_048_576)
+    metadata_bytes: int = _setting(32_768, "longest recording metadata", "bytes", 1_024, 1_048_576)
+    peer_messages: int = _setting(
+        500, "SIP messages a second from one address; more wait or are dropped", "", 10, 100_000
+    )
+    message_s: float = _setting(10.0, "within so long a message that began must have come whole (TCP)", "s", 1.0, 60.0)
+    idle_s: float = _setting(60.0, "a call without media and signalling for so long ends by itself", "s", 2.0, 3_600.0)
+    held_s: float = _setting(3_600.0, "the same for a call on hold", "s", 2.0, 86_400.0)
+    drain_s: float = _setting(60.0, "how long running calls may go on after SIGTERM", "s", 0.0, 3_600.0)
 
 
 @dataclass(frozen=True)
@@ -94,6 +150,12 @@ class Settings:
         False, "show phone numbers, names and agents' ids in messages and logs; else pseudonyms stand for them"
     )
     max_calls: int = _setting(1_000, "calls at once; further ones are refused", "calls", 1, 100_000)
+
+    rtp: RtpSettings = _table(RtpSettings, "how RTP is received, of calls that come by SIP", always=True)
+
+    siprec: SiprecSettings | None = _table(
+        SiprecSettings, "SIPREC recording server: recorded calls come by SIP and RTP"
+    )
 
     @classmethod
     def load(cls, path: Path | None = None, overrides: Iterable[str] = ()) -> "Settings":
@@ -179,6 +241,8 @@ def _check(field: "dataclasses.Field[Any]", value: Any, prefix: str) -> Any:
     if isinstance(default, tuple):
         if not isinstance(value, list) or not all(isinstance(part, str) for part in value):
             raise SettingError(f'{name} must be a list of texts, got {value!r}: for example {name} = ["one", "two"]')
+        if wrong := [part for part in value if meta["choices"] and part not in meta["choices"]]:
+            raise SettingError(f"{name} must be of {', '.join(meta['choices'])}, got {wrong[0]!r}")
         return tuple(value)
     if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
@@ -240,6 +304,7 @@ def _changed(values: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
         if "table" not in field.metadata:
             if value != field.default:
                 yield prefix + field.name, value
-        elif value is not None:
-            yield prefix + field.name, "on"
+        elif value != field.default:
+            if field.default is None:
+                yield prefix + field.name, "on"
             yield from _changed(value, f"{prefix}{field.name}.")

@@ -133,6 +133,10 @@ class Subscriber:
         if self._closing is not None:
             await self._closing
 
+    def expect_no_more(self) -> None:
+        """Its one call has ended: say goodbye after the greeting."""
+        self._finishing = True
+
     def finish(self) -> asyncio.Task[None]:
         """Add nothing more; the returned task is done when everything is sent."""
         self._finishing = True

@@ -1,7 +1,7 @@
 """Blocks of any size → overlapping 3 s windows of one party; gaps; the end of a call. Pure.
 
 Time is a sample index at 8 kHz. Everything happens in cells of 0.25 s, counted from the call's first sample, so how the
-audio was cut changes nothing. Lost audio is silence that is marked: time goes on.
+audio was cut changes nothing. Lost audio is marked and silent, a short hole concealed: time goes on.
 """
 
 from collections import deque
@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from monitor.audio import SAMPLE_RATE, Block, Resampler, Samples
+from monitor.concealment import LONGEST_S, PAST_S, conceal
 from monitor.errors import AudioError
 from monitor.features import BANDS, FRAME, FRAME_HOP, frame_count, mel_power
 from monitor.speech import VAD_FRAME, SpeechDetector
@@ -84,6 +85,8 @@ class PartyWindows:
         self._pending: list[Samples] = []
         self._pending_size = 0
         self._pending_lost: list[Lost] = []
+        self._past = np.zeros(0, np.float32)
+        """The end of what came, at the source's rate."""
         self._carry = np.zeros(0, np.float32)
         self._power = np.zeros((0, BANDS), np.float32)
         self._cells: deque[_Cell] = deque(maxlen=self._window // CELL)
@@ -106,6 +109,7 @@ class PartyWindows:
         if samples.size:
             self._expected += samples.size
             yield from self._append(samples)
+            self._past = _end_of(self._past, samples, round(PAST_S * self._source_rate))
 
     def finish(self) -> Iterator[Window | Lost]:
         """The rest: the last samples in a window of their own; a call shorter than a window gets one all the same."""
@@ -147,6 +151,12 @@ class PartyWindows:
         yield Lost(start, end)
         self._pending_lost.append(Lost(start, end))
         self._expected += count
+        if count <= LONGEST_S * self._source_rate:
+            hidden = conceal(self._past, count, self._source_rate)
+            self._past = _end_of(self._past, hidden, self._past.size)
+            yield from self._append(hidden)
+            return
+        self._past = self._past[:0]
         while count > 0:
             piece = min(count, self._source_rate)
             count -= piece
@@ -217,6 +227,11 @@ class PartyWindows:
             return self._power
         tail = mel_power(np.concatenate([self._carry, np.zeros(missing * FRAME_HOP + FRAME, np.float32)]))
         return np.concatenate([self._power, tail])[: self._frames]
+
+
+def _end_of(first: Samples, then: Samples, size: int) -> Samples:
+    """The last `size` samples of both, or all where there are fewer."""
+    return then[-size:] if then.size >= size else np.concatenate([first, then])[-size:]
 
 
 def _clipped(samples: Samples) -> int:

@@ -22,13 +22,26 @@ def test_the_page_turns_no_text_into_markup():
     assert not re.search(banned, str(read_page()))
 
 
-def test_the_policy_lets_only_the_script_of_the_page_run():
-    script = "\nlet a = 1;\n"
-    digest = b64encode(sha256(script.encode()).digest()).decode()
-    policy = page_headers(f"<p><script>{script}</script>", "localhost:1")["Content-Security-Policy"]
-    assert f"script-src 'sha256-{digest}';" in policy
-    assert policy.startswith("default-src 'none';")
-    assert "script-src 'none';" in page_headers("<p>", "localhost:1")["Content-Security-Policy"]
+def test_the_page_has_neither_handlers_nor_styles_in_its_markup_which_the_policy_would_refuse():
+    markup = re.sub(r"<(script|style)>.*?</\1>", "", str(read_page()), flags=re.DOTALL)
+    assert not re.search(r"\s(on\w+|style)=", markup)
+    assert 'setAttribute("style"' not in str(read_page())
+
+
+def test_a_token_goes_into_no_address_and_no_lasting_storage():
+    assert not re.search(r"localStorage|document\.cookie|indexedDB|[?&](access_)?token=", str(read_page()))
+
+
+def test_the_policy_lets_only_the_script_and_the_styles_of_the_page_run():
+    script, style = "\nlet a = 1;\n", "\np { margin: 0 }\n"
+    digests = [b64encode(sha256(text.encode()).digest()).decode() for text in (style, script)]
+    headers = page_headers(f"<style>{style}</style><p><script>{script}</script>", "localhost:1")
+    assert headers["Content-Security-Policy"] == (
+        f"default-src 'none'; img-src data:; style-src 'sha256-{digests[0]}'; script-src 'sha256-{digests[1]}'; "
+        "connect-src ws://localhost:1 wss://localhost:1; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+    bare = page_headers("<p>", "localhost:1")["Content-Security-Policy"]
+    assert "style-src 'none'; script-src 'none';" in bare
 
 
 def test_the_page_in_the_package_goes_before_the_one_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

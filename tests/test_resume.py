@@ -54,6 +54,9 @@ async def test_a_subscriber_of_one_call_gets_what_it_missed_and_goes_on() -> Non
             await received(client)
             assert await received(client) == ended(7), "an ended call is remembered for whoever comes back"
             assert await goodbye(client) == (1000, "the call has ended")
+        async with connected(broadcaster, f"/v1/calls/a?after={broadcaster.epoch}:7") as client:
+            assert isinstance(await received(client), Hello)
+            assert await goodbye(client) == (1000, "the call has ended"), "though nothing was missed"
 
 
 @on_a_loop

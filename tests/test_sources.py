@@ -138,6 +138,12 @@ def test_a_name_that_is_taken_gets_a_number() -> None:
     assert [names.take(name) for name in ("a", "a", "b", "a", "a-2")] == ["a", "a-2", "b", "a-3", "a-2-2"]
 
 
+def test_names_do_not_pile_up_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("monitor.sources._MOST_NAMES", 2)
+    names = CallNames()
+    assert [names.take(name) for name in ("a", "b", "c", "a", "c")] == ["a", "b", "c", "a", "c-2"]
+
+
 def test_no_two_threads_get_the_same_name() -> None:
     names = CallNames()
     taken: list[str] = []

@@ -174,3 +174,37 @@ def test_clipping_is_counted_in_runs_at_full_scale() -> None:
 def test_a_party_that_is_not_scored_costs_no_features() -> None:
     found = windows_of(speech_like(4.0), [160], features=False)
     assert [w.power for w in found if isinstance(w, Window)] == [None] * len(found)
+
+
+def test_a_short_hole_is_concealed_but_stays_marked() -> None:
+    samples = speech_like(4.0)
+    stream = PartyWindows(3.0, 0.5, True)
+    found = [*stream.push(block(samples[:12_000], 0)), *stream.push(block(samples[12_160:], 12_160))]
+    assert found[0] == Lost(12_000, 12_160)
+    assert [round(w.lost_s, 3) for w in found[1:] if isinstance(w, Window)] == [0.02, 0.02, 0.02]
+    whole = windows_of(samples, [32_000])[0]
+    silenced = samples.copy()
+    silenced[12_000:12_160] = 0.0
+    zeros = windows_of(silenced, [32_000])[0]
+
+    def distance(window: Window) -> float:
+        return float(np.abs(np.log(window.power + 1e-6) - np.log(whole.power + 1e-6)).mean())
+
+    assert distance(found[1]) < 0.5 * distance(zeros)
+
+
+def test_block_sizes_change_nothing_around_a_short_hole() -> None:
+    samples = speech_like(4.0)
+    found = []
+    for sizes in ([12_000], [7], [11_990, 10], [160]):
+        stream = PartyWindows(3.0, 0.5, True)
+        windows: list[Window | Lost] = []
+        start = 0
+        while start < 12_000:
+            size = min(sizes[start % len(sizes)], 12_000 - start)
+            windows += stream.push(block(samples[start : start + size], start))
+            start += size
+        windows += stream.push(block(samples[12_160:], 12_160))
+        found.append([window.power for window in windows if isinstance(window, Window)])
+    for powers in found[1:]:
+        np.testing.assert_array_equal(powers, found[0])

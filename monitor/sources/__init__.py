@@ -8,6 +8,7 @@ from typing import Protocol
 
 from monitor.audio import Block
 from monitor.errors import CallmoodError
+from monitor.identities import Identities
 from monitor.messages import Party
 
 
@@ -71,11 +72,32 @@ class Source(Protocol):
         """
 
 
+class Listener(Protocol):
+    """An origin of calls that waits for them on the event loop of a process of its own (`monitor.apart`); every method
+    is called there."""
+
+    async def start(self, queue: "BlockQueue", identities: Identities) -> str:
+        """Listen, and put what comes into `queue`; returns what it listens on, for people. Raises CallmoodError.
+
+        Where a log line names people, `identities` says how.
+        """
+
+    async def drain(self) -> None:
+        """Refuse new calls; return when the running ones are over, or have been given the time that the settings say."""
+
+    async def stop(self) -> None:
+        """End what still runs, as `stopped`, and listen no more. Called after `start`, whatever became of it."""
+
+
+_MOST_NAMES = 100_000
+"""Calls after which a name may be used again."""
+
+
 class CallNames:
-    """Names of running and past calls, so that no two share one."""
+    """Names of running and past calls, so that no two share one; of the last hundred thousand."""
 
     def __init__(self) -> None:
-        self._taken: set[str] = set()
+        self._taken: dict[str, None] = {}
         self._lock = threading.Lock()
 
     def take(self, wished: str) -> str:
@@ -85,7 +107,9 @@ class CallNames:
             while name in self._taken:
                 number += 1
                 name = f"{wished}-{number}"
-            self._taken.add(name)
+            self._taken[name] = None
+            if len(self._taken) > _MOST_NAMES:
+                del self._taken[next(iter(self._taken))]
             return name
 
 
@@ -144,6 +168,12 @@ class BlockQueue:
                 self.dropped_s += duration_s
                 return True
         return False
+
+    def count_dropped(self, blocks: int, seconds: float) -> None:
+        """Blocks that were dropped on the way here count with our own."""
+        with self._changed:
+            self.dropped_blocks += blocks
+            self.dropped_s += seconds
 
     def take(self, timeout_s: float) -> list[Event]:
         """All that waits, oldest first; after `timeout_s` without anything, an empty list."""

@@ -1,0 +1,57 @@
+"""Which datagrams on a port belong to its stream: from the address that it follows, and not too many. Pure."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from monitor.settings import RtpSettings
+from monitor.sources.allowlist import AllowList
+
+Address = tuple[Any, ...]
+"""As a socket names it: host, port, …"""
+
+
+class Latch:
+    """The address that a stream follows (symmetric RTP: not the one that SDP names, but the first that sends)."""
+
+    def __init__(self, settings: RtpSettings, allow: AllowList, remote_hosts: Iterable[str]) -> None:
+        self.address: Address | None = None
+        self.heard_s: float | None = None
+        """When it last sent."""
+        self._relatch_s = settings.relatch_s
+        self._allow = allow
+        self._named = frozenset(remote_hosts)
+
+    def admits(self, address: Address, now_s: float) -> bool:
+        """Whether an RTP packet of an agreed type from `address` belongs to the stream; follows it from then on.
+
+        Another address than before only after silence, or where it is named and the one before is not.
+        """
+        if address != self.address:
+            if not self._allow.admits(address[0]) or not self._may_move(address[0], now_s):
+                return False
+            self.address = address
+        self.heard_s = now_s
+        return True
+
+    def _may_move(self, host: str, now_s: float) -> bool:
+        if self.address is None or self.heard_s is None or now_s - self.heard_s >= self._relatch_s:
+            return True
+        return host in self._named and self.address[0] not in self._named
+
+
+class Flood:
+    """Counts what comes within a second against the limits."""
+
+    def __init__(self, settings: RtpSettings) -> None:
+        self._most_packets, self._most_bytes = settings.packets_per_s, settings.bytes_per_s
+        self._packets = self._bytes = 0
+        self._until_s = float("-inf")
+
+    def takes(self, size: int, now_s: float) -> bool:
+        """Whether `size` more bytes are within the limits."""
+        if now_s >= self._until_s:
+            self._packets = self._bytes = 0
+            self._until_s = now_s + 1.0
+        self._packets += 1
+        self._bytes += size
+        return self._packets <= self._most_packets and self._bytes <= self._most_bytes

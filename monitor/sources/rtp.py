@@ -1,0 +1,283 @@
+"""The RTP receiver: one UDP socket a party, shared by every source whose calls come as RTP.
+
+How a SIP source uses it, all on one event loop:
+
+    receiver = RtpReceiver(settings.rtp, queue)                # checks the settings: raises SettingError
+    stream = await receiver.open(call, "customer", {0: PCMU, 101: TELEPHONE_EVENT}, opened_s, remote_hosts=["192.0.2.7"])
+    stream.port                                                # goes into the answer's m-line, receiver.host into its c=
+    stream.hold(); stream.resume(); stream.set_codecs(...)     # re-INVITE, UPDATE
+    stream.close()                                             # puts the last samples; CallClosed may follow at once
+    receiver.close()
+
+All sockets are read together every 40 ms: a wake-up of the event loop a packet costs more than the packet, and two
+packets of a stream one after the other cost less than one now and one later.
+"""
+
+import asyncio
+import itertools
+import logging
+import selectors
+import socket
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from monitor.errors import ProtocolError, SettingError, SourceError
+from monitor.messages import Party
+from monitor.settings import RtpSettings
+from monitor.sources import BlockQueue, Refused
+from monitor.sources.allowlist import AllowList, check_listener
+from monitor.sources.codecs import Codec
+from monitor.sources.jitter import StreamCounters
+from monitor.sources.latch import Address, Flood, Latch
+from monitor.sources.outbox import Outbox
+from monitor.sources.rtp_packet import is_rtcp, parse_rtp
+from monitor.sources.rtp_party import PartyAudio
+
+_log = logging.getLogger(__name__)
+
+Sockets = tuple[socket.socket, socket.socket]
+
+_POLL_S = 0.04
+_MOST_AT_ONCE = 64
+"""Datagrams a socket and poll: what a flood beyond that brings waits in, or falls out of, that socket's own buffer."""
+_RECEIVE_BUFFER_BYTES = 1 << 19
+_LARGEST_DATAGRAM = 4_096
+"""Bytes; longer ones are no RTP of a phone call and arrive cut."""
+
+
+class RtpStream:
+    """One party's audio on one port, made by `RtpReceiver.open`. Everything belongs to the receiver's event loop."""
+
+    def __init__(
+        self, receiver: "RtpReceiver", sockets: "Sockets", audio: PartyAudio, outbox: Outbox, latch: Latch
+    ) -> None:
+        self.sockets = sockets
+        """RTP and RTCP."""
+        self.port: int = sockets[0].getsockname()[1]
+        """Even; RTCP comes on the next, or multiplexed."""
+        self._receiver, self._audio, self._outbox, self._latch = receiver, audio, outbox, latch
+        self._flood = Flood(receiver.settings)
+        self._closed = False
+
+    @property
+    def counters(self) -> StreamCounters:
+        """What came so far."""
+        return self._audio.counters
+
+    @property
+    def heard_s(self) -> float | None:
+        """Monotonic clock of the last RTP packet from the stream's own address; None before the first."""
+        return self._latch.heard_s
+
+    @property
+    def said_bye(self) -> bool:
+        """Whether the sender said RTCP BYE since its last packet."""
+        return self._audio.said_bye
+
+    def set_codecs(self, codecs: Mapping[int, Codec]) -> None:
+        """Another agreement of payload types, from now on."""
+        self._audio.set_codecs(codecs)
+
+    def hold(self) -> None:
+        """What comes is passed over, time goes on as silence. May be called twice."""
+        self._audio.hold()
+
+    def resume(self) -> None:
+        """Listen again, after `hold`; elsewhere it does nothing."""
+        self._audio.resume()
+
+    def assign(self, call: str, party: Party, opened_s: float) -> None:
+        """Put what is left; from now on this port's audio belongs to that call and party, whose sample 0 is `opened_s`.
+
+        For metadata that comes after the audio and says that the parties are others than was thought.
+        """
+        self._audio.finish(self._receiver.now())
+        self._audio = self._audio.successor(call, party, opened_s)
+
+    def close(self) -> None:
+        """Put what is left and give the port back. May be called twice."""
+        if not self._closed:
+            self._closed = True
+            self._receiver.read(self)
+            self._receiver.forget(self)
+            self._audio.finish(self._receiver.now())
+            self._outbox.empty()
+
+    def receive(self, datagram: bytes, address: Address, now_s: float) -> None:
+        """Takes what came on either port."""
+        if not self._flood.takes(len(datagram), now_s):
+            self.counters.flooded += 1
+        elif not is_rtcp(datagram):
+            self._receive_rtp(datagram, address, now_s)
+        else:
+            self.counters.rtcp += 1
+            if self._latch.address is not None and address[0] == self._latch.address[0]:
+                self._audio.push_rtcp(datagram)
+
+    def _receive_rtp(self, datagram: bytes, address: Address, now_s: float) -> None:
+        try:
+            packet = parse_rtp(datagram, now_s)
+        except ProtocolError:
+            self.counters.malformed += 1
+            return
+        if self._audio.expects(packet.payload_type):
+            admitted = self._latch.admits(address, now_s)
+        else:
+            admitted = address == self._latch.address
+            self.counters.foreign += admitted
+        if admitted:
+            self._audio.push(packet)
+        else:
+            self.counters.foreign += 1
+
+    def pass_time(self, now_s: float) -> None:
+        """Called after every poll."""
+        self._outbox.refresh()
+        self._audio.pass_time(now_s)
+
+
+class RtpReceiver:
+    """All RTP streams of one node; belongs to one running event loop. Raises SettingError for settings that cannot hold."""
+
+    def __init__(self, settings: RtpSettings, queue: BlockQueue, now: Callable[[], float] = time.monotonic) -> None:
+        check_listener("rtp", settings.host, settings.allow)
+        self.settings, self.now = settings, now
+        self.host = settings.public_host or settings.host
+        """Address for the answer's c= line."""
+        self.streams: set[RtpStream] = set()
+        """Those that are open."""
+        self._queue = queue
+        self._allow = AllowList(settings.allow, "rtp.allow")
+        self._ports = _even_ports(settings)
+        self._past = StreamCounters()
+        self._selector = selectors.DefaultSelector()
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def counters(self) -> StreamCounters:
+        """Of all streams together, past ones included."""
+        total = StreamCounters()
+        for counters in (self._past, *(stream.counters for stream in self.streams)):
+            total.add(counters)
+        return total
+
+    async def open(
+        self,
+        call: str,
+        party: Party,
+        codecs: Mapping[int, Codec],
+        opened_s: float,
+        remote_hosts: Iterable[str] = (),
+    ) -> RtpStream:
+        """Listen for one party. `opened_s` is the monotonic moment that is sample 0 of the call.
+
+        The stream follows the first plausible source; one of `remote_hosts` (the SDP's c=, the SIP peer) takes it over
+        from a source that is not named. Raises SourceError when no port is left.
+        """
+        outbox = Outbox(self._queue)
+        audio = PartyAudio(call, party, codecs, opened_s, self.settings.jitter_s, outbox.put)
+        latch = Latch(self.settings, self._allow, remote_hosts)
+        stream = RtpStream(self, self._bind(), audio, outbox, latch)
+        for one in stream.sockets:
+            self._selector.register(one, selectors.EVENT_READ, stream)
+        self.streams.add(stream)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_POLL_S, self._poll)
+        return stream
+
+    def read(self, stream: RtpStream) -> None:
+        """Takes what waits on a stream's ports now."""
+        for one in stream.sockets:
+            self._read(one, stream, self.now())
+
+    def forget(self, stream: RtpStream) -> None:
+        """Listen no more for a stream that closes; its counters stay."""
+        if stream in self.streams:
+            self.streams.discard(stream)
+            self._past.add(stream.counters)
+            for one in stream.sockets:
+                self._selector.unregister(one)
+                one.close()
+
+    def close(self) -> None:
+        """Close every stream that is still open."""
+        for stream in list(self.streams):
+            stream.close()
+        self._selector.close()
+        counts = ", ".join(f"{count} {name}" for name, count in vars(self._past).items())
+        _log.info("RTP of all streams: %s packets", counts)
+
+    def _bind(self) -> "Sockets":
+        """Two free ports, an even one and the next."""
+        host = self.settings.host
+        for _ in range((self.settings.last_port - self.settings.first_port) // 2 + 1):
+            port = next(self._ports)
+            try:
+                rtp = _bound(host, port)
+            except OSError as error:
+                fault = error
+                continue
+            try:
+                return rtp, _bound(host, port + 1)
+            except OSError as error:
+                fault = error
+                rtp.close()
+        ports = f"{self.settings.first_port}..{self.settings.last_port} of {host}"
+        raise SourceError(
+            f"no two free UDP ports for RTP in {ports} ({fault.strerror}); widen rtp.first_port..last_port"
+        )
+
+    def _poll(self) -> None:
+        """Reads what has come on all sockets."""
+        if not self.streams:
+            self._timer = None
+            return
+        self._timer = asyncio.get_running_loop().call_later(_POLL_S, self._poll)
+        now_s = self.now()
+        for key, _ in self._selector.select(0):
+            self._read(key.fileobj, key.data, now_s)
+        for stream in list(self.streams):
+            try:
+                stream.pass_time(now_s)
+            except Exception as fault:
+                self._give_up(stream, fault)
+
+    def _read(self, one: Any, stream: RtpStream, now_s: float) -> None:
+        try:
+            for _ in range(_MOST_AT_ONCE):
+                datagram, address = one.recvfrom(_LARGEST_DATAGRAM)
+                stream.receive(datagram, address, now_s)
+        except OSError:
+            return  # nothing more; or what the other side's ICMP says, which is no fault of the stream
+        except Exception as fault:
+            self._give_up(stream, fault)
+
+    def _give_up(self, stream: RtpStream, fault: Exception) -> None:
+        """A fault of ours in one stream ends that one; the call goes on without it."""
+        _log.exception("RTP on port %d failed", stream.port)
+        self.forget(stream)
+        text = f"RTP on port {stream.port} failed: {fault!r}; its party is heard no more: report this"
+        self._queue.put(Refused(SourceError(text)))
+
+
+def _even_ports(settings: RtpSettings) -> Iterator[int]:
+    """The even ports of the range that have a next one in it, round and round: a port rests before it is used again."""
+    first, last = settings.first_port, settings.last_port
+    ports = range(first + first % 2, last, 2)
+    if not ports:
+        raise SettingError(f"rtp.first_port..rtp.last_port must hold an even port and the next, got {first}..{last}")
+    return itertools.cycle(ports)
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    one = socket.socket(family, socket.SOCK_DGRAM)
+    try:
+        one.setblocking(False)
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
+        one.bind((host, port))
+    except OSError:
+        one.close()
+        raise
+    return one

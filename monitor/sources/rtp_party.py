@@ -1,0 +1,98 @@
+"""One party's RTP: datagrams in, blocks of the call out. Pure: what is live adds a socket, what is recorded a file."""
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+
+from monitor.audio import Block
+from monitor.errors import ProtocolError
+from monitor.messages import Party
+from monitor.sources.codecs import Codec
+from monitor.sources.jitter import JitterBuffer, Run, StreamCounters
+from monitor.sources.playout import Playout
+from monitor.sources.rtp_packet import RtpPacket, farewells
+
+
+class PartyAudio:
+    """The jitter buffer and the time line of one party. `put` takes the blocks; times are of one monotonic clock."""
+
+    def __init__(
+        self,
+        call: str,
+        party: Party,
+        codecs: Mapping[int, Codec],
+        opened_s: float,
+        jitter_s: float,
+        put: Callable[[Block], None],
+        counters: StreamCounters | None = None,
+    ) -> None:
+        self.counters = counters or StreamCounters()
+        self.said_bye = False
+        """Whether the sender said RTCP BYE since its last packet."""
+        self._jitter_s, self._put = jitter_s, put
+        self._jitter = JitterBuffer(jitter_s, self.counters)
+        self._playout = Playout(call, party, opened_s, put, self.counters)
+        self._held = False
+        self.set_codecs(codecs)
+
+    def set_codecs(self, codecs: Mapping[int, Codec]) -> None:
+        """Payload types, from now on."""
+        self._playout.codecs = dict(codecs)
+
+    def expects(self, payload_type: int) -> bool:
+        """Whether a payload type was agreed."""
+        return payload_type in self._playout.codecs
+
+    def push(self, packet: RtpPacket) -> None:
+        """Takes a packet as it came."""
+        self.counters.received += 1
+        self.said_bye = False
+        if self._held:
+            return
+        if self._jitter.passes(packet):
+            self._playout.take(packet)
+            return
+        # A key press, or what was not agreed, still has its place in the sequence.
+        codec = self._playout.codecs.get(packet.payload_type)
+        self._play(self._jitter.push(packet, starts=codec is not None and codec.kind != "event"))
+
+    def push_rtcp(self, datagram: bytes) -> None:
+        """Takes a report; only the farewell of the stream's own source matters."""
+        with suppress(ProtocolError):
+            self.said_bye |= self._jitter.source in farewells(datagram)
+
+    def pass_time(self, now_s: float) -> None:
+        """Gives up what has waited too long, and lets known silence go on."""
+        self._play(self._jitter.overdue(now_s))
+        self._playout.pass_time(now_s - self._jitter_s)
+
+    def hold(self) -> None:
+        """What comes is passed over; time goes on as silence."""
+        if not self._held:
+            self._flush()
+            self._held = self._playout.quiet = True
+
+    def resume(self) -> None:
+        """Listen again."""
+        if self._held:
+            self._held = self._playout.quiet = False
+
+    def finish(self, now_s: float) -> None:
+        """Puts all that is left; the call ends at `now_s`."""
+        self._flush()
+        self._playout.finish(now_s)
+
+    def successor(self, call: str, party: Party, opened_s: float) -> "PartyAudio":
+        """What takes this one's packets on for another party, after `finish`."""
+        codecs = self._playout.codecs
+        other = PartyAudio(call, party, codecs, opened_s, self._jitter_s, self._put, self.counters)
+        if self._held:
+            other.hold()
+        return other
+
+    def _flush(self) -> None:
+        self._play(self._jitter.flush())
+        self._playout.begin_anew()
+
+    def _play(self, runs: list[Run]) -> None:
+        for run in runs:
+            self._playout.take_run(run)

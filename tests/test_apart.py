@@ -1,0 +1,88 @@
+import asyncio
+import logging
+import os
+import signal
+import threading
+from functools import partial
+
+import numpy as np
+import pytest
+
+from monitor.apart import Apart
+from monitor.audio import Block
+from monitor.errors import ServiceError
+from monitor.identities import Identities
+from monitor.sources import BlockQueue, CallClosed, CallOpened, Refused
+
+OPENED = CallOpened("call", "test", None, {"customer": 0}, in_step=False)
+
+
+class Talkative:
+    """A listener that opens a call at once and, while it drains, sends a block and closes it."""
+
+    def __init__(self, fails: bool = False, dies: bool = False) -> None:
+        if fails:
+            raise ServiceError("the port is taken")
+        self._dies = dies
+
+    async def start(self, queue: BlockQueue, identities: Identities) -> str:
+        self._queue = queue
+        queue.put(OPENED)
+        logging.getLogger("monitor.test").warning("listening for %s", identities.shown("Anna"))
+        if self._dies:
+            asyncio.get_running_loop().call_later(0.05, os.kill, os.getpid(), signal.SIGKILL)
+        return f"in process {os.getpid()}"
+
+    async def drain(self) -> None:
+        self._queue.put(Block("call", "customer", 0, 8_000, np.arange(3, dtype=np.float32), 1.5))
+        self._queue.put(CallClosed("call", "end"))
+
+    async def stop(self) -> None:
+        self._queue.put(CallClosed("other", "stopped"))
+
+
+def talkative(*, fails: bool = False, dies: bool = False) -> list[Talkative]:
+    return [Talkative(fails, dies)]
+
+
+def test_what_a_listener_hears_elsewhere_is_in_the_queue_here(caplog: pytest.LogCaptureFixture) -> None:
+    queue = BlockQueue(10)
+    apart = Apart(talkative, queue, Identities(show=True))
+    (address,) = apart.start()
+    assert address.startswith("in process ")
+    assert address != f"in process {os.getpid()}"
+    apart.drain()
+    apart.run(queue, threading.Event())
+    opened, block, closed, other = queue.take(0)
+    assert (opened, closed, other) == (OPENED, CallClosed("call", "end"), CallClosed("other", "stopped"))
+    assert isinstance(block, Block)
+    assert (block.start, block.arrived_s, block.samples.tolist()) == (0, 1.5, [0.0, 1.0, 2.0])
+    assert caplog.messages == ["listening for Anna"]
+
+
+def test_it_ends_when_it_is_stopped() -> None:
+    queue, stop = BlockQueue(10), threading.Event()
+    apart = Apart(talkative, queue, Identities(show=True))
+    apart.start()
+    stop.set()
+    apart.run(queue, stop)
+    assert queue.take(0) == [OPENED, CallClosed("other", "stopped")]
+
+
+def test_a_listener_that_cannot_begin_says_why() -> None:
+    apart = Apart(partial(talkative, fails=True), BlockQueue(10), Identities(show=False))
+    with pytest.raises(ServiceError, match="the port is taken"):
+        apart.start()
+
+
+def test_the_death_of_the_listeners_process_ends_its_calls_and_is_told() -> None:
+    queue = BlockQueue(10)
+    apart = Apart(partial(talkative, dies=True), queue, Identities(show=False))
+    apart.start()
+    apart.run(queue, threading.Event())
+    opened, refused, closed = queue.take(0)
+    text = "the listeners' process died (code -9); its calls have ended: restart callmood"
+    assert opened == OPENED
+    assert isinstance(refused, Refused)
+    assert str(refused.error) == text
+    assert closed == CallClosed("call", f"error: {text}")

@@ -1,0 +1,254 @@
+"""The receiver: sockets, ports, addresses, limits."""
+
+import asyncio
+import socket
+import struct
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+
+from monitor.audio import Block
+from monitor.errors import SettingError, SourceError
+from monitor.settings import RtpSettings
+from monitor.sources import BlockQueue, Refused
+from monitor.sources.allowlist import AllowList, check_listener
+from monitor.sources.codecs import PCMU, TELEPHONE_EVENT
+from monitor.sources.latch import Flood, Latch
+from monitor.sources.outbox import Outbox
+from monitor.sources.rtp import RtpReceiver, RtpStream
+from tests.captures import rtp
+from tests.rtp_streams import Sender, tones
+
+CODECS = {0: PCMU, 101: TELEPHONE_EVENT}
+PACKETS = [rtp(packet) for packet in Sender().packets(tones(2.0))]
+A, B, C = ("192.0.2.1", 4_000), ("192.0.2.2", 4_000), ("192.0.2.3", 4_000)
+
+
+@contextmanager
+def sending(address: str = "127.0.0.1") -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+        one.bind((address, 0))
+        yield one
+
+
+async def heard(stream: RtpStream, count: int) -> None:
+    """Until so many datagrams have been dealt with in one way or another."""
+    async with asyncio.timeout(10):
+        while True:
+            counters = stream.counters
+            if counters.received + counters.foreign + counters.malformed + counters.flooded + counters.rtcp >= count:
+                return
+            await asyncio.sleep(0.01)
+
+
+def receiving(**settings: Any) -> tuple[RtpReceiver, BlockQueue]:
+    queue = BlockQueue(60)
+    return RtpReceiver(RtpSettings(**settings), queue), queue
+
+
+def test_a_stream_is_heard_on_an_even_port_and_its_end_is_not_lost() -> None:
+    async def main() -> list[Block]:
+        receiver, queue = receiving()
+        stream = await receiver.open("call", "customer", CODECS, time.monotonic())
+        assert stream.port % 2 == 0
+        assert stream.heard_s is None
+        with sending() as one:
+            for packet in PACKETS[:60]:
+                one.sendto(packet, ("127.0.0.1", stream.port))
+            stream.close()
+        assert stream.heard_s is not None
+        assert stream.counters.received == receiver.counters.received == 60
+        stream.close()
+        receiver.close()
+        return queue.take(0)
+
+    blocks = asyncio.run(main())
+    samples = np.concatenate([block.samples for block in blocks])
+    np.testing.assert_array_equal(samples[-9_600:], tones(2.0)[:9_600])
+
+
+def test_reports_are_told_from_audio_on_either_port() -> None:
+    async def main() -> None:
+        receiver, _ = receiving()
+        stream = await receiver.open("call", "customer", CODECS, time.monotonic())
+        bye = struct.pack(">BBHI", 0x81, 203, 1, 11)
+        with sending() as one, sending() as other:
+            other.sendto(bye, ("127.0.0.1", stream.port + 1))
+            await heard(stream, 1)
+            assert not stream.said_bye, "nobody has spoken yet"
+            for packet in PACKETS[:20]:
+                one.sendto(packet, ("127.0.0.1", stream.port))
+            await heard(stream, 21)
+            one.sendto(struct.pack(">BBHI", 0x80, 200, 1, 11), ("127.0.0.1", stream.port))
+            other.sendto(bye, ("127.0.0.1", stream.port + 1))
+            await heard(stream, 23)
+        assert stream.said_bye
+        assert (stream.counters.received, stream.counters.rtcp) == (20, 3)
+        receiver.close()
+
+    asyncio.run(main())
+
+
+def test_nonsense_and_strangers_hurt_nobody() -> None:
+    async def main() -> None:
+        receiver, queue = receiving(packets_per_s=150)
+        opened_s = time.monotonic()
+        good = await receiver.open("good", "customer", CODECS, opened_s)
+        bad = await receiver.open("bad", "customer", CODECS, opened_s)
+        with sending() as one, sending("127.0.0.2") as stranger:
+            for number, packet in enumerate(PACKETS):
+                one.sendto(packet, ("127.0.0.1", good.port))
+                stranger.sendto(packet, ("127.0.0.1", good.port)) if number % 5 == 4 else None
+                for junk in (b"", b"\x80", bytes(2_000), b"\xff" * 172, packet[:12]):
+                    stranger.sendto(junk, ("127.0.0.1", bad.port))
+            await heard(good, 120)
+            await heard(bad, 300)
+        good.close()
+        bad.close()
+        assert (good.counters.received, good.counters.foreign, good.counters.lost) == (100, 20, 0)
+        assert bad.counters.flooded > 100
+        assert bad.counters.malformed > 20
+        samples = np.concatenate([event.samples for event in queue.take(0) if event.call == "good"])
+        np.testing.assert_array_equal(samples[-16_000:], tones(2.0))
+        receiver.close()
+
+    asyncio.run(main())
+
+
+def test_a_fault_of_ours_in_one_stream_ends_that_one_and_is_told(monkeypatch: pytest.MonkeyPatch, caplog) -> None:
+    async def main() -> None:
+        receiver, queue = receiving()
+        broken = await receiver.open("call", "agent", CODECS, time.monotonic())
+        whole = await receiver.open("call", "customer", CODECS, time.monotonic())
+        monkeypatch.setattr(broken, "receive", lambda *_: 1 / 0)
+        with sending() as one:
+            one.sendto(PACKETS[0], ("127.0.0.1", broken.port))
+            one.sendto(PACKETS[0], ("127.0.0.1", whole.port))
+            await heard(whole, 1)
+        assert receiver.streams == {whole}
+        (refused,) = [event for event in queue.take(0) if isinstance(event, Refused)]
+        assert "failed: ZeroDivisionError" in str(refused.error)
+        broken.close()
+        receiver.close()
+
+    asyncio.run(main())
+    assert "failed" in caplog.text
+
+
+def test_a_stream_may_be_assigned_to_another_party() -> None:
+    async def main() -> list[Block]:
+        receiver, queue = receiving()
+        stream = await receiver.open("call", "agent", CODECS, time.monotonic())
+        with sending() as one:
+            for packet in PACKETS[:50]:
+                one.sendto(packet, ("127.0.0.1", stream.port))
+            await heard(stream, 50)
+            stream.assign("call-2", "customer", time.monotonic())
+            for packet in PACKETS[50:]:
+                one.sendto(packet, ("127.0.0.1", stream.port))
+            await heard(stream, 100)
+        stream.close()
+        receiver.close()
+        return queue.take(0)
+
+    blocks = asyncio.run(main())
+    assert {(block.call, block.party) for block in blocks} == {("call", "agent"), ("call-2", "customer")}
+
+
+def test_ports_run_out_with_a_cure_and_come_back() -> None:
+    async def main() -> None:
+        with sending() as one:
+            first = one.getsockname()[1] & ~1
+        receiver, _ = receiving(first_port=first, last_port=first + 3)
+        streams = [await receiver.open("call", "customer", CODECS, 0.0) for _ in range(2)]
+        with pytest.raises(
+            SourceError, match=r"no two free UDP ports for RTP in .*; widen rtp.first_port\.\.last_port"
+        ):
+            await receiver.open("call", "customer", CODECS, 0.0)
+        streams[0].close()
+        again = await receiver.open("call", "customer", CODECS, 0.0)
+        assert again.port == streams[0].port
+        receiver.close()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("changed", "text"),
+    [
+        (
+            {"host": "0.0.0.0"},
+            "rtp.host is 0.0.0.0, open to others, but rtp.allow is empty: name who may send, for example",
+        ),
+        ({"host": "example.com"}, "rtp.host must be an IP address, got 'example.com': for example 127.0.0.1"),
+        (
+            {"allow": ("localhost",)},
+            "rtp.allow must list IP addresses or networks, got 'localhost': for example 192.0.2",
+        ),
+        ({"first_port": 20_001, "last_port": 20_002}, "must hold an even port and the next, got 20001..20002"),
+    ],
+)
+def test_settings_that_cannot_hold_are_refused(changed: dict[str, Any], text: str) -> None:
+    with pytest.raises(SettingError) as caught:
+        receiving(**changed)
+    assert text in str(caught.value)
+
+
+def test_who_may_send_is_told_by_networks() -> None:
+    allow = AllowList(["192.0.2.0/24", "2001:db8::1"])
+    hosts = ["192.0.2.77", "::ffff:192.0.2.1", "2001:db8::1", "192.0.3.1", "2001:db8::2", "nonsense"]
+    assert [allow.admits(host) for host in hosts] == [True, True, True, False, False, False]
+    assert AllowList([]).admits("203.0.113.9")
+    check_listener("rtp", "127.0.0.1", ())
+    check_listener("rtp", "0.0.0.0", ("192.0.2.0/24",))
+
+
+def latch(*named: str, allow: tuple[str, ...] = ()) -> Latch:
+    return Latch(RtpSettings(relatch_s=2.0), AllowList(allow), named)
+
+
+def test_a_stream_follows_the_first_source_and_another_only_after_silence() -> None:
+    one = latch()
+    assert [one.admits(A, 0.0), one.admits(B, 1.9), one.admits(A, 1.9), one.admits(B, 3.8)] == [
+        True,
+        False,
+        True,
+        False,
+    ]
+    assert one.admits(B, 3.9)
+    assert one.address == B
+    assert not one.admits(A, 4.0)
+
+
+def test_a_source_that_signalling_named_takes_over_from_one_that_it_did_not() -> None:
+    one = latch("192.0.2.2", "192.0.2.3")
+    assert one.admits(A, 0.0)
+    assert one.admits(B, 0.1)
+    assert [one.admits(C, 0.2), one.admits(A, 0.2)] == [False, False]
+
+
+def test_nobody_off_the_list_is_followed() -> None:
+    one = latch(allow=("192.0.2.2",))
+    assert [one.admits(A, 0.0), one.admits(B, 0.1)] == [False, True]
+
+
+def test_more_than_so_much_a_second_is_too_much() -> None:
+    flood = Flood(RtpSettings(packets_per_s=50, bytes_per_s=8_000))
+    assert [flood.takes(160, 0.0) for _ in range(51)] == [True] * 50 + [False]
+    assert [flood.takes(5_000, 1.0), flood.takes(5_000, 1.5), flood.takes(5_000, 2.0)] == [True, False, True]
+
+
+def test_a_long_pause_goes_into_the_queue_little_by_little() -> None:
+    queue = BlockQueue(60)
+    outbox = Outbox(queue)
+    for number in range(10):
+        outbox.put(Block("call", "customer", number, 8_000, np.zeros(1, np.float32), 0.0))
+    assert [block.start for block in queue.take(0)] == [0, 1, 2, 3]
+    outbox.refresh()
+    assert [block.start for block in queue.take(0)] == [4, 5, 6, 7]
+    outbox.empty()
+    assert [block.start for block in queue.take(0)] == [8, 9]

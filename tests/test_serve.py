@@ -1,0 +1,151 @@
+"""`callmood serve` as a process: what it listens on, how it ends, and what it says where it cannot begin."""
+
+import asyncio
+import dataclasses
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from monitor.settings import Settings, SiprecSettings
+from tests.sip_client import Client, client, ports, tone
+from tests.test_cli import heed_interrupts
+
+ROOT = Path(__file__).parents[1]
+QUICK = ("--set", "siprec.drain_s=0.3")
+
+
+def command(*options: str) -> list[str]:
+    return [sys.executable, "-m", "monitor.cli", "serve", "--port", "0", *options]
+
+
+@contextmanager
+def serving(*options: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """The process, and the port on which it listens for SIP."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(
+        command("--set", "siprec.port=0", *options),
+        cwd=ROOT,
+        text=True,
+        env=os.environ | {"TERM": "dumb"},
+        preexec_fn=heed_interrupts,
+        **pipes,
+    ) as process:
+        try:
+            said = process.stderr if "--json" in options else process.stdout
+            assert said is not None
+            line = next((line for line in said if line.startswith("SIPREC")), "")
+            match = re.fullmatch(r"SIPREC: sip:127\.0\.0\.1:(\d+) over UDP and TCP\n", line)
+            assert match, line
+            yield process, int(match[1])
+        finally:
+            process.kill()
+
+
+def ends(process: subprocess.Popen[str]) -> list[tuple[str, str]]:
+    """(call, reason) of each call's end, once the process is over."""
+    output, errors = process.communicate(timeout=20)
+    assert process.returncode == 0, errors
+    messages = [json.loads(line) for line in output.splitlines()]
+    return [(one["call"], one["reason"]) for one in messages if one["type"] == "call_ended"]
+
+
+def calling(port: int, then: Callable[[Client], Coroutine[Any, Any, None]]) -> None:
+    """A call with a second of sound on each of its streams, and what `then` does."""
+
+    async def scenario() -> None:
+        async with client(port, "TCP") as caller:
+            await caller.play({port: tone(440) for port in ports(await caller.invite())}, 1.0)
+            await then(caller)
+
+    asyncio.run(scenario())
+
+
+def test_sigterm_lets_running_calls_end_and_refuses_new_ones() -> None:
+    with serving("--json") as (process, port):
+
+        async def then(caller: Client) -> None:
+            process.send_signal(signal.SIGTERM)
+            async with client(port, call="2@client") as other:
+                while (await other.ask("INVITE", to_tag="")).status != 503:
+                    await asyncio.sleep(0.05)
+            assert (await caller.ask("BYE")).status == 200
+
+        calling(port, then)
+        assert ends(process) == [("hVpd7YQgRW2nD22h7q60JQ==", "end")]
+
+
+@pytest.mark.parametrize(
+    ("options", "signals"),
+    [(QUICK, [signal.SIGTERM]), ((), [signal.SIGTERM, signal.SIGTERM]), ((), [signal.SIGINT])],
+)
+def test_calls_that_go_on_are_ended_by_the_limit_or_a_second_signal_with_a_bye(
+    options: tuple[str, ...], signals: list[signal.Signals]
+) -> None:
+    with serving("--json", *options) as (process, port):
+
+        async def then(caller: Client) -> None:
+            for number in signals:
+                process.send_signal(number)
+                await asyncio.sleep(0.3)
+            assert (await caller.receive()).method == "BYE"
+
+        calling(port, then)
+        assert ends(process) == [("hVpd7YQgRW2nD22h7q60JQ==", "stopped")]
+
+
+def test_without_calls_it_ends_at_once() -> None:
+    with serving("--json") as (process, _):
+        process.send_signal(signal.SIGTERM)
+        assert ends(process) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ((), "callmood: no source of calls is switched on: write [siprec] into the file that --config names, or give"),
+        (
+            ("--set", "siprec.host=0.0.0.0"),
+            "callmood: siprec.host is 0.0.0.0, open to others, but siprec.allow is empty: name",
+        ),
+        (("--set", "siprec.prot=1"), "callmood: unknown setting 'siprec.prot': did you mean 'siprec.port'?"),
+        (
+            ("--set", "siprec.port=0", "--set", "siprec.transports=tls"),
+            "callmood: siprec.transports must be of udp, tcp, got",
+        ),
+    ],
+)
+def test_what_cannot_be_is_said_in_one_line_with_the_cure(options: tuple[str, ...], error: str) -> None:
+    done = subprocess.run(command(*options), cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith(error)
+    assert "Traceback" not in done.stderr
+
+
+def test_the_files_that_are_shown_are_settings(tmp_path: Path) -> None:
+    assert Settings.load(ROOT / "examples" / "callmood.toml").siprec is not None
+    text = (ROOT / "docs" / "siprec.md").read_text()
+    (tmp_path / "shown.toml").write_text(text.partition("```toml\n")[2].partition("```")[0])
+    shown = Settings.load(tmp_path / "shown.toml")
+    assert shown.siprec is not None
+    assert (shown.siprec.host, shown.rtp.host) == ("192.0.2.10", "192.0.2.10")
+    named = set(re.findall(r"siprec\.([a-z_]+)", text)) - {"md", "toml"}
+    assert named <= {field.name for field in dataclasses.fields(SiprecSettings)}
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")
+def test_when_the_listeners_die_the_process_ends_with_the_reason() -> None:
+    with serving() as (process, _):
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        os.kill(int(children[0]), signal.SIGKILL)
+        _, errors = process.communicate(timeout=20)
+        assert process.returncode == 2
+        assert errors.splitlines()[-1].startswith("callmood: the listeners' process died (code -9)")
