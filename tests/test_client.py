@@ -246,13 +246,13 @@ async def test_waits_double_up_to_half_a_minute_are_varied_by_a_fifth_and_begin_
 
 @on_a_loop
 async def test_a_connection_on_which_nothing_comes_for_two_heartbeats_is_dead() -> None:
-    async with broadcasting(heartbeat_s=0.1) as broadcaster:
+    async with broadcasting(heartbeat_s=0.5) as broadcaster:
         wire = Wire(address_of(broadcaster))
         async with wire.up() as address, Client(address, timing=Waits().timing) as events:
             assert isinstance(await anext(aiter(events)), Hello)
             assert isinstance(await anext(aiter(events)), Heartbeat), "while they come it lives"
             wire.swallows = True
-            assert (await taken(events, Lost))[-1] == Lost("nothing came for 0.2 s", 1.0)
+            assert (await taken(events, Lost))[-1] == Lost("nothing came for 1 s", 1.0)
             wire.swallows = False
             assert isinstance(await anext(aiter(events)), Hello)
 
