@@ -1,11 +1,13 @@
 """The command line: parses, prints, exits and configures logging; the only file that does."""
 
+import _thread
 import logging
 import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -459,8 +461,9 @@ def _print_summaries(node: Any) -> None:
 def _print_json(message: Any) -> None:
     from monitor.messages import encode
 
-    sys.stdout.buffer.write(encode(message) + b"\n")
-    sys.stdout.buffer.flush()
+    with _while_somebody_reads():
+        sys.stdout.buffer.write(encode(message) + b"\n")
+        sys.stdout.buffer.flush()
 
 
 def _print_line(message: Any) -> None:
@@ -468,7 +471,18 @@ def _print_line(message: Any) -> None:
 
     text = line(message)
     if text is not None:
-        typer.echo(text)
+        with _while_somebody_reads():
+            typer.echo(text)
+
+
+@contextmanager
+def _while_somebody_reads() -> Iterator[None]:
+    """Whoever reads what another thread prints may go away (`| head`): that ends the program like Ctrl-C, without a word."""
+    try:
+        yield
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _thread.interrupt_main(signal.SIGTERM)
 
 
 def _one_line(text: str) -> str:

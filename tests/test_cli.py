@@ -179,6 +179,22 @@ def test_a_taken_port_is_told(place: Path) -> None:
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_a_reader_that_goes_away_ends_it_without_a_word(place: Path, long_call: str, options: list[str]) -> None:
+    arguments = command("replay", long_call, "--set", "model=tiny.onnx", "--channels", "agent,customer", *options)
+    environment = ENVIRONMENT | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    process = subprocess.Popen(
+        [*arguments, "--set", "port=0"], cwd=place, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(timeout=30) == 0
+    assert process.stderr.read() == b""
+    process.stderr.close()
+
+
 def test_names_are_shown_as_text(place: Path, tmp_path: Path) -> None:
     name = "[bold]x\x1b[31m.wav"
     (tmp_path / name).write_bytes((place / "call-0.wav").read_bytes())

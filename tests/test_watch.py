@@ -114,6 +114,24 @@ async def test_json_is_one_message_a_line_with_a_token_from_a_file(kind: signal.
     assert (code, out, err) == (0, "", f"callmood: connected to {broadcaster.address}\n")
 
 
+@pytest.mark.parametrize("options", [[], ["--json"]])
+@on_a_loop
+async def test_a_reader_that_goes_away_ends_it_without_a_word(options: list[str]) -> None:
+    async with broadcasting() as broadcaster, watching(broadcaster.address, *options) as watch:
+        assert await watch.error() == f"callmood: connected to {broadcaster.address}"
+        broadcaster.publish(started())
+        await watch.line()
+        watch.process._transport.get_pipe_transport(1).close()  # type: ignore[attr-defined]
+        for seq in range(2, 2_000):
+            broadcaster.publish(reading(seq))
+            await asyncio.sleep(0.001)
+            if watch.process.returncode is not None:
+                break
+        assert watch.process.returncode == 0
+        assert watch.process.stderr is not None
+        assert await watch.process.stderr.read() == b""
+
+
 @on_a_loop
 async def test_the_end_of_the_one_call_ends_it() -> None:
     async with broadcasting() as broadcaster:
