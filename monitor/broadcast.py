@@ -176,6 +176,9 @@ class Broadcaster:
         writing = [subscriber.finish() for subscriber in self._everybody()]
         if writing:
             await asyncio.wait(writing, timeout=FLUSH_S)
+        for connection in tuple(self._door.connections):
+            if connection.request is None:  # a browser opens some ahead of need, and says nothing on them
+                connection.transport.abort()
         self._server.close()
         with suppress(TimeoutError):
             async with asyncio.timeout(STOP_S):

@@ -95,7 +95,7 @@ class Door:
             return EVERYTHING
         if token is None:
             text = "no token: send Authorization: Bearer TOKEN, or the subprotocols callmood.v1, bearer.TOKEN"
-            raise AccessError(text, 401, "token")
+            raise AccessError(text, 401, "no_token")
         try:
             return self.tokens.grant(token)
         except AccessError:

@@ -48,7 +48,8 @@ class Counters:
     accepted: int = 0
     """Subscriptions so far."""
     refused: Counter[str] = field(default_factory=Counter)
-    """Requests and messages that were refused, by reason: host, origin, path, query, resume, token, scope, limit, garbage."""
+    """Requests and messages that were refused, by reason: host, origin, path, query, call, resume, no_token,
+    token, scope, limit, alert, garbage."""
 
 
 class Subscriber:

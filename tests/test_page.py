@@ -44,6 +44,11 @@ def test_the_policy_lets_only_the_script_and_the_styles_of_the_page_run():
     assert "style-src 'none'; script-src 'none';" in bare
 
 
+def test_the_pictures_of_the_page_are_small():
+    pictures = Path(__file__).parent.parent / "docs" / "pictures"
+    assert all(0 < (pictures / f"desktop_{theme}.png").stat().st_size < 60_000 for theme in ("light", "dark"))
+
+
 def test_the_page_in_the_package_goes_before_the_one_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     paths = [tmp_path / name for name in ("package.html", "checkout.html")]
     monkeypatch.setattr(monitor.page, "PAGE_PATHS", tuple(paths))

@@ -69,6 +69,14 @@ class Server:
         call.start(**started)
         return call
 
+    def refuse_all(self, code: int, reason: str) -> None:
+        """Close every subscriber, as the service does where a token expires."""
+        self.run(self._refuse_all(code, reason))
+
+    async def _refuse_all(self, code: int, reason: str) -> None:
+        for subscriber in tuple(self.broadcaster._everybody()):
+            subscriber.leave(code, reason)
+
     def _acknowledge(self, said: Acknowledge) -> None:
         self.calls[said.call].acknowledge(said.alert, said.by)
 
