@@ -226,7 +226,7 @@ async def test_the_dashboard_of_another_server_says_that_it_is_lost_and_forgets_
             port, address = address_of(broadcaster)[1], broadcaster.address
             broadcaster.publish(replace(started("old"), at=at))
             process, screen = await programs.enter_async_context(on_a_terminal(address))
-            await screen.shows(address)
+            await screen.shows("1 call ")
             broadcaster.publish(replace(reading(2, "old", mood="angry", label="anger"), at=at))
             await screen.shows("▲ angry")
             assert "waiting" not in plain(screen.written)
