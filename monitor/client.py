@@ -14,10 +14,9 @@ what that cost, and nothing piles up here. `docs/contract.md` says how it all wo
 
 import asyncio
 import logging
-import random
 import ssl
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -46,14 +45,12 @@ from monitor.messages import (
 )
 from monitor.position import Position
 from monitor.refusals import LostError, closed, not_admitted, unreachable
+from monitor.waits import Timing, Waits
 
 OPEN_S = 10.0
 """How long a connection may take to open, and then to say `hello`."""
 CLOSE_S = 1.0
 """How long one closing handshake may take."""
-LONGEST_WAIT_S = 30.0
-SPREAD = 0.2
-"""A wait is varied by as much: a thousand desktops must not come back at once."""
 RENEW_S, LOOK_S = 60.0, 5.0
 """So long before a token expires another is asked for, and then so often, until there is one."""
 RESUME_BYTES = 131_072
@@ -72,16 +69,6 @@ class Lost:
 
 
 Event = AnyMessage | Lost
-
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """What waiting rests on; tests have one of their own."""
-
-    now: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
-    chance: Callable[[], float] = random.random
-    """0..1."""
 
 
 class Client:
@@ -109,7 +96,7 @@ class Client:
         self._renewal: asyncio.Task[None] | None = None
         self._silence_s: float | None = OPEN_S
         self._greeted = self._ever_greeted = False
-        self._tries = 0
+        self._waits = Waits(self._timing.chance)
         self._events = self._follow()
 
     async def __aenter__(self) -> "Client":
@@ -151,7 +138,7 @@ class Client:
                 yield Missed(at=rfc3339(time.time()), count=0, reason=reason)
             finally:
                 await self._leave()
-            retry_s = self._wait_s()
+            retry_s = self._waits.next_s()
             yield Lost(reason, retry_s)
             await self._timing.sleep(retry_s)
 
@@ -161,7 +148,7 @@ class Client:
         named = position.named(self._timing.now())
         resume = msgspec.json.encode(Resume(after=named))
         if address.call is None and len(resume) > RESUME_BYTES:
-            position.forget()
+            raise RequestError(f"{len(named)} calls are more than a resume can name: this begins anew", 400)
         try:
             self._token = await read_token(self._source)
             self._connection = await connect(
@@ -212,7 +199,7 @@ class Client:
         match message:
             case Hello():
                 self._greeted = self._ever_greeted = True
-                self._tries = 0
+                self._waits.begin_anew()
                 self._silence_s = 2 * message.heartbeat_s if message.heartbeat_s else None
                 self._renew_before(message.at, message.expires_at)
             case TokenAccepted():
@@ -258,11 +245,6 @@ class Client:
         if self._connection is not None:
             connection, self._connection = self._connection, None
             await connection.close()
-
-    def _wait_s(self) -> float:
-        wait_s = min(2.0**self._tries, LONGEST_WAIT_S)
-        self._tries = min(self._tries + 1, 10)
-        return wait_s * (1.0 + SPREAD * (2.0 * self._timing.chance() - 1.0))
 
 
 def trusting(authority: Path) -> ssl.SSLContext:

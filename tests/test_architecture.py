@@ -8,7 +8,7 @@ import pytest
 
 MONITOR = Path(__file__).parents[1] / "monitor"
 LEFT_TO_RIGHT = [
-    {"errors", "identities", "messages", "settings", "bearer", "position"},
+    {"errors", "identities", "messages", "settings", "bearer", "position", "waits"},
     {"audio"},
     {"concealment", "features", "sources", "speech", "sources.audiofile"},
     {

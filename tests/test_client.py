@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from websockets.asyncio.server import ServerConnection, serve
 
 from monitor.broadcast import Broadcaster
-from monitor.client import Client, Event, Lost, Timing, trusting
+from monitor.client import Client, Event, Lost, trusting
 from monitor.errors import AccessError, CallmoodError, RequestError, ServiceError, SettingError
 from monitor.greeting import RESTARTED, TOO_OLD
 from monitor.messages import (
@@ -29,6 +29,7 @@ from monitor.messages import (
     encode,
     rfc3339,
 )
+from monitor.waits import Timing
 from tests.broadcasting import (
     AT,
     TOKENS,
@@ -356,6 +357,19 @@ async def test_a_resume_point_that_is_refused_costs_what_was_missed_and_no_more(
         got = [await anext(aiter(events)) for _ in range(5)]
     kinds = [type(event).__name__ for event in got]
     assert kinds == ["Hello", "CallStarted", "Missed", "Lost", "Hello"]
+    assert service.asked == [("/v1/calls", None), ("/v1/calls", None)]
+
+
+@on_a_loop
+async def test_more_calls_than_a_resume_can_name_begin_anew_and_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("monitor.client.RESUME_BYTES", 40)
+    async with (
+        serving_lines([greeting_of("run", {}), started("a call with a long name")]) as service,
+        Client(service.address, timing=Waits().timing) as events,
+    ):
+        got = [await anext(aiter(events)) for _ in range(6)]
+    assert [type(event).__name__ for event in got] == ["Hello", "CallStarted", "Lost", "Missed", "Lost", "Hello"]
+    assert got[3].reason == "1 calls are more than a resume can name: this begins anew"  # type: ignore[union-attr]
     assert service.asked == [("/v1/calls", None), ("/v1/calls", None)]
 
 
