@@ -27,6 +27,18 @@ def test_the_namespace_does_not_matter(namespace: str) -> None:
     assert parsed(text).senders("96") == (ALICE,)
 
 
+def test_the_drafts_before_the_standard_are_understood() -> None:
+    found = parsed(
+        "<recording xmlns='urn:ietf:params:xml:ns:recording'><dataMode>complete</dataMode><session id='c1'/>"
+        "<participant id='p1' session='c1'><nameID aor='sip:alice@agents.example.com'><name>Alice</name></nameID>"
+        "<send>s1</send></participant>"
+        "<participant id='p2' session='c1'><aor>tel:+15551234567</aor><name>Bob</name><send>s2</send></participant>"
+        "<stream id='s1' session='c1'><label>96</label></stream><stream id='s2' session='c1'><label>97</label></stream>"
+        "</recording>"
+    )
+    assert (found.session, found.senders("96"), found.senders("97")) == ("c1", (ALICE,), (BOB,))
+
+
 def test_partial_metadata_changes_what_it_names() -> None:
     later = parsed(
         "<recording><datamode> Partial </datamode><participant participant_id='p3'><nameID aor='sip:carol@x'/></participant>"
