@@ -73,8 +73,10 @@ def parse_metadata(body: bytes, most_bytes: int) -> Metadata:
         raise ProtocolError(
             f"recording metadata of {len(body)} bytes, at most {most_bytes}: raise siprec.metadata_bytes"
         )
+    # As text, whatever encoding it declares: Python remembers the name of each that it does not know, for ever.
+    text = body.decode("utf-8", "replace").strip()
     try:
-        root = defusedxml.ElementTree.fromstring(body.strip(), forbid_dtd=True)
+        root = defusedxml.ElementTree.fromstring(text, forbid_dtd=True)
     except (ElementTree.ParseError, DefusedXmlException, ValueError, LookupError) as error:
         raise ProtocolError(f"recording metadata cannot be read ({type(error).__name__}: {error})") from error
     if _name(root) != "recording":
