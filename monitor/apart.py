@@ -30,10 +30,12 @@ Command = Literal["start", "drain", "stop"]
 
 _LOOK_S = 0.1
 _TAKE_S = 0.05
-_GATHER_S = 0.01
+_GATHER_S = 0.02
 """Events that come within this go together: a block at a time would cost both sides more than the audio."""
-_QUEUE_S = 60.0
-"""Audio that may wait in the listeners' process: 400 parties for 0.15 s, or a few for long."""
+_PIPE_BYTES = 1 << 20
+"""Between the processes: each reading must wait for the interpreter's lock, so it should bring much."""
+_QUEUE_S = 2_000.0
+"""Audio that may wait in the listeners' process (64 MB) while this one is busy; older is dropped and counted."""
 _LONGEST_STOP_S = 10.0
 
 
@@ -53,8 +55,14 @@ class Apart:
         command = [sys.executable, "-m", "monitor.apart"]
         # In a session of its own: Ctrl-C is this process's business, which says when to drain and to stop.
         self._process = subprocess.Popen(
-            command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+            command,
+            env=environment,
+            bufsize=_PIPE_BYTES,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
         )
+        _widen(self._process.stdout)
         self._tell((make, identities, logging.getLogger("monitor").getEffectiveLevel()))
         self._reader = threading.Thread(target=self._read, name="listeners", daemon=True)
         self._reader.start()
@@ -138,6 +146,15 @@ class Apart:
             for call in sorted(self._calls):
                 self._queue.put(CallClosed(call, f"error: {error}"))
         self._over.set()
+
+
+def _widen(pipe: Any) -> None:
+    """Gives a pipe more room, where the system lets us."""
+    if sys.platform == "linux":
+        import fcntl
+
+        with suppress(OSError):
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
 
 
 def _main() -> None:
@@ -240,8 +257,9 @@ class _Child:
         blocks, seconds = 0, 0.0
         while (events := queue.take(_TAKE_S)) or not self._over.is_set():
             if events:
-                self.send("events", (events, queue.dropped_blocks - blocks, queue.dropped_s - seconds))
-                blocks, seconds = queue.dropped_blocks, queue.dropped_s
+                dropped_blocks, dropped_s = queue.dropped_blocks, queue.dropped_s
+                self.send("events", (events, dropped_blocks - blocks, dropped_s - seconds))
+                blocks, seconds = dropped_blocks, dropped_s
                 self._over.wait(_GATHER_S)
 
 

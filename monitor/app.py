@@ -190,6 +190,8 @@ class Node:
         except CallmoodError:
             self._stop.set()
         finally:
+            dropped = self._queue.dropped_blocks, self._queue.dropped_s
+            _log.info("scoring ends; audio that was dropped before it: %d blocks, %.1f s", *dropped)
             self.finished.set()
 
     def _run_sources(self) -> None:

@@ -18,9 +18,12 @@ import soundfile
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
+from monitor.audio import float_to_mulaw, mulaw_to_float
 from monitor.messages import CallEnded, decode
 from monitor.settings import Settings
 from monitor.tokens import Tokens
+from tests.captures import rtp, udp, write_pcap
+from tests.rtp_streams import Sender
 from tests.test_access import make_certificate
 from tests.test_windows import speech_like
 from tests.tiny_model import write_tiny_model
@@ -70,6 +73,37 @@ def test_json_is_the_contract_one_message_a_line_and_nothing_else(place: Path) -
     assert done.stderr == (
         "callmood: two channels are taken as agent,customer; name them otherwise with --channels customer,agent\n"
     )
+
+
+def test_a_capture_reads_like_the_recording_of_the_same_call(place: Path) -> None:
+    sides = [mulaw_to_float(float_to_mulaw(speech_like(5.0, seed=seed))) for seed in (1, 2)]
+    soundfile.write(place / "same.wav", np.stack(sides, axis=1), 8_000, subtype="PCM_16")
+    ways = [(("192.0.2.1", 4_000 + 2 * side), ("192.0.2.9", 40_000 + 2 * side)) for side in (0, 1)]
+    frames = [
+        (packet.arrived_s, udp(*ways[side], rtp(packet)))
+        for side, sound in enumerate(sides)
+        for packet in Sender(source=side, sizes=[160, 80] if side else [240]).packets(sound)
+    ]
+    write_pcap(place / "same.pcap", sorted(frames))
+    told = {}
+    for path in ("same.wav", "same.pcap"):
+        done = run(place, "replay", path, "--pace", "fast", "--json", "--channels", "agent,customer")
+        assert done.returncode == 0, done.stderr
+        told[path] = [
+            {name: value for name, value in message.items() if name not in ("call", "seq")}
+            for message in readings(done.stdout)
+            if message["type"] == "reading" and message["party"] == "customer"
+        ]
+    assert len(told["same.wav"]) == 5
+    assert told["same.pcap"] == told["same.wav"]
+
+
+def test_a_capture_that_cannot_be_read_is_one_line_and_code_2(place: Path) -> None:
+    (place / "broken.pcap").write_bytes(b"\xd4\xc3\xb2\xa1" + bytes(30))
+    done = run(place, "replay", "broken.pcap", "--pace", "fast")
+    assert done.returncode == 2
+    assert done.stderr.startswith("callmood: broken.pcap: ")
+    assert done.stderr.count("\n") == 1
 
 
 def test_live_pace_and_fast_pace_tell_the_same(place: Path) -> None:

@@ -125,6 +125,12 @@ def test_a_party_whose_ssrc_changes_stays_the_same(tmp_path: Path) -> None:
     assert [type(event) for event in events if not isinstance(event, Block)] == [CallOpened, CallClosed]
 
 
+def test_the_same_addresses_are_another_call_after_a_long_pause(tmp_path: Path) -> None:
+    packets = AGENT.packets(tone(300)) + Sender(source=0xB, begins_s=90.0).packets(tone(500))
+    events = played(write_pcap(tmp_path / "call.pcap", frames((AGENT_WAY, packets))))
+    assert (pitch(events, "mixed"), pitch(events, "mixed", "call-2")) == (300, 500)
+
+
 def test_a_capture_that_is_cut_short_is_played_to_there_and_told(tmp_path: Path) -> None:
     path = write_pcap(tmp_path / "call.pcap", two_streams())
     path.write_bytes(path.read_bytes()[:-8_195])

@@ -16,7 +16,7 @@ from monitor.errors import SettingError, SourceError
 from monitor.settings import RtpSettings
 from monitor.sources import BlockQueue, Refused
 from monitor.sources.allowlist import AllowList, check_listener
-from monitor.sources.codecs import PCMU, TELEPHONE_EVENT
+from monitor.sources.codecs import PCMA, PCMU, TELEPHONE_EVENT
 from monitor.sources.latch import Flood, Latch
 from monitor.sources.outbox import Outbox
 from monitor.sources.rtp import RtpReceiver, RtpStream
@@ -91,6 +91,23 @@ def test_reports_are_told_from_audio_on_either_port() -> None:
         receiver.close()
 
     asyncio.run(main())
+
+
+def test_a_payload_type_that_was_not_agreed_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> int:
+        receiver, _ = receiving()
+        stream = await receiver.open("call", "customer", {8: PCMA}, time.monotonic())
+        with sending() as one:
+            for packet in PACKETS[:5]:
+                one.sendto(packet, ("127.0.0.1", stream.port))
+            await heard(stream, 5)
+        receiver.close()
+        return stream.port
+
+    port = asyncio.run(main())
+    assert caplog.messages == [
+        f"RTP on port {port}: payload type 0 from 127.0.0.1 was not agreed, such packets are passed over"
+    ]
 
 
 def test_nonsense_and_strangers_hurt_nobody() -> None:

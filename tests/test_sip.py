@@ -140,6 +140,11 @@ def test_uris_come_apart(text: str, uri: Uri, aor: str) -> None:
     assert (Uri.parse(text), str(Uri.parse(text))) == (uri, aor)
 
 
+@pytest.mark.parametrize(("host", "port"), [("127.0.0.1", 5060), ("2001:db8::1", 5061), ("example.com", 1)])
+def test_hosts_and_ports_come_apart_as_they_were_put_together(host: str, port: int) -> None:
+    assert sip.split_host(sip.host_and_port(host, port)) == (host, port)
+
+
 @given(st.binary(max_size=400))
 def test_any_bytes_give_a_message_or_our_error(data: bytes) -> None:
     for text in (data, b"INVITE sip:a SIP/2.0\r\n" + data + b"\r\n\r\n", request().replace(b"client", data)):

@@ -108,7 +108,8 @@ def test_a_plain_call_is_its_callers_by_a_rule_and_else_nobodys(
             assert b"a=recvonly" in answer.body
             assert b"a=label" not in answer.body
             (opened,) = home.opened
-            assert (opened.call, opened.parties, opened.identities) == ("call-1@client", {party: 0}, {party: identity})
+            assert (opened.call, opened.source) == ("call-1@client", "sip")
+            assert (opened.parties, opened.identities) == ({party: 0}, {party: identity})
 
     run(scenario)
 
@@ -376,6 +377,7 @@ def test_every_request_gets_the_answer_that_is_due(
             answer = await caller.final()
             assert answer.status == status
             assert says in answer.headers.first(header)
+            assert ";tag=" in answer.headers.first("to")
             assert (home.look(), home.server.calls) == ([], 0)
 
     run(scenario)

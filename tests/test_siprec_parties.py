@@ -72,6 +72,11 @@ def test_a_third_stream_is_nobodys() -> None:
     assert cast.parties == {0: "agent", 1: "customer"}
 
 
+def test_a_mixture_beside_the_parties_own_streams_is_nobodys() -> None:
+    cast = cast_of([Voice(0, "0", (ALICE, BOB)), Voice(1, "1", (BOB,)), Voice(2, "2", (ALICE,))], RULES, {})
+    assert cast.parties == {1: "customer", 2: "agent"}
+
+
 def test_what_was_settled_stays_when_a_lower_label_joins() -> None:
     cast = cast_of([Voice(0, "96"), Voice(1, "97"), Voice(2, "1")], SiprecSettings(), {0: "agent", 1: "customer"})
     assert cast.parties == {0: "agent", 1: "customer"}
@@ -107,4 +112,4 @@ def test_no_party_is_heard_twice_and_every_call_has_one(found: list[Voice]) -> N
     parties = list(cast_of(found, RULES, {}).parties.values())
     assert len(set(parties)) == len(parties)
     assert bool(parties) is bool(found)
-    assert "mixed" not in parties or len(found) == 1
+    assert "mixed" not in parties or len(parties) == 1

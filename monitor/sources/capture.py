@@ -21,12 +21,15 @@ from monitor.sources.rtp_packet import is_rtcp, parse_rtp
 
 _MAGICS = (b"\xa1\xb2\xc3\xd4", b"\xd4\xc3\xb2\xa1", b"\xa1\xb2\x3c\x4d", b"\x4d\x3c\xb2\xa1", b"\x0a\x0d\x0d\x0a")
 _LARGEST_READ = 1 << 20
-_MOST_STREAMS = 100_000
+_MOST_STREAMS = 2_000
+"""Of what looks like RTP; more are passed over."""
 _FEWEST_PACKETS = 10
 """Of a stream: fewer may be anything whose bytes look like RTP by chance."""
 _NEAR = 20
 _OVERLAP_S = 0.5
 """SSRCs of the same addresses that sound together for longer are streams of their own."""
+_LONGEST_PAUSE_S = 60.0
+"""After a longer one the same addresses are another call."""
 _TOGETHER_S = 2.0
 """Streams of one host to another that begin within this are a call."""
 _RTPMAP = re.compile(rb"a=rtpmap:(\d{1,3}) ([\w.-]{1,40})/(\d{4,6})")
@@ -192,7 +195,7 @@ def _joined(streams: Iterator[Stream]) -> list[Stream]:
     latest: dict[tuple[Endpoint, Endpoint], Stream] = {}
     for stream in sorted(streams, key=lambda stream: stream.first_s):
         before = latest.get((stream.sender, stream.receiver))
-        if before is not None and stream.first_s > before.last_s - _OVERLAP_S:
+        if before is not None and -_OVERLAP_S < stream.first_s - before.last_s < _LONGEST_PAUSE_S:
             before.sources += stream.sources
             before.last_s = max(before.last_s, stream.last_s)
         else:

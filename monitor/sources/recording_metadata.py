@@ -1,6 +1,7 @@
 """Recording metadata: who takes part in a recorded call, and on which stream each is heard (RFC 7865). Pure and total.
 
-Read by defusedxml: no entities, no outside references. Namespaces are passed over, since clients differ in them.
+Read by defusedxml: no entities, no outside references. Namespaces are passed over, since clients differ in them, and the
+drafts before the RFC are understood too: `id` for every id, `aor` and `send` within the participant, `dataMode`.
 """
 
 import xml.etree.ElementTree as ElementTree
@@ -72,8 +73,10 @@ def parse_metadata(body: bytes, most_bytes: int) -> Metadata:
         raise ProtocolError(
             f"recording metadata of {len(body)} bytes, at most {most_bytes}: raise siprec.metadata_bytes"
         )
+    # As text, whatever encoding it declares: Python remembers the name of each that it does not know, for ever.
+    text = body.decode("utf-8", "replace").strip()
     try:
-        root = defusedxml.ElementTree.fromstring(body.strip(), forbid_dtd=True)
+        root = defusedxml.ElementTree.fromstring(text, forbid_dtd=True)
     except (ElementTree.ParseError, DefusedXmlException, ValueError, LookupError) as error:
         raise ProtocolError(f"recording metadata cannot be read ({type(error).__name__}: {error})") from error
     if _name(root) != "recording":
@@ -100,15 +103,16 @@ def _check_size(root: ElementTree.Element) -> None:
 
 
 def _participant(element: ElementTree.Element) -> Participant:
-    for name_id in _children(element, "nameID"):
+    for name_id in _children(element, "nameid"):
         return Participant(_id(name_id, "aor"), _text_of(name_id, "name"))
-    return Participant("")
+    return Participant(_text_of(element, "aor"), _text_of(element, "name"))
 
 
 def _sends(root: ElementTree.Element) -> dict[str, tuple[str, ...]]:
     """Some clients write one association a stream: they are joined."""
     found: dict[str, tuple[str, ...]] = {}
-    for one in _children(root, "participantstreamassoc"):
+    in_drafts = (one for one in _children(root, "participant") if _text_of(one, "send"))
+    for one in (*in_drafts, *_children(root, "participantstreamassoc")):
         who = _id(one, "participant_id")
         sent = tuple(_text(send) for send in _children(one, "send"))
         found[who] = found.get(who, ()) + sent
@@ -120,7 +124,7 @@ def _children(element: ElementTree.Element, name: str) -> Iterator[ElementTree.E
 
 
 def _name(element: ElementTree.Element) -> str:
-    return str(element.tag).rpartition("}")[2]
+    return str(element.tag).rpartition("}")[2].lower()
 
 
 def _text_of(element: ElementTree.Element, name: str) -> str:
@@ -132,4 +136,4 @@ def _text(element: ElementTree.Element) -> str:
 
 
 def _id(element: ElementTree.Element, name: str) -> str:
-    return element.get(name, "").strip()[:_MOST_TEXT]
+    return element.get(name, element.get("id", "")).strip()[:_MOST_TEXT]

@@ -58,7 +58,7 @@ class RtpStream:
         """Even; RTCP comes on the next, or multiplexed."""
         self._receiver, self._audio, self._outbox, self._latch = receiver, audio, outbox, latch
         self._flood = Flood(receiver.settings)
-        self._closed = False
+        self._closed = self._said_unknown = False
 
     @property
     def counters(self) -> StreamCounters:
@@ -125,11 +125,18 @@ class RtpStream:
             admitted = self._latch.admits(address, now_s)
         else:
             admitted = address == self._latch.address
-            self.counters.foreign += admitted
+            self._note_unknown(packet.payload_type, address)
         if admitted:
             self._audio.push(packet)
         else:
             self.counters.foreign += 1
+
+    def _note_unknown(self, payload_type: int, address: Address) -> None:
+        """Says once that what comes was not agreed: a call without a sound has a reason."""
+        if not self._said_unknown:
+            self._said_unknown = True
+            text = "RTP on port %d: payload type %d from %s was not agreed, such packets are passed over"
+            _log.warning(text, self.port, payload_type, address[0])
 
     def pass_time(self, now_s: float) -> None:
         """Called after every poll."""

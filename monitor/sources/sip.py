@@ -334,6 +334,11 @@ def parse_params(parts: Iterable[str]) -> dict[str, str]:
     return params
 
 
+def host_and_port(host: str, port: int) -> str:
+    """As in a URI or a Via; `split_host` takes it apart."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def split_host(text: str) -> tuple[str, int]:
     """Host (IPv6 without its brackets) and port of `host`, `host:port`, `[v6]` or `[v6]:port`; port 0 where none is."""
     if text.startswith("["):

@@ -7,7 +7,7 @@ a request of ours is sent again until its answer. Times are seconds of any stead
 import heapq
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 
 from monitor.sources.sip import Request, Response, Via
@@ -37,27 +37,32 @@ class Peer:
 
 
 @dataclass(eq=False, slots=True)
-class Transaction:
-    """One request, with what was last sent about it."""
+class Sent:
+    """What was last sent about one request, ours or theirs, and may have to be sent again."""
 
     key: Key
     peer: Peer
-    """Where what we send about it goes."""
-    request: Request | None
-    """None for one of ours."""
-    came_from: tuple[str, int] = ("", 0)
-    """Address and port, as in `received` and `rport`."""
+    """Where it goes."""
     sent: bytes = b""
-    status: int = 0
-    """Of the last answer; under 200 it is still to be answered."""
     settled: bool = False
     """Nothing is to be sent again: acknowledged, or answered."""
     pause_s: float = T1_S
 
+
+@dataclass(eq=False, slots=True)
+class Transaction(Sent):
+    """One request of a client."""
+
+    request: Request = field(kw_only=True)
+    came_from: tuple[str, int] = field(kw_only=True)
+    """Address and port, as in `received` and `rport`."""
+    status: int = 0
+    """Of the last answer; under 200 it is still to be answered."""
+
     @property
     def is_invite(self) -> bool:
         """Whether an ACK is expected."""
-        return self.request is not None and self.request.method == "INVITE"
+        return self.request.method == "INVITE"
 
 
 class Transactions:
@@ -67,13 +72,17 @@ class Transactions:
     def __init__(self, send: Callable[[Peer, bytes], None], unheard: Callable[[Transaction], None]) -> None:
         self._send, self._unheard = send, unheard
         self._known: dict[Key, Transaction] = {}
-        self._due: list[tuple[float, int, Transaction, bool]] = []
+        self._asked: dict[Key, Sent] = {}
+        self._due: list[tuple[float, int, Sent, bool]] = []
         """(when, order, which, whether it ends then)."""
         self._order = count()
         self.dropped = 0
         """Requests that came while too many were remembered."""
-        self.asking = 0
+
+    @property
+    def asking(self) -> int:
         """Requests of ours without an answer yet."""
+        return len(self._asked)
 
     def take(self, request: Request, peer: Peer) -> Transaction | None:
         """The transaction of a new request; None where that came before (its answer is sent again) or is an ACK.
@@ -94,7 +103,9 @@ class Transactions:
         if len(self._known) >= _MOST:
             self.dropped += 1
             return None
-        transaction = self._known[key] = Transaction(key, peer.answered_at(via), request, (peer.host, peer.port))
+        came_from = (peer.host, peer.port)
+        transaction = Transaction(key, peer.answered_at(via), request=request, came_from=came_from)
+        self._known[key] = transaction
         return transaction
 
     def invite_of(self, cancel: Request, peer: Peer) -> Transaction | None:
@@ -117,43 +128,41 @@ class Transactions:
 
     def ask(self, request: bytes, branch: str, peer: Peer, now_s: float) -> None:
         """Send a request of ours (none is an INVITE), again and again over UDP until it is answered."""
-        transaction = self._known[("ours", branch)] = Transaction(("ours", branch), peer, None, sent=request)
-        self.asking += 1
+        asked = self._asked[(branch,)] = Sent((branch,), peer, request)
         self._send(peer, request)
-        self._at(now_s + LIFETIME_S, transaction, ends=True)
+        self._at(now_s + LIFETIME_S, asked, ends=True)
         if not peer.connection:
-            self._at(now_s + T1_S, transaction)
+            self._at(now_s + T1_S, asked)
 
     def answered(self, response: Response) -> None:
         """An answer to a request of ours came; others are passed over."""
-        branch = _branch(response)
-        transaction = self._known.get(("ours", branch))
-        if transaction is not None and response.status >= 200 and not transaction.settled:
-            transaction.settled = True
-            self.asking -= 1
+        asked = self._asked.get((_branch(response),))
+        if asked is not None and response.status >= 200:
+            asked.settled = True
+            del self._asked[asked.key]
 
     def tick(self, now_s: float) -> None:
         """Send again and forget what is due."""
         while self._due and self._due[0][0] <= now_s:
-            _, _, transaction, ends = heapq.heappop(self._due)
+            _, _, sent, ends = heapq.heappop(self._due)
             if ends:
-                self._forget(transaction)
-            elif not transaction.settled and transaction.key in self._known:
-                self._send(transaction.peer, transaction.sent)
-                transaction.pause_s = min(2 * transaction.pause_s, T2_S)
-                self._at(now_s + transaction.pause_s, transaction)
+                self._forget(sent)
+            elif not sent.settled:
+                self._send(sent.peer, sent.sent)
+                sent.pause_s = min(2 * sent.pause_s, T2_S)
+                self._at(now_s + sent.pause_s, sent)
 
-    def _forget(self, transaction: Transaction) -> None:
-        del self._known[transaction.key]
-        if transaction.settled:
+    def _forget(self, sent: Sent) -> None:
+        given_up, sent.settled = not sent.settled, True
+        if not isinstance(sent, Transaction):
+            self._asked.pop(sent.key, None)
             return
-        if transaction.request is None:
-            self.asking -= 1
-        elif transaction.is_invite:
-            self._unheard(transaction)
+        del self._known[sent.key]
+        if given_up and sent.is_invite:
+            self._unheard(sent)
 
-    def _at(self, when_s: float, transaction: Transaction, ends: bool = False) -> None:
-        heapq.heappush(self._due, (when_s, next(self._order), transaction, ends))
+    def _at(self, when_s: float, sent: Sent, ends: bool = False) -> None:
+        heapq.heappush(self._due, (when_s, next(self._order), sent, ends))
 
 
 def new_branch() -> str:

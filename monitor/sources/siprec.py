@@ -78,7 +78,7 @@ class SiprecServer:
         await self._sockets.open()
         self._tick()
         transports = " and ".join(name.upper() for name in self._settings.transports)
-        return f"SIPREC: sip:{self._settings.host}:{self.port} over {transports}"
+        return f"SIPREC: sip:{sip.host_and_port(self._settings.host, self.port)} over {transports}"
 
     async def drain(self) -> None:
         """See Listener."""
@@ -102,6 +102,8 @@ class SiprecServer:
             await asyncio.sleep(_TICK_S / 10)
         if self._timer is not None:
             self._timer.cancel()
+            counts = (self._sockets.foreign, self._sockets.flooded, self.malformed, self._transactions.dropped)
+            _log.info("SIP: %d messages foreign, %d flooded, %d malformed, %d too many at once", *counts)
             self._office.desk.receiver.close()
         self._sockets.close()
 

@@ -5,7 +5,8 @@
 3. Of what is left the lower label is the party that `siprec.label_order` names first.
 
 A lone stream of which no pattern speaks, or on which several people are heard, is `mixed`: not scored unless the settings
-say so. What finds no party is not recorded: one stream a party.
+say so. Beside streams of single people one of several is left out: some clients send the mixture too. What finds no
+party is not recorded: one stream a party.
 """
 
 from collections.abc import Iterable, Mapping
@@ -56,6 +57,7 @@ class Cast:
 def cast_of(voices: Iterable[Voice], settings: SiprecSettings, before: Mapping[int, Party]) -> Cast:
     """The parties of `voices`; `before` is what was settled until now."""
     ordered = sorted(voices, key=lambda voice: voice.order)
+    ordered = [voice for voice in ordered if len(voice.senders) < 2] or ordered
     parties: dict[int, Party] = {}
     rules: dict[int, str] = {}
 

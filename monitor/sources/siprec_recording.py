@@ -155,7 +155,8 @@ class Recording:
             self._desk.queue.put(CallClosed(self.name, f"goes on as {name}: its parties changed"))
         self.name, self._opened_s, self._cast = name, opened_s, cast
         parties: dict[Party, int] = {party: index for index, party in cast.parties.items()}
-        opened = CallOpened(name, "siprec", None, parties, cast.agent, cast.identities, in_step=False)
+        source = "sip" if self._caller else "siprec"
+        opened = CallOpened(name, source, None, parties, cast.agent, cast.identities, in_step=False)
         self._desk.queue.put(opened)
         _log.info("%s: %s", name, self._told(cast))
 

@@ -55,9 +55,10 @@ class Office:
         headers: Iterable[tuple[str, str]] = (),
         body: bytes = b"",
     ) -> None:
-        """Answer a request. Refusals are told in the log."""
+        """Answer a request; a final answer has a tag (RFC 3261 8.2.6.2). Refusals are told in the log."""
         request, came_from = transaction.request, transaction.came_from
-        assert request is not None
+        if status > 100:
+            own_tag = own_tag or secrets.token_hex(8)
         headers = [*headers, ("Server", "callmood")]
         data = sip.response(request, status, reason, came_from=came_from, own_tag=own_tag, headers=headers, body=body)
         self.transactions.respond(transaction, status, data, self.now())
@@ -70,7 +71,6 @@ class Session:
     """From the INVITE to the BYE. `gone` is called when it is over."""
 
     def __init__(self, office: Office, invite: Transaction, gone: Callable[["Session"], None]) -> None:
-        assert invite.request is not None
         self._office, self._gone = office, gone
         self.own_tag = secrets.token_hex(8)
         self.answering: Transaction | None = None
@@ -92,7 +92,6 @@ class Session:
     def request(self, transaction: Transaction) -> None:
         """A request within the dialog."""
         request = transaction.request
-        assert request is not None
         self._heard_s = self._office.now()
         if not self._dialog.follows(request, transaction.peer):
             return self._office.respond(transaction, 500, "Request Is Older Than The Last")
@@ -129,7 +128,7 @@ class Session:
     def acknowledge(self, ack: Request) -> None:
         """The ACK of an accepted INVITE (RFC 3261 13.3.1.4)."""
         accepted = self.unacknowledged
-        if accepted is not None and accepted.request is not None and ack.cseq == accepted.request.cseq:
+        if accepted is not None and ack.cseq == accepted.request.cseq:
             accepted.settled, self.unacknowledged = True, None
             self._heard_s = self._office.now()
 
@@ -170,7 +169,6 @@ class Session:
 
     async def _take(self, transaction: Transaction) -> None:
         request, office = transaction.request, self._office
-        assert request is not None
         body = parse_body(request.headers, request.body)
         limit = office.desk.settings.metadata_bytes
         metadata = None if body.metadata is None else parse_metadata(body.metadata, limit)
@@ -196,7 +194,6 @@ class Session:
     def _accept(self, transaction: Transaction, with_sdp: bool, timer_s: int) -> None:
         """200. An INVITE without an offer gets ours: what was answered last (RFC 3261 14.2)."""
         request = transaction.request
-        assert request is not None
         tcp = ";transport=tcp" if transaction.peer.connection else ""
         headers = [
             *(("Record-Route", route) for route in request.headers.every("record-route")),
@@ -239,8 +236,8 @@ class Session:
 
     @property
     def _sent_by(self) -> str:
-        host = self._office.sockets.own_host(self._dialog.peer)
-        return f"{f'[{host}]' if ':' in host else host}:{self._office.sockets.port}"
+        sockets = self._office.sockets
+        return sip.host_and_port(sockets.own_host(self._dialog.peer), sockets.port)
 
 
 def _timer_s(request: Request) -> int:

@@ -78,6 +78,8 @@ class Server:
         self.process.wait(30)
         said = re.findall(r"RTP of all streams: (.*)", self._log.read_text())
         counters = {name: int(count) for count, name in re.findall(r"(\d+) (\w+)", said[-1])} if said else {}
+        dropped = re.search(r"dropped before it: (\d+) blocks", self._log.read_text())
+        counters["dropped_blocks"] = int(dropped[1]) if dropped else -1
         return [json.loads(line) for line in self._messages.read_bytes().splitlines()], counters
 
 

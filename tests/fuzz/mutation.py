@@ -3,6 +3,7 @@
 A target is real inputs and a parser; any input must give a value or one of our errors, in less than `SLOWEST_S`.
 """
 
+import gc
 import random
 import time
 import tracemalloc
@@ -71,10 +72,12 @@ def fuzz(target: Target, inputs: int, seed: int = 1) -> Outcome:
     tracing = tracemalloc.is_tracing()
     for data in mutations(target.seeds, inputs, seed):
         if outcome.inputs == inputs // 2 and not tracing:
+            gc.collect()
             tracemalloc.start()
             half_bytes = tracemalloc.get_traced_memory()[0]
         _try(target, data, outcome)
     if not tracing:
+        gc.collect()
         outcome.grown_bytes = tracemalloc.get_traced_memory()[0] - half_bytes
         tracemalloc.stop()
     outcome.seconds = time.perf_counter() - began_s
