@@ -61,8 +61,8 @@ def main() -> NoReturn:
         code = app(standalone_mode=False)
     except CallmoodError as error:
         _fail(str(error))
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except SystemExit:  # click's answer where whoever reads what we print has gone away (`| head`)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         raise SystemExit(0) from None
     except (KeyboardInterrupt, typer.Abort):
         raise SystemExit(0) from None
