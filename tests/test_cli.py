@@ -70,19 +70,19 @@ def test_json_is_the_contract_one_message_a_line_and_nothing_else(place: Path) -
     )
 
 
-def test_a_capture_reads_like_the_recording_of_the_same_call(place: Path) -> None:
+def test_a_capture_reads_like_the_recording_of_the_same_call(place: Path, tmp_path: Path) -> None:
     sides = [mulaw_to_float(float_to_mulaw(speech_like(5.0, seed=seed))) for seed in (1, 2)]
-    soundfile.write(place / "same.wav", np.stack(sides, axis=1), 8_000, subtype="PCM_16")
+    soundfile.write(tmp_path / "same.wav", np.stack(sides, axis=1), 8_000, subtype="PCM_16")
     ways = [(("192.0.2.1", 4_000 + 2 * side), ("192.0.2.9", 40_000 + 2 * side)) for side in (0, 1)]
     frames = [
         (packet.arrived_s, udp(*ways[side], rtp(packet)))
         for side, sound in enumerate(sides)
         for packet in Sender(source=side, sizes=[160, 80] if side else [240]).packets(sound)
     ]
-    write_pcap(place / "same.pcap", sorted(frames))
+    write_pcap(tmp_path / "same.pcap", sorted(frames))
     told = {}
     for path in ("same.wav", "same.pcap"):
-        done = run(place, "replay", path, "--pace", "fast", "--json", "--channels", "agent,customer")
+        done = run(place, "replay", str(tmp_path / path), "--pace", "fast", "--json", "--channels", "agent,customer")
         assert done.returncode == 0, done.stderr
         told[path] = [
             {name: value for name, value in message.items() if name not in ("call", "seq")}
@@ -93,11 +93,12 @@ def test_a_capture_reads_like_the_recording_of_the_same_call(place: Path) -> Non
     assert told["same.pcap"] == told["same.wav"]
 
 
-def test_a_capture_that_cannot_be_read_is_one_line_and_code_2(place: Path) -> None:
-    (place / "broken.pcap").write_bytes(b"\xd4\xc3\xb2\xa1" + bytes(30))
-    done = run(place, "replay", "broken.pcap", "--pace", "fast")
+def test_a_capture_that_cannot_be_read_is_one_line_and_code_2(place: Path, tmp_path: Path) -> None:
+    path = tmp_path / "broken.pcap"
+    path.write_bytes(b"\xd4\xc3\xb2\xa1" + bytes(30))
+    done = run(place, "replay", str(path), "--pace", "fast")
     assert done.returncode == 2
-    assert done.stderr.startswith("callmood: broken.pcap: ")
+    assert done.stderr.startswith(f"callmood: {path}: ")
     assert done.stderr.count("\n") == 1
 
 
