@@ -30,7 +30,7 @@ Command = Literal["start", "drain", "stop"]
 
 _LOOK_S = 0.1
 _TAKE_S = 0.05
-_GATHER_S = 0.02
+_GATHER_S = 0.05
 """Events that come within this go together: a block at a time would cost both sides more than the audio."""
 _PIPE_BYTES = 1 << 20
 """Between the processes: each reading must wait for the interpreter's lock, so it should bring much."""
@@ -131,7 +131,7 @@ class Apart:
                 self._calls.add(event.call)
             elif isinstance(event, CallClosed):
                 self._calls.discard(event.call)
-            self._queue.put(event)
+        self._queue.put_all(events)
         if dropped_blocks:
             self._queue.count_dropped(dropped_blocks, dropped_s)
 

@@ -98,11 +98,12 @@ def test_a_capture_reads_like_the_recording_of_the_same_call(place: Path, tmp_pa
     assert told["same.pcap"] == told["same.wav"]
 
 
-def test_a_capture_that_cannot_be_read_is_one_line_and_code_2(place: Path) -> None:
-    (place / "broken.pcap").write_bytes(b"\xd4\xc3\xb2\xa1" + bytes(30))
-    done = run(place, "replay", "broken.pcap", "--pace", "fast")
+def test_a_capture_that_cannot_be_read_is_one_line_and_code_2(place: Path, tmp_path: Path) -> None:
+    path = tmp_path / "broken.pcap"
+    path.write_bytes(b"\xd4\xc3\xb2\xa1" + bytes(30))
+    done = run(place, "replay", str(path), "--pace", "fast")
     assert done.returncode == 2
-    assert done.stderr.startswith("callmood: broken.pcap: ")
+    assert done.stderr.startswith(f"callmood: {path}: ")
     assert done.stderr.count("\n") == 1
 
 

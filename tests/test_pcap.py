@@ -134,7 +134,9 @@ def test_the_same_addresses_are_another_call_after_a_long_pause(tmp_path: Path) 
 def test_a_capture_that_is_cut_short_is_played_to_there_and_told(tmp_path: Path) -> None:
     path = write_pcap(tmp_path / "call.pcap", two_streams())
     path.write_bytes(path.read_bytes()[:-8_195])
-    *_, closed = played(path)
+    *_, block, closed = played(path)
+    assert isinstance(block, Block)
+    assert block.samples.size, "what was never captured is no lost audio"
     assert isinstance(closed, CallClosed)
     assert closed.reason.startswith(f"error: {path}: not a capture that can be read (")
     assert closed.fault is not None

@@ -88,6 +88,7 @@ def test_only_what_can_be_decoded_here_is_taken(text: str, names: list[str]) -> 
         ("v=0\ns=-\n", "SDP without an m-line: expected one for each party"),
         ("v=0\nm=audio RTP/AVP 0\n", "m-line must be m=audio PORT RTP/AVP FORMATS, got 'm=audio RTP/AVP 0'"),
         ("v=0\nm=audio 70000 RTP/AVP 0\n", "m-line must be m=audio PORT RTP/AVP FORMATS, got"),
+        ("v=0\n" + 1_000 * "a=rtpmap:0 PCMU/8000\n", "more than 1000 lines in one SDP"),
         ("v=0\n" + 17 * "m=audio 4000 RTP/AVP 0\n", "more than 16 m-lines in one SDP"),
     ],
 )

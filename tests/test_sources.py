@@ -57,6 +57,14 @@ def test_a_live_block_pushes_the_oldest_out_and_that_is_counted(full: BlockQueue
     assert numbers(full.take(0)) == [2, 3]
 
 
+def test_what_comes_together_is_put_by_the_same_rules(full: BlockQueue) -> None:
+    full.put_all([block(3), CLOSED, block(4)])
+    assert (full.dropped_blocks, full.dropped_s, full.waiting_s) == (2, 2.0, 3.0)
+    events = full.take(0)
+    assert numbers(events) == [2, 3, 4]
+    assert CLOSED in events
+
+
 def test_a_block_longer_than_the_bound_is_still_taken(full: BlockQueue) -> None:
     full.put(block(3, duration_s=5.0))
     assert numbers(full.take(0)) == [3]

@@ -2,7 +2,7 @@
 
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -150,13 +150,22 @@ class BlockQueue:
                     if stop is not None and stop.is_set():
                         return
                     self._changed.wait(0.1)
-                self._waiting_s += duration_s
-                self._events.append(event)
-                while self._waiting_s > self._limit_s and self._drop_oldest(event):
-                    pass
-            else:
-                self._events.append(event)
+            self._add(event)
             self._changed.notify_all()
+
+    def put_all(self, events: Iterable[Event]) -> None:
+        """Add what came together; nothing waits. Whoever takes is woken once."""
+        with self._changed:
+            for event in events:
+                self._add(event)
+            self._changed.notify_all()
+
+    def _add(self, event: Event) -> None:
+        self._events.append(event)
+        if isinstance(event, Block):
+            self._waiting_s += event.samples.size / event.sample_rate
+            while self._waiting_s > self._limit_s and self._drop_oldest(event):
+                pass
 
     def _drop_oldest(self, newest: Block) -> bool:
         for index, event in enumerate(self._events):

@@ -119,17 +119,18 @@ class Captures:
     def _calls(self, path: str, contents: Contents, queue: BlockQueue, stop: threading.Event) -> list["_Call"]:
         """Those that can be played."""
         calls = []
+        text = os.fsencode(path).decode("utf-8", "replace")
         for number, streams in enumerate(contents.calls, 1):
             try:
                 parties, rule = self._casting.parties(streams)
             except AudioError as error:
                 queue.put(Refused(AudioError(f"{printable(path)}: call {number}: {error}")))
                 continue
-            name = self._names.take(os.fsencode(Path(path).stem).decode("utf-8", "replace"))
+            name = self._names.take(Path(text).stem)
             cast = "; ".join(f"{party} is {stream}" for party, stream in parties.items())
             logger.warning("%s: %s (%s)", name, cast, rule)
             audio = partial(PartyAudio, codecs=contents.codecs, jitter_s=self._rtp.jitter_s)
-            calls.append(_Call(name, path, parties, audio, partial(queue.put, wait=True, stop=stop)))
+            calls.append(_Call(name, text, parties, audio, partial(queue.put, wait=True, stop=stop)))
         if not contents.calls:
             unknown = "".join(f"; {count} packets of payload type {kind}" for kind, count in contents.unknown.items())
             kinds = "PCMU, PCMA, or another that SDP in the capture explains"
@@ -153,6 +154,7 @@ class _Call:
         """Clock of the capture."""
         self._name, self._path, self._parties, self._put = name, path, parties, put
         self._audio = {party: audio(name, party, opened_s=self.first_s, put=self._put_block) for party in parties}
+        self._reached_s = self.first_s
         self._opened = False
 
     def routes(self) -> Iterator[tuple[Key, PartyAudio]]:
@@ -161,8 +163,9 @@ class _Call:
             for source in stream.sources:
                 yield (stream.sender, stream.receiver, source), self._audio[party]
 
-    def open(self) -> None:
-        """Puts its beginning, once."""
+    def reach(self, moment_s: float) -> None:
+        """It is that late now; puts its beginning, once."""
+        self._reached_s = moment_s
         if not self._opened:
             self._opened = True
             channels = {party: channel for channel, party in enumerate(self._parties)}
@@ -172,7 +175,7 @@ class _Call:
         """Puts what is left and its end."""
         if self._opened:
             for audio in self._audio.values():
-                audio.finish(self.last_s)
+                audio.finish(self._reached_s)
             self._put(CallClosed(self._name, reason, fault))
 
     def _put_block(self, block: Block) -> None:
@@ -186,5 +189,5 @@ def _push(routes: Mapping[Key, tuple[_Call, PartyAudio]], moment_s: float, datag
         route = routes.get((datagram.sender, datagram.receiver, packet.source))
         if route is not None and not is_rtcp(datagram.payload):
             call, audio = route
-            call.open()
+            call.reach(moment_s)
             audio.push(packet)

@@ -2,16 +2,16 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 from monitor.errors import ProtocolError
 from monitor.sources.codecs import STATIC_PAYLOAD_TYPES, Codec, find_codec, known_codecs
 
 Direction = Literal["sendrecv", "sendonly", "recvonly", "inactive"]
-_DIRECTIONS: tuple[Direction, ...] = ("sendrecv", "sendonly", "recvonly", "inactive")
 MOST_MEDIA = 16
 """m-lines of one description."""
+_MOST_LINES = 1_000
 _MOST_FORMATS = 64
 PLAIN_RTP = ("RTP/AVP", "RTP/AVPF")
 _M_LINE = re.compile(r"m=(\S{1,32}) ([0-9]{1,5})(?:/[0-9]{1,5})? (\S{1,64}) (\S.{0,1023})")
@@ -62,56 +62,66 @@ class Media:
 
 def parse_offer(body: bytes) -> tuple[Media, ...]:
     """The m-lines of a session description, in their order. Raises ProtocolError."""
-    lines = re.split(r"\r\n|\n|\r", body.decode("utf-8", "surrogateescape"))
+    lines = re.split(r"\r\n|\n|\r", body.decode("utf-8", "surrogateescape"), maxsplit=_MOST_LINES)
     if not any(line.startswith("v=0") for line in lines[:2]):
         raise ProtocolError(f"no SDP: expected v=0, got {lines[0][:40]!r}")
-    session = Media("", 0, "", (), "sendrecv")
-    found: list[Media] = []
-    for line in filter(None, map(str.strip, lines)):
-        if line.startswith("m="):
-            if len(found) == MOST_MEDIA:
-                raise ProtocolError(f"more than {MOST_MEDIA} m-lines in one SDP")
-            found.append(_media(line, session))
-        elif found:
-            found[-1] = _with(found[-1], line)
-        else:
-            session = _with(session, line)
-    if not found:
+    if len(lines) > _MOST_LINES:
+        raise ProtocolError(f"more than {_MOST_LINES} lines in one SDP")
+    starts = [number for number, line in enumerate(lines) if line.startswith("m=")]
+    if not starts:
         raise ProtocolError("SDP without an m-line: expected one for each party")
-    return tuple(found)
+    if len(starts) > MOST_MEDIA:
+        raise ProtocolError(f"more than {MOST_MEDIA} m-lines in one SDP")
+    session = lines[: starts[0]]
+    ends = [*starts[1:], len(lines)]
+    return tuple(_media(lines[a], [*session, *lines[a + 1 : b]]) for a, b in zip(starts, ends, strict=True))
 
 
-def _media(line: str, session: Media) -> Media:
-    match = _M_LINE.fullmatch(line)
+@dataclass
+class _Attributes:
+    """What the lines of a session and of one m-line say together, the later ones in the end."""
+
+    direction: Direction = "sendrecv"
+    host: str = ""
+    label: str = ""
+    rtcp_mux: bool = False
+    rtpmaps: dict[int, tuple[str, int]] = field(default_factory=dict)
+    fmtps: dict[int, str] = field(default_factory=dict)
+
+
+def _media(m_line: str, lines: list[str]) -> Media:
+    match = _M_LINE.fullmatch(m_line.strip())
     formats = tuple(match[4].split()) if match else ()
     if not match or int(match[2]) > 65_535 or len(formats) > _MOST_FORMATS:
-        raise ProtocolError(f"m-line must be m=audio PORT RTP/AVP FORMATS, got {line[:60]!r}")
-    return replace(session, kind=match[1].lower(), port=int(match[2]), protocol=match[3].upper(), formats=formats)
+        raise ProtocolError(f"m-line must be m=audio PORT RTP/AVP FORMATS, got {m_line[:60]!r}")
+    said = _Attributes()
+    for line in lines:
+        _read(line.strip(), said)
+    return Media(match[1].lower(), int(match[2]), match[3].upper(), formats, **vars(said))
 
 
-def _with(media: Media, line: str) -> Media:
-    """`media` with what another line says of it; lines of no concern change nothing."""
+def _read(line: str, said: _Attributes) -> None:
+    """Notes what a line says; lines of no concern say nothing."""
     kind, _, value = line.partition("=")
-    if kind == "c":
-        words = value.split()
-        return replace(media, host=words[2].partition("/")[0].lower()) if len(words) == 3 else media
+    words = value.split()
+    if kind == "c" and len(words) == 3:
+        said.host = words[2].partition("/")[0].lower()
     if kind != "a":
-        return media
+        return
     name, _, value = value.partition(":")
-    if name in _DIRECTIONS:
-        return replace(media, direction=next(direction for direction in _DIRECTIONS if direction == name))
     match name:
+        case "sendrecv" | "sendonly" | "recvonly" | "inactive":
+            said.direction = name
         case "label":
-            return replace(media, label=value.strip()[:256])
+            said.label = value.strip()[:256]
         case "rtcp-mux":
-            return replace(media, rtcp_mux=True)
+            said.rtcp_mux = True
         case "rtpmap" if match := _RTPMAP.fullmatch(value.strip()):
-            return replace(media, rtpmaps={**media.rtpmaps, int(match[1]): (match[2], int(match[3]))})
+            said.rtpmaps[int(match[1])] = (match[2], int(match[3]))
         case "fmtp":
             payload_type, _, text = value.strip().partition(" ")
             if re.fullmatch(r"[0-9]{1,3}", payload_type):
-                return replace(media, fmtps={**media.fmtps, int(payload_type): text[:256]})
-    return media
+                said.fmtps[int(payload_type)] = text[:256]
 
 
 @dataclass(frozen=True, slots=True)
