@@ -20,6 +20,7 @@ SUBPROTOCOL = "callmood.v1"
 
 _LOOPBACK = r"(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?"
 _HOST = re.compile(_LOOPBACK, re.IGNORECASE)
+_NAME = re.compile(r"[\w.-]+(:\d{1,5})?|\[[0-9a-fA-F:.]+\](:\d{1,5})?", re.ASCII)
 _ORIGIN = re.compile(r"https?://" + _LOOPBACK, re.IGNORECASE)
 
 
@@ -31,7 +32,7 @@ def check_front(hosts: Sequence[str], origins: Sequence[str], allowed: Sequence[
     of this machine or, where tokens are asked for, of this server, or in `allowed`. `null` is refused: sandboxed frames of
     any site send it.
     """
-    if len(hosts) != 1 or not (with_tokens or _HOST.fullmatch(hosts[0])):
+    if len(hosts) != 1 or not (_NAME if with_tokens else _HOST).fullmatch(hosts[0]):
         text = f"host {_shown(hosts)} is refused: this server answers to localhost, 127.0.0.1 and [::1] only"
         raise AccessError(text, 403, "host")
     own = [f"https://{hosts[0]}", f"http://{hosts[0]}"] if with_tokens else []

@@ -222,7 +222,7 @@ class ServiceThread:
     def __init__(self, broadcaster: Broadcaster) -> None:
         self.broadcaster = broadcaster
         self.unpublished = 0
-        """Readings and gaps that were dropped because the loop did not take them."""
+        """Messages that were dropped: readings and gaps that the loop did not take in time, and faults of our own."""
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="websocket", daemon=True)
         self._waiting: deque[AnyMessage] = deque()
@@ -279,7 +279,11 @@ class ServiceThread:
             waiting, self._waiting = self._waiting, deque()
             self._woken = False
         for message in waiting:
-            self.broadcaster.publish(message)
+            try:
+                self.broadcaster.publish(message)
+            except Exception:  # the edge of the thread: one message must not cost those behind it
+                self.unpublished += 1
+                _log.exception("a %s message was not published", type(message).__name__)
 
     def _reload(self) -> None:
         try:

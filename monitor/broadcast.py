@@ -28,7 +28,7 @@ from monitor.backlog import Backlog, Line
 from monitor.conversation import Conversation, decoded, moment
 from monitor.errors import AccessError, RequestError, ServiceError
 from monitor.greeting import greeting
-from monitor.handshake import Connection, Door, Ties, kept_in, select_subprotocol
+from monitor.handshake import Connection, Door, Ties, kept_by, select_subprotocol
 from monitor.identities import Identities
 from monitor.memory import Memory, Told
 from monitor.messages import (
@@ -42,7 +42,7 @@ from monitor.messages import (
 )
 from monitor.page import read_page
 from monitor.settings import Settings
-from monitor.subscriber import CLOSE_S, REFUSED, STUCK_S, Counters, Subscriber
+from monitor.subscriber import BINARY, CLOSE_S, REFUSED, STUCK_S, UNSUPPORTED, Counters, Subscriber
 from monitor.subscription import ALL_CALLS, PATH, Subscription, Topic
 from monitor.tokens import Tokens
 
@@ -54,6 +54,10 @@ BUFFER_BYTES = 131_072
 """What the operating system is asked to hold for one subscriber at most; it takes twice as much."""
 REASON_CHARACTERS = 120
 """A close frame has room for 123 bytes (RFC 6455, 5.5)."""
+UNSUPPORTED_STATUS = 415
+"""What HTTP would say to a binary frame."""
+PROTOCOL_FAULTS = (1002, 1007, 1009)
+"""Close codes with which the websocket library answers a broken peer (RFC 6455, 7.4.1)."""
 FLUSH_S, STOP_S = 0.25, 0.4
 """`stop` leaves subscribers so long to take what waits for them, then so long to say goodbye."""
 
@@ -94,6 +98,8 @@ class Broadcaster:
         self._tls = tls_context(settings)
         door.page = read_page() if settings.page else None
         self._audit = Audit(Path(settings.audit_log) if settings.audit_log else None)
+        if self._tokens is None and door.tokens is not None and not settings.audit_log:
+            logger.warning("who watched what is told by --verbose only: set audit_log to keep it")
         try:
             self._server = await serve(
                 self._attend,
@@ -102,7 +108,8 @@ class Broadcaster:
                 ssl=self._tls,
                 process_request=door.answer,
                 select_subprotocol=select_subprotocol,
-                create_connection=kept_in(door.connections, settings.max_connections),
+                create_connection=kept_by(door),
+                server_header=None,
                 compression=None,  # messages are small: it would cost more than it saves
                 max_size=CLIENT_BYTES,
                 open_timeout=HANDSHAKE_S,
@@ -123,6 +130,7 @@ class Broadcaster:
             tls_context(self._settings)  # first in a context of its own: a broken file must not harm the one in use
             load_certificate(self._tls, self._settings)
         self._door.tokens = tokens
+        self._audit.reopen()
 
     @property
     def address(self) -> str:
@@ -163,10 +171,13 @@ class Broadcaster:
                 subscriber.hear(told)
             return
         line = Line(encode(message))
-        for topic, subscribers in self._subscribers.items():
-            # The fault of one call names it, which is for those who hear every call; the pipeline's hurts all.
-            if topic == ALL_CALLS or (isinstance(message, Error) and message.code == "pipeline"):
-                for subscriber in subscribers:
+        for subscriber in self._subscribers.get(ALL_CALLS, ()):
+            subscriber.add(line)
+        # A fault may name another call, which is only for those who hear every call; the pipeline's hurts all.
+        if isinstance(message, Error) and message.code == "pipeline":
+            line = Line(encode(replace(message, text="scoring stopped: nothing is read any more")))
+            for subscriber in self._everybody():
+                if subscriber.topic != ALL_CALLS:
                     subscriber.add(line)
 
     async def stop(self) -> None:
@@ -203,7 +214,7 @@ class Broadcaster:
     def _note_call(self, subscriber: Subscriber, told: Told) -> None:
         """Whoever follows an agent comes from call to call: the audit log says which."""
         if subscriber.topic.kind == "agent" and told.call not in subscriber.calls and not told.final:
-            who = {"subject": subscriber.grant.subject, "topic": str(subscriber.topic)}
+            who = {"subject": subscriber.grant.subject, "token": subscriber.grant.token, "topic": subscriber.wanted}
             self._audit.note("watched", **who, call=told.call)
 
     async def _attend(self, connection: ServerConnection) -> None:
@@ -216,19 +227,22 @@ class Broadcaster:
         except (AccessError, RequestError) as error:
             if connection.refusal is None:
                 self.counters.refused[error.reason] += 1
-            await connection.close(REFUSED + error.status, str(error)[:REASON_CHARACTERS])
+            code = UNSUPPORTED if error.status == UNSUPPORTED_STATUS else REFUSED + error.status
+            await connection.close(code, str(error)[:REASON_CHARACTERS])
         except ConnectionClosed:
             pass  # before it had said where to go on from
 
     async def _serve(self, connection: Connection, after: Mapping[str, int] | None) -> None:
         """Greet a subscriber and serve it to its end. Raises RequestError where `after` is no resume point of ours."""
         subscription, grant = connection.subscription, connection.grant
+        assert grant is not None, "it was admitted"
         subscriber = Subscriber(
             connection,
             subscription,
             grant,
             Backlog(self._settings.backlog),
             self.counters,
+            wanted=str(connection.wanted) if self._audit.private else str(subscription.topic),
             heartbeat_s=self._settings.heartbeat_s,
             stuck_s=self._stuck_s,
         )
@@ -240,17 +254,20 @@ class Broadcaster:
             "subject": grant.subject,
             "token": grant.token,
             "address": connection.peer,
-            "topic": str(topic),
+            "topic": subscriber.wanted,
         }
         self._subscribers[topic].add(subscriber)
         self.counters.accepted += 1
         self._audit.note("subscribed", **who)
         began_s = time.monotonic()
-        conversation = Conversation(subscriber, connection.wanted, self._door, self._memory, self._audit)
+        conversation = Conversation(subscriber, connection, self._door, self._memory, self._audit)
         try:
             await subscriber.serve(lines, conversation.take)
         finally:
             conversation.end()
+            sent = connection.protocol.close_sent
+            if sent is not None and sent.code in PROTOCOL_FAULTS:
+                self.counters.refused["protocol"] += 1
             self._subscribers[topic].discard(subscriber)
             if not self._subscribers[topic]:
                 del self._subscribers[topic]
@@ -259,6 +276,7 @@ class Broadcaster:
     def _greeting(
         self, subscriber: Subscriber, subscription: Subscription, after: Mapping[str, int] | None
     ) -> list[Line]:
+        self._memory.forget(time.monotonic())
         same_epoch = subscription.epoch == self.epoch
         start = greeting(self._memory, subscription.topic, after, same_epoch=same_epoch)
         hello = replace(
@@ -270,7 +288,11 @@ class Broadcaster:
         )
         at = rfc3339(time.time())
         missed = [Missed(at=at, call=call, count=count, reason=reason) for call, count, reason in start.missed]
-        told = [line for told in start.told if (line := subscriber.picked(told)) is not None]
+        told = []
+        for one in start.told:
+            self._note_call(subscriber, one)
+            if (line := subscriber.picked(one)) is not None:
+                told.append(line)
         if subscription.topic.kind == "call" and not start.after:
             subscriber.expect_no_more()  # it has ended, which this subscriber may have heard before its cut
         return [Line(encode(hello)), *(Line(encode(one)) for one in missed), *told]
@@ -285,9 +307,12 @@ async def _resume_point(connection: Connection) -> Mapping[str, int] | None:
         return {subscription.topic.name: subscription.seq}
     try:
         async with asyncio.timeout(HANDSHAKE_S):
-            said = decoded(await connection.recv())
+            text = await connection.recv()
     except TimeoutError:
         raise RequestError(f"no resume message came within {HANDSHAKE_S:g} s", 400, "resume") from None
+    if isinstance(text, bytes):
+        raise RequestError(BINARY, UNSUPPORTED_STATUS, "garbage")
+    said = decoded(text)
     if not isinstance(said, Resume):
         raise RequestError("after ?after=EPOCH the first message is a resume", 400, "resume")
     return said.after

@@ -81,7 +81,7 @@ class CallState:
         self._opened, self._settings = opened, settings
         self.parties = {name: self._party(name, channel, meaning) for name, channel in opened.parties.items()}
         self._seq = 0
-        self._raised = 0
+        self._raised: Counter[Party] = Counter()
         self._open_alerts: dict[tuple[Party, str], str] = {}
         self._acknowledged: set[str] = set()
         self._waiting: list[tuple[int, PartyState, Window | Lost]] = []
@@ -219,8 +219,10 @@ class CallState:
     def _alert(self, party: PartyState, change: Change, at_s: float, at: str) -> AlertRaised | AlertCleared:
         key = (party.name, change.rule.name)
         if change.kind == "raised":
-            self._raised += 1
-            alert = self._open_alerts[key] = f"{self.name}:{self._raised}"
+            # Counted apart: the customer's alerts must not tell how many the agent had.
+            self._raised[party.name] += 1
+            whose = f"{self.name}:agent" if party.name == "agent" else self.name
+            alert = self._open_alerts[key] = f"{whose}:{self._raised[party.name]}"
         else:
             alert = self._open_alerts.pop(key)
             if change.rule is SUSTAINED_ANGER and party.reader:

@@ -376,8 +376,7 @@ def _watch(
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C, the terminal restored
     node = Node(settings, _load_model(settings), sources, receivers)
     told_to_end = _heed_sigterm(node, drains=bool(listeners))
-    if hasattr(signal, "SIGHUP"):
-        signal.signal(signal.SIGHUP, lambda *_: node.reload())
+    _heed_sighup(node, settings)
     if serve:
         served = node.serve(tokens)
         for line in _invitation(node, served, tokens):
@@ -433,6 +432,18 @@ def _heed_sigterm(node: Any, drains: bool) -> threading.Event:
 
     signal.signal(signal.SIGTERM, drain if drains else signal.default_int_handler)
     return told
+
+
+def _heed_sighup(node: Any, settings: Settings) -> None:
+    """A service reads its certificate and keys anew; whatever belongs to a terminal ends with it, cleanly."""
+    if not hasattr(signal, "SIGHUP"):
+        return
+    on_terminal = sys.stdin is not None and sys.stdin.isatty()
+    secured = settings.tls_certificate or settings.token_secret or settings.token_public_key or settings.audit_log
+    if secured and not on_terminal:
+        signal.signal(signal.SIGHUP, lambda *_: node.reload())
+    else:
+        signal.signal(signal.SIGHUP, signal.default_int_handler)
 
 
 def _run(node: Any, on_screen: bool) -> bool:

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from monitor.audit import Audit
 from monitor.backlog import Line
 from monitor.errors import AccessError, RequestError
-from monitor.handshake import Door
+from monitor.handshake import Connection, Door
 from monitor.memory import Memory
 from monitor.messages import (
     Acknowledge,
@@ -33,19 +33,18 @@ LOOK_AGAIN_S = 30.0
 class Conversation:
     """One subscriber's side of the talk, and the expiry of its token. What cannot be done is answered, not punished."""
 
-    def __init__(self, subscriber: Subscriber, wanted: Topic, door: Door, memory: Memory, audit: Audit) -> None:
-        """`wanted`: the topic as it was asked for, which a new token has to reach too."""
-        self._subscriber, self._wanted = subscriber, wanted
+    def __init__(
+        self, subscriber: Subscriber, connection: Connection, door: Door, memory: Memory, audit: Audit
+    ) -> None:
+        self._subscriber, self._connection = subscriber, connection
         self._door, self._memory, self._audit = door, memory, audit
         self._timer: asyncio.TimerHandle | None = None
-        door.count(subscriber.grant, 1)
         self._watch_expiry()
 
     def end(self) -> None:
         """The connection is gone."""
         if self._timer is not None:
             self._timer.cancel()
-        self._door.count(self._subscriber.grant, -1)
 
     async def take(self, text: str) -> None:
         """Something that the subscriber said."""
@@ -71,6 +70,13 @@ class Conversation:
         by = said.by.strip() or grant.subject
         if not by:
             raise RequestError("an acknowledgement has no name: say who in `by`", 400, "alert")
+        if not by.isprintable():
+            raise RequestError(
+                "`by` has characters that cannot be shown: expected a name in printable text", 400, "alert"
+            )
+        call = self._memory.call(said.call)
+        assert call is not None, "its alert is open"
+        call.acknowledging.add(said.alert)
         self._note("acknowledged", call=said.call, alert=said.alert, by=by)
         self._door.ties.acknowledge(replace(said, by=by))
 
@@ -81,22 +87,20 @@ class Conversation:
             heard = (ALL_CALLS, Topic("call", said.call), Topic("agent", call.agent or ""))
             told = call.open_alerts.get(said.alert)
             if told and self._subscriber.topic in heard and self._subscriber.view(told[0]) is not None:
-                return len(told) > 1
+                return len(told) > 1 or said.alert in call.acknowledging
         raise RequestError(f"no alert {said.alert[:60]!a} is open in call {said.call[:60]!a}", 404, "alert")
 
     async def _renew(self, token: str) -> None:
         if self._door.tokens is None:
             raise RequestError("no tokens are asked for here", 400, "token")
         grant = await self._door.grant(token)
-        if not grant.hears(self._wanted):
-            raise AccessError(f"the token does not reach {str(self._wanted)[:60]!a}", 403, "scope")
-        if grant.token != self._subscriber.grant.token:
-            self._door.check_room(grant)
-        self._door.count(grant, 1)
-        self._door.count(self._subscriber.grant, -1)
+        wanted = self._connection.wanted
+        if not grant.hears(wanted):
+            raise AccessError(f"the token does not reach {str(wanted)[:60]!a}", 403, "scope")
+        self._door.hold(self._connection, grant)
         self._subscriber.grant = grant
         self._watch_expiry()
-        self._note("renewed", topic=str(self._subscriber.topic))
+        self._note("renewed", topic=str(self._connection.wanted))
         self._subscriber.add(Line(encode(TokenAccepted(at=rfc3339(time.time()), expires_at=moment(grant) or ""))))
 
     def _watch_expiry(self) -> None:
@@ -108,6 +112,7 @@ class Conversation:
             return
         left_s = expires_s - time.time()
         if left_s <= 0:
+            self._door.counters.refused["expired"] += 1
             self._subscriber.leave(REFUSED + 401, "the token has expired: connect with a new one")
         else:
             wait_s = min(left_s + 0.001, LOOK_AGAIN_S)

@@ -32,9 +32,10 @@ def greeting(memory: Memory, topic: Topic, resume: Mapping[str, int] | None, *, 
     lies in the future.
     """
     calls = _calls(memory, topic, resume is not None and same_epoch)
-    greeting = Greeting({name: call.last_seq for name, call in calls.items() if call.ended_s is None})
+    desktop = topic.kind == "agent"
+    greeting = Greeting({name: call.last(desktop=desktop) for name, call in calls.items() if call.ended_s is None})
     if resume is not None and same_epoch:
-        _catch_up(greeting, calls, resume)
+        _catch_up(greeting, calls, resume, desktop)
     else:
         greeting.told = [told for call in calls.values() if call.ended_s is None for told in call.now()]
         if resume is not None:
@@ -56,14 +57,14 @@ def _calls(memory: Memory, topic: Topic, with_ended: bool) -> dict[str, CallMemo
     return {topic.name: call}
 
 
-def _catch_up(greeting: Greeting, calls: Mapping[str, CallMemory], resume: Mapping[str, int]) -> None:
+def _catch_up(greeting: Greeting, calls: Mapping[str, CallMemory], resume: Mapping[str, int], desktop: bool) -> None:
     for name, call in calls.items():
-        seq = resume.get(name, 0)
-        if seq > call.last_seq:
-            text = f"the resume point {seq} of {name[:40]!a} lies in the future: its last message is {call.last_seq}"
+        seq, last = resume.get(name, 0), call.last(desktop=desktop)
+        if seq > last:
+            text = f"the resume point {seq} of {name[:40]!a} lies in the future: its last message is {last}"
             raise RequestError(text, 400, "resume")
-        kept = call.since(seq)
+        kept = call.since(seq, desktop=desktop)
         greeting.told += kept
-        if lost := call.last_seq - seq - len(kept):
+        if lost := last - seq - len(kept):
             greeting.missed.append((name, lost, TOO_OLD))
     greeting.missed += [(name, 0, FORGOTTEN) for name in resume if name not in calls]

@@ -49,7 +49,8 @@ class Connection(ServerConnection):
     subscription: Subscription
     wanted: Topic
     """The subscription's topic as it was asked for; an agent's id in `subscription` is as messages show it."""
-    grant: Grant
+    grant: Grant | None = None
+    """None before its admission."""
     refusal: AccessError | RequestError | None = None
     """Why it is closed right after its handshake: a page cannot see the HTTP status of a failed one."""
 
@@ -71,6 +72,7 @@ class Door:
         self.page: str | None = None
         self.ties, self.counters = ties, counters
         self._of_token: Counter[str] = Counter()
+        self._of_peer: Counter[str] = Counter()
         self._settings, self._identities = settings, identities
 
     async def answer(self, connection: ServerConnection, request: Request) -> Response | None:
@@ -102,28 +104,48 @@ class Door:
             await asyncio.sleep(FAILED_S)
             raise
 
-    def check_room(self, grant: Grant) -> None:
-        """Raises AccessError (429) where a token has all the connections that it may have."""
+    def hold(self, connection: Connection, grant: Grant) -> None:
+        """From now on `connection` has this grant. Raises AccessError (429) where its token has all that it may have."""
         most = self._settings.max_connections_per_token
-        if grant.token and self._of_token[grant.token] >= most:
+        held = connection.grant
+        if grant.token and grant.token != (held.token if held else "") and self._of_token[grant.token] >= most:
             raise AccessError(f"this token has {most} connections, and may have no more", 429, "limit")
+        self._of_token[grant.token] += 1
+        self._release(connection)
+        connection.grant = grant
 
-    def count(self, grant: Grant, change: int) -> None:
-        """A subscription with this token began (1) or ended (-1)."""
-        self._of_token[grant.token] += change
-        if not self._of_token[grant.token]:
-            del self._of_token[grant.token]
+    def came(self, connection: Connection) -> None:
+        """A connection stands. Far more than there may be are cut off without a word."""
+        self.connections.add(connection)
+        peer = connection.peer
+        self._of_peer[peer] += 1
+        too_many = self._of_peer[peer] > self._settings.max_connections_per_address + SPARE_CONNECTIONS
+        if len(self.connections) > self._settings.max_connections + SPARE_CONNECTIONS or (
+            too_many and not is_loopback(peer)
+        ):
+            self.counters.refused["limit"] += 1
+            connection.transport.abort()
+
+    def went(self, connection: Connection, peer: str) -> None:
+        """It is gone."""
+        self.connections.discard(connection)
+        self._of_peer -= Counter({peer: 1})
+        self._release(connection)
+        if connection.request is None:
+            self.counters.refused["handshake"] += 1
+
+    def _release(self, connection: Connection) -> None:
+        if connection.grant is not None:
+            self._of_token -= Counter({connection.grant.token: 1})
 
     def _check_limits(self, connection: Connection) -> None:
         settings = self._settings
         if len(self.connections) > settings.max_connections:
             text = f"{settings.max_connections} connections stand: see max_connections, or try again later"
             raise AccessError(text, 503, "limit")
-        if not is_loopback(connection.peer):
-            of_peer = sum(other.peer == connection.peer for other in self.connections)
-            if of_peer > settings.max_connections_per_address:
-                text = f"{settings.max_connections_per_address} connections come from {connection.peer}: close some"
-                raise AccessError(text, 429, "limit")
+        most = settings.max_connections_per_address
+        if self._of_peer[connection.peer] > most and not is_loopback(connection.peer):
+            raise AccessError(f"{most} connections come from {connection.peer}: close some", 429, "limit")
 
     async def _admit(self, connection: Connection, request: Request) -> None:
         subscription = parse_subscription(request.path)
@@ -131,11 +153,11 @@ class Door:
         grant = await self._granted(request)
         if not grant.hears(topic):
             raise AccessError(f"the token does not reach {str(topic)[:60]!a}", 403, "scope")
-        self.check_room(grant)
+        self.hold(connection, grant)
         if topic.kind == "agent":
             shown = Topic("agent", self._identities.shown(topic.name))
             subscription = dataclasses.replace(subscription, topic=shown)
-        connection.subscription, connection.grant, connection.wanted = subscription, grant, topic
+        connection.subscription, connection.wanted = subscription, topic
 
     async def _granted(self, request: Request) -> Grant:
         return await self.grant(bearer(request.headers.get_all("Authorization"), _offered(request)))
@@ -178,22 +200,20 @@ class Door:
         return response
 
 
-def kept_in(connections: set[Connection], most: int) -> type[Connection]:
-    """Connections that are in `connections` while they live: the library knows them only after their handshake.
-
-    Far more than `most` are cut off without a word.
-    """
+def kept_by(door: Door) -> type[Connection]:
+    """Connections that the door knows while they live: the library knows them only after their handshake."""
 
     class KeptConnection(Connection):
+        _peer = ""
+
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
             super().connection_made(transport)
-            connections.add(self)
-            if len(connections) > most + SPARE_CONNECTIONS:
-                self.transport.abort()
+            self._peer = self.peer
+            door.came(self)
 
         def connection_lost(self, exc: Exception | None) -> None:
             super().connection_lost(exc)
-            connections.discard(self)
+            door.went(self, self._peer)
 
     return KeptConnection
 

@@ -1,11 +1,13 @@
 """What was told of each call, encoded once: for subscribers that come late, and for those that come back after a cut. Pure."""
 
 import itertools
+from bisect import bisect_right
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import msgspec
+from msgspec.structs import replace
 
 from monitor.backlog import Line
 from monitor.desktop import desktop_view
@@ -34,6 +36,8 @@ class Told(msgspec.Struct, frozen=True, gc=False):
 
     call: str
     seq: int
+    desktop_seq: int
+    """The same count without what is kept from desktops: a hole there would tell of it."""
     position: int
     """Counts the messages of all calls."""
     full: Line
@@ -53,6 +57,10 @@ class CallMemory:
     agent_only: bool
     """No party but the agent is scored."""
     last_seq: int = 0
+    hidden: list[int] = field(default_factory=list)
+    """`seq` of what is kept from desktops, in order."""
+    acknowledging: set[str] = field(default_factory=set)
+    """Alerts that somebody has just said to look after."""
     ended_s: float | None = None
     """Monotonic; null while the call runs."""
     started: Told | None = None
@@ -76,8 +84,10 @@ class CallMemory:
                 self.open_alerts[message.alert].append(told)
             case AlertCleared():
                 self.open_alerts.pop(message.alert, None)
+                self.acknowledging.discard(message.alert)
             case CallEnded():
                 self.open_alerts.clear()
+                self.acknowledging.clear()
         self.lasting.append(told)
 
     def now(self) -> Iterator[Told]:
@@ -86,10 +96,26 @@ class CallMemory:
             yield self.started
         yield from itertools.chain.from_iterable(self.open_alerts.values())
 
-    def since(self, seq: int) -> list[Told]:
-        """Everything kept that came after message `seq`, in order."""
-        kept = [told for told in itertools.chain(self.lasting, self.passing) if told.seq > seq]
-        return sorted(kept, key=lambda told: told.seq)
+    def last(self, *, desktop: bool) -> int:
+        """The last `seq`, as a desktop counts it or in full."""
+        return self.desktop_seq(self.last_seq) if desktop else self.last_seq
+
+    def desktop_seq(self, seq: int) -> int:
+        """`seq` as a desktop counts it."""
+        return seq - bisect_right(self.hidden, seq)
+
+    def since(self, seq: int, *, desktop: bool) -> list[Told]:
+        """Everything kept that came after message `seq`, in order: as much work as there is to tell."""
+        late = [told for kept in (self.lasting, self.passing) for told in _late(kept, seq, desktop)]
+        return sorted(late, key=lambda told: told.seq)
+
+
+def _late(kept: deque[Told], seq: int, desktop: bool) -> Iterator[Told]:
+    for told in reversed(kept):
+        if (told.desktop_seq if desktop else told.seq) <= seq:
+            return
+        if not desktop or told.desktop is not None:
+            yield told
 
 
 class Memory:
@@ -105,12 +131,12 @@ class Memory:
 
     def tell(self, message: AnyCallMessage, now_s: float) -> Told:
         """Encode and keep `message`; `now_s` monotonic."""
-        self._forget(now_s)
+        self.forget(now_s)
         if isinstance(message, CallStarted):
             self._begin(message)
         call = self._calls.get(message.call) or self._begin(message)
         self._position += 1
-        told = _told(message, self._position, call.agent_only)
+        told = _told(message, self._position, call)
         call.keep(told, message)
         while len(call.passing) > self._passing_kept:
             call.passing.popleft()
@@ -136,7 +162,8 @@ class Memory:
         call = self._calls[message.call] = CallMemory(agent, scored <= {"agent"})
         return call
 
-    def _forget(self, now_s: float) -> None:
+    def forget(self, now_s: float) -> None:
+        """Drop what ended a while ago."""
         while self._ended:
             oldest = next(iter(self._ended.values()))
             assert oldest.ended_s is not None, "it has ended"
@@ -145,17 +172,22 @@ class Memory:
             self._ended.popitem(last=False)
 
 
-def in_order(told: Iterable[Told]) -> list[Told]:
-    """Messages of several calls as they were published."""
-    return sorted(told, key=lambda one: one.position)
-
-
-def _told(message: AnyCallMessage, position: int, agent_only: bool) -> Told:
-    passing = isinstance(message, Reading | Gap)
+def _told(message: AnyCallMessage, position: int, call: CallMemory) -> Told:
     key = (message.call, f"{type(message).__name__} {message.party}") if isinstance(message, Reading | Gap) else None
     full = Line(encode(message), key)
-    seen = desktop_view(message, agent_only=agent_only)
+    seen = desktop_view(message, agent_only=call.agent_only)
+    if seen is None:
+        call.hidden.append(message.seq)
+    desktop_seq = call.desktop_seq(message.seq)
+    if seen is not None and call.hidden:
+        seen = _renumbered(seen, desktop_seq, call)
     desktop = full if seen is message else None if seen is None else Line(encode(seen), key)
     reading = (message.party, message.end_s) if isinstance(message, Reading) else None
-    assert passing == (key is not None)
-    return Told(message.call, message.seq, position, full, desktop, reading, isinstance(message, CallEnded))
+    final = isinstance(message, CallEnded)
+    return Told(message.call, message.seq, desktop_seq, position, full, desktop, reading, final)
+
+
+def _renumbered(message: AnyCallMessage, seq: int, call: CallMemory) -> AnyCallMessage:
+    if isinstance(message, AlertRaised | AlertCleared):
+        return replace(message, seq=seq, evidence=[call.desktop_seq(one) for one in message.evidence])
+    return replace(message, seq=seq)

@@ -141,7 +141,9 @@ class Settings:
         256, "connections at once from one address other than this machine's own", "connections", 1, 100_000
     )
     max_connections_per_token: int = _setting(64, "connections at once with one token", "connections", 1, 100_000)
-    audit_log: str = _setting("", "file, mode 0600, that says who watched what, a JSON object a line; empty: the log")
+    audit_log: str = _setting(
+        "", "file, mode 0600, that says who watched what, a JSON object a line; empty: the log, with --verbose"
+    )
 
     queue_s: float = _setting(
         10.0, "audio that may wait for scoring, a party on average, before the oldest is dropped", "s", 1.0, 60.0

@@ -25,8 +25,12 @@ CLOSE_S = 5.0
 MOST_SAID, SAID_S = 20, 10.0
 """A subscriber that says more messages in so many seconds is closed."""
 
+TURN = 32
+"""Messages of a greeting that are sent in one go."""
+
 ENDED, UNSUPPORTED = 1000, 1003
 """Close codes of RFC 6455: the one call has ended; a binary frame came."""
+BINARY = "binary frames mean nothing here: send JSON as text"
 TOO_SLOW = 4008
 """Close code of a subscriber that does not read; it may connect again."""
 REFUSED = 4000
@@ -49,7 +53,7 @@ class Counters:
     """Subscriptions so far."""
     refused: Counter[str] = field(default_factory=Counter)
     """Requests and messages that were refused, by reason: host, origin, path, query, call, resume, no_token,
-    token, scope, limit, alert, garbage."""
+    token, expired, scope, limit, alert, garbage."""
 
 
 class Subscriber:
@@ -63,11 +67,14 @@ class Subscriber:
         backlog: Backlog,
         counters: Counters,
         *,
+        wanted: str,
         heartbeat_s: float,
         stuck_s: float = STUCK_S,
     ) -> None:
         self.topic = subscription.topic
         self.grant = grant
+        self.wanted = wanted
+        """Its topic for the audit log."""
         self.backlog = backlog
         self.calls: set[str] = set()
         """The calls that it heard of and that have not ended."""
@@ -127,9 +134,11 @@ class Subscriber:
         """Send `greeting`, then what is added, and hand what it says to `take`, until the connection ends."""
         async with asyncio.TaskGroup() as tasks:
             self._writing = tasks.create_task(self._write(greeting))
-            beating = tasks.create_task(self._beat())
+            others = [tasks.create_task(self._beat()), tasks.create_task(self._ping())]
             await self._listen(take)
-            for task in (self._writing, beating):
+            if self._closing is not None:
+                await self._closing
+            for task in (self._writing, *others):
                 task.cancel()
         if self._closing is not None:
             await self._closing
@@ -156,19 +165,20 @@ class Subscriber:
                 now_s = time.monotonic()
                 if len(self._said) == MOST_SAID and now_s - self._said[0] < SAID_S:
                     self._counters.refused["limit"] += 1
-                    self.leave(REFUSED + 429, f"more than {MOST_SAID} messages in {SAID_S:g} s")
-                elif isinstance(text, bytes):
+                    return self.leave(REFUSED + 429, f"more than {MOST_SAID} messages in {SAID_S:g} s")
+                if isinstance(text, bytes):
                     self._counters.refused["garbage"] += 1
-                    self.leave(UNSUPPORTED, "binary frames mean nothing here: send JSON as text")
-                else:
-                    self._said.append(now_s)
-                    await take(text)
+                    return self.leave(UNSUPPORTED, BINARY)
+                self._said.append(now_s)
+                await take(text)
 
     async def _write(self, greeting: Iterable[Line]) -> None:
         with suppress(ConnectionClosed):
             try:
-                for line in greeting:
+                for number, line in enumerate(greeting):
                     await self._send(line.text)
+                    if number % TURN == 0:
+                        await asyncio.sleep(0)  # a send that finds room does not: others have their turn
                 while await self._something_waits():
                     missed, line = self.backlog.take()
                     if missed:
@@ -180,13 +190,19 @@ class Subscriber:
             self.leave(ENDED, "the call has ended")
 
     async def _beat(self) -> None:
-        """A ping every heartbeat, which has to be answered in time, and a heartbeat where nothing else was sent."""
+        """A heartbeat where nothing else was sent for so long."""
+        while True:
+            left_s = self._last_sent_s + self._heartbeat_s - time.monotonic()
+            if left_s <= 0:
+                self.add(Line(encode(Heartbeat(at=rfc3339(time.time()))), ("", "heartbeat")))
+            await asyncio.sleep(left_s if left_s > 0 else self._heartbeat_s)
+
+    async def _ping(self) -> None:
+        """A ping every heartbeat, which has to be answered in time."""
         with suppress(ConnectionClosed):
-            await asyncio.sleep(random.uniform(0.0, self._heartbeat_s))  # those who came together do not beat together
+            await asyncio.sleep(random.uniform(0.0, self._heartbeat_s))  # those who came together do not ping together
             while True:
                 await asyncio.sleep(self._heartbeat_s)
-                if time.monotonic() - self._last_sent_s >= self._heartbeat_s:
-                    self.add(Line(encode(Heartbeat(at=rfc3339(time.time()))), ("", "heartbeat")))
                 try:
                     async with asyncio.timeout(self._stuck_s):
                         await (await self._connection.ping())

@@ -109,7 +109,8 @@ class Tokens:
         fingerprint = hashlib.sha256(token.encode()).hexdigest()[:16]
         scopes = frozenset(_scopes(claims))
         expires_s = min(float(claims["exp"]), LATEST_S)
-        return Grant(scopes, subject if isinstance(subject, str) else "", expires_s, fingerprint)
+        named = isinstance(subject, str) and subject.isprintable()
+        return Grant(scopes, str(subject) if named else "", expires_s, fingerprint)
 
     def make(self, scopes: Iterable[str], hours: float, subject: str = "") -> str:
         """A token that is valid from now on for `hours`. Raises SettingError for a scope that nobody knows."""
@@ -121,7 +122,7 @@ class Tokens:
         wanted = list(scopes)
         for scope in wanted:
             kind, _, name = scope.partition(":")
-            named = kind in ("call", "agent") and bool(name) and not set(name) & set(" \t\r\n")
+            named = kind in ("call", "agent") and name not in ("", "*") and not set(name) & set(" \t\r\n")
             if scope not in ("calls:*", "acknowledge", "metrics") and not named:
                 raise SettingError(f"unknown scope {scope!r}: expected {SCOPES}, an ID percent-encoded")
         now_s = int(time.time())

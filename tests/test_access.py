@@ -15,12 +15,14 @@ from websockets.exceptions import InvalidStatus
 from websockets.typing import Origin, Subprotocol
 
 from monitor.access import bearer, check_front, check_origins, check_reach, is_loopback, tls_context
+from monitor.audit import Audit
 from monitor.broadcast import Broadcaster
 from monitor.errors import AccessError, CallmoodError, ServiceError, SettingError
 from monitor.handshake import Ties
-from monitor.messages import Error, Hello, TokenAccepted
+from monitor.identities import Identities
+from monitor.messages import AlertAcknowledged, Error, Hello, TokenAccepted
 from monitor.settings import Settings
-from monitor.tokens import Tokens
+from monitor.tokens import Tokens, write_secret
 from tests.broadcasting import (
     TOKENS,
     address_of,
@@ -33,6 +35,7 @@ from tests.broadcasting import (
     on_a_loop,
     opened,
     raised,
+    reading,
     received,
     started,
     subscribed,
@@ -82,7 +85,7 @@ def test_a_foreign_name_that_resolves_to_this_machine_is_refused(host: str) -> N
 def test_a_page_that_the_settings_name_is_welcome_and_with_tokens_that_of_the_server_too() -> None:
     check_front(HERE, ["https://crm.example"], ("https://crm.example",), with_tokens=False)
     check_front(["mood.bank.example"], ["https://mood.bank.example"], (), with_tokens=True)
-    for hosts in ([], HERE * 2):
+    for hosts in ([], HERE * 2, ["x; script-src *"], [""]):
         with pytest.raises(AccessError):
             check_front(hosts, [], (), with_tokens=True)
     with pytest.raises(AccessError):
@@ -313,6 +316,16 @@ async def test_an_acknowledgement_reaches_everybody_who_hears_the_call() -> None
             assert await received(other) == told
             again = await answer(other, call="a", alert="a:1", by="Lou")
             assert again.text == "alert 'a:1' is looked after already"
+            broadcaster.publish(raised(1002, alert="a:2"))
+            for client in (kim, other):
+                assert (await received(client)).seq == 1002  # type: ignore[union-attr]
+            for client in (kim, other):
+                await client.send('{"type":"acknowledge","call":"a","alert":"a:2"}')
+            texts = set()
+            for client in (kim, other):
+                while not isinstance(told := await received(client), AlertAcknowledged):
+                    texts.add(told.text)  # type: ignore[union-attr]
+            assert texts == {"alert 'a:2' is looked after already"}, "one of two at once is told that it is late"
         async with connected(broadcaster, token=token) as late:
             assert [type(await received(late)).__name__ for _ in range(4)] == [
                 "Hello",
@@ -337,6 +350,10 @@ async def test_nobody_acknowledges_without_the_scope_a_name_or_an_alert_that_is_
                 ({"call": "b", "alert": "b:2"}, "no alert 'b:2' is open in call 'b'"),
                 ({"call": "no", "alert": "b:1"}, "no alert 'b:1' is open in call 'no'"),
                 ({"call": "b", "alert": "b:1", "by": " "}, "an acknowledgement has no name: say who in `by`"),
+                (
+                    {"call": "b", "alert": "b:1", "by": "\x1b[31mEve"},
+                    "`by` has characters that cannot be shown: expected a name in printable text",
+                ),
             ]:
                 assert (await answer(client, **said)).text == text
             broadcaster.publish(raised(3, "b", "b:9"))
@@ -364,9 +381,12 @@ async def test_too_many_connections_are_told_so(monkeypatch: pytest.MonkeyPatch)
             assert refused.value.response.status_code == 429
             async with subscribed(broadcaster, token=TOKENS.make(["calls:*"], 2)):
                 pass
+            with pytest.raises(InvalidStatus):  # nor by waiting with the resume message
+                async with connected(broadcaster, f"/v1/calls?after={broadcaster.epoch}", token=token):
+                    pass
         await until(lambda: not broadcaster.subscribers)
         async with subscribed(broadcaster, token=token):
-            assert broadcaster.counters.refused == {"limit": 1}
+            assert broadcaster.counters.refused == {"limit": 2}
     async with broadcasting(max_connections=2) as broadcaster, subscribed(broadcaster), subscribed(broadcaster):
         status, _, body = await fetched(broadcaster, "/healthz")
         assert (status, body) == (503, "2 connections stand: see max_connections, or try again later\n")
@@ -423,24 +443,62 @@ async def test_who_watched_what_stands_in_the_audit_log(tmp_path: Path) -> None:
 
 
 @on_a_loop
-async def test_whoever_follows_an_agent_is_noted_with_each_call_under_a_pseudonym(tmp_path: Path) -> None:
+async def test_whoever_follows_an_agent_is_noted_with_each_call_also_with_one_that_runs_already(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
-    from monitor.identities import Identities
-
     identities = Identities(show=False)
+    ours = identities.shown("4711")
     async with broadcasting(identities=identities, audit_log=str(path)) as broadcaster:
+        broadcaster.publish(started("first", ours))
         async with subscribed(broadcaster, "/v1/agents/4711") as client:
-            broadcaster.publish(started("a", identities.shown("4711")))
-            await received(client)
+            for message in (reading(2, "first"), ended(3, "first"), started("second", ours)):
+                broadcaster.publish(message)
+            for _ in range(4):
+                await received(client)
         await until(lambda: not broadcaster.subscribers)
     notes = [json.loads(line) for line in path.read_text().splitlines()]
-    shown = f"agent:{identities.shown('4711')}"
     assert [(note["event"], note["topic"], note.get("call")) for note in notes] == [
-        ("subscribed", shown, None),
-        ("watched", shown, "a"),
-        ("left", shown, None),
+        ("watched", "agent:4711", "first"),
+        ("subscribed", "agent:4711", None),
+        ("watched", "agent:4711", "second"),
+        ("left", "agent:4711", None),
     ]
-    assert "4711" not in path.read_text()
+
+
+@on_a_loop
+async def test_in_the_general_log_an_agent_is_a_pseudonym(caplog: pytest.LogCaptureFixture) -> None:
+    identities = Identities(show=False)
+    with caplog.at_level(logging.INFO, "monitor"):
+        async with broadcasting(identities=identities) as broadcaster, subscribed(broadcaster, "/v1/agents/4711"):
+            pass
+    assert f"agent:{identities.shown('4711')}" in caplog.text
+    assert "4711" not in caplog.text
+
+
+@on_a_loop
+async def test_the_audit_log_goes_on_in_a_new_file_after_a_reload_and_is_its_owners_only(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    async with broadcasting(audit_log=str(path)) as broadcaster:
+        path.rename(tmp_path / "audit.1")
+        broadcaster.reload()
+        async with subscribed(broadcaster):
+            pass
+        await until(lambda: not broadcaster.subscribers)
+    assert (len(path.read_text().splitlines()), (tmp_path / "audit.1").read_text()) == (2, "")
+    path.chmod(0o644)
+    with pytest.raises(ServiceError) as refused:
+        Audit(path)
+    text = f"mode 0644 lets others read the audit log, expected 0600: chmod 600 {path}"
+    assert str(refused.value) == f"{path}: {text}"
+
+
+@on_a_loop
+async def test_a_server_with_tokens_and_no_audit_log_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_secret(tmp_path / "secret")
+    async with broadcasting(token_secret=str(tmp_path / "secret")):
+        pass
+    assert [record.getMessage() for record in caplog.records] == [
+        "who watched what is told by --verbose only: set audit_log to keep it"
+    ]
 
 
 @on_a_loop

@@ -12,11 +12,14 @@ import numpy as np
 import pytest
 from websockets.sync.client import connect
 
-from monitor.app import Node
+from monitor.app import Node, ServiceThread
 from monitor.audio import Block
+from monitor.broadcast import Broadcaster
+from monitor.handshake import Ties
 from monitor.model import EmotionModel
 from monitor.settings import Settings
 from monitor.sources import BlockQueue, CallClosed, CallOpened
+from tests.broadcasting import hello, started
 from tests.test_pipeline import CALM, LOUD, AngryModel
 from tests.test_pipeline import model as model  # a fixture
 
@@ -118,3 +121,17 @@ def test_a_full_node_is_not_ready(model: EmotionModel) -> None:
         while not running.board.running:
             assert time.monotonic() < deadline_s
         assert running.unready() == "full: 1 calls run, max_calls is 1"
+
+
+def test_a_message_that_cannot_be_sent_costs_none_of_those_behind_it() -> None:
+    service = ServiceThread(Broadcaster(Settings(port=0), Ties(hello)))
+    service.start()
+    try:
+        with connect(service.broadcaster.address) as client:
+            until(client, "hello")
+            for call in ("one", "\ud800", "two"):
+                service.publish(started(call))
+            assert [until(client, "call_started")["call"] for _ in range(2)] == ["one", "two"]
+        assert service.unpublished == 1
+    finally:
+        service.stop()

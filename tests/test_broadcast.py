@@ -92,9 +92,10 @@ async def test_a_subscriber_of_one_call_hears_no_other_and_is_let_go_when_it_end
             for message in messages:
                 broadcaster.publish(message)
             broadcaster.publish(Error(at=AT, code="audio", text="other: names another call"))
-            broadcaster.publish(Error(at=AT, code="pipeline", text="hurts every call"))
+            broadcaster.publish(Error(at=AT, code="pipeline", text="scoring stopped: at another call"))
             broadcaster.publish(ended(3, name))
-            expected = [started(name), reading(2, name), Error(at=AT, code="pipeline", text="hurts every call")]
+            stopped = Error(at=AT, code="pipeline", text="scoring stopped: nothing is read any more")
+            expected = [started(name), reading(2, name), stopped]
             assert [await received(client) for _ in range(4)] == [*expected, ended(3, name)]
             assert await goodbye(client) == (1000, "the call has ended")
 

@@ -295,7 +295,7 @@ def wait_for(process: subprocess.Popen[str], text: str) -> str:
     raise AssertionError(f"{text!r} never came: {process.communicate()}")
 
 
-@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupt_ends_cleanly_with_the_summaries(playing: subprocess.Popen[str], kind: signal.Signals) -> None:
     wait_for(playing, "%")
     playing.send_signal(kind)
@@ -343,6 +343,7 @@ def test_a_hangup_signal_reads_certificate_and_key_anew(place: Path, long_call: 
         [*arguments, "--channels", "agent,customer"],
         cwd=place,
         env=ENVIRONMENT | {"PYTHONPATH": str(Path(__file__).parents[1]), "PYTHONUNBUFFERED": "1"},
+        stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

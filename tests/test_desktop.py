@@ -110,6 +110,13 @@ async def _a_day(day: list[tuple[str, Any]], join: int, thinned: bool, resumes: 
             while not (got and isinstance(got[-1], CallMessage) and got[-1].call == "last"):
                 got.append(await received(client))
     assert {message.call for message in got if isinstance(message, CallMessage)} <= ours | {"last"}
+    if not thinned:
+        for call in {message.call for message in got if isinstance(message, CallMessage)}:
+            seqs = [message.seq for message in got if isinstance(message, CallMessage) and message.call == call]
+            first_live = [seq for seq in seqs if seq > first.after.get(call, 0)]
+            assert first_live == list(
+                range(first.after.get(call, 0) + 1, first.after.get(call, 0) + 1 + len(first_live))
+            )
     for message in got:
         fields = json.decode(encode(message))
         assert not (

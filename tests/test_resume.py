@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import json
+from msgspec.structs import replace
 from websockets.exceptions import InvalidStatus
 
 from monitor.errors import RequestError
@@ -130,12 +131,15 @@ async def test_a_resume_point_in_the_future_or_without_a_meaning_is_refused() ->
         async with connected(broadcaster, f"/v1/calls?after={broadcaster.epoch}") as client:
             await client.send('{"type":"acknowledge","call":"a","alert":"a:1"}')
             assert await goodbye(client) == (4400, "after ?after=EPOCH the first message is a resume")
+        async with connected(broadcaster, f"/v1/calls?after={broadcaster.epoch}") as client:
+            await client.send(b'{"type":"resume","after":{}}')
+            assert await goodbye(client) == (1003, "binary frames mean nothing here: send JSON as text")
         with pytest.raises(InvalidStatus) as refused:
             async with connected(broadcaster, "/v1/calls/a?after=7"):
                 pass
         assert refused.value.response.status_code == 400
         assert refused.value.response.body == b"after='7' is no resume point: expected EPOCH:SEQ\n"
-        assert broadcaster.counters.refused == {"resume": 4}
+        assert broadcaster.counters.refused == {"resume": 4, "garbage": 1}
 
 
 @on_a_loop
@@ -226,3 +230,25 @@ def test_a_call_keeps_a_bounded_number_of_alerts_and_counts_the_older_ones_as_mi
     start = greeting(memory, ALL_CALLS, {"a": 1})
     assert len(start.told) == LASTING_KEPT
     assert start.missed == [("a", 10, TOO_OLD)]
+
+
+@on_a_loop
+async def test_a_desktop_counts_without_what_is_kept_from_it_also_after_a_cut() -> None:
+    identities = Identities(show=False)
+    async with broadcasting(identities=identities, resume=3) as broadcaster:
+        opened = started("a", identities.shown("4711"), scored=("agent", "customer"))
+        hidden = [raised(3, alert="a:agent:1", party="agent"), cleared(6, alert="a:agent:1", party="agent")]
+        shown = [reading(2), reading(4), reading(5), reading(7), replace(raised(8), evidence=[4, 7])]
+        for message in sorted([opened, *hidden, *shown], key=lambda message: message.seq):
+            broadcaster.publish(message)
+        async with connected(broadcaster, f"/v1/agents/4711?after={broadcaster.epoch}") as client:
+            assert (await resumed(client, {"a": 1})).after == {"a": 6}
+            lost = await received(client)
+            assert isinstance(lost, Missed)
+            assert (lost.call, lost.count) == ("a", 1), "only what this desktop would have seen"
+            got = [await received(client) for _ in range(4)]
+            assert [message.seq for message in got] == [3, 4, 5, 6]  # type: ignore[union-attr]
+            assert got[-1].evidence == [3, 5]  # type: ignore[union-attr]
+        async with connected(broadcaster, f"/v1/calls?after={broadcaster.epoch}") as client:
+            assert (await resumed(client, {"a": 7})).after == {"a": 8}
+            assert await received(client) == shown[-1], "a supervisor counts in full"

@@ -77,6 +77,7 @@ def test_any_text_is_a_grant_or_a_refusal(token: str) -> None:
 def test_scopes_of_an_identity_provider_may_be_a_list_and_hold_other_words() -> None:
     assert TOKENS.grant(signed(scope=["openid", "agent:7", 5])).scopes == {"openid", "agent:7"}
     assert TOKENS.grant(signed(scope="openid agent:7")).hears(Topic("agent", "7"))
+    assert TOKENS.grant(signed(sub="\ud800x")).subject == "", "a name that cannot be written is none"
     assert not TOKENS.grant(signed(scope=None)).hears(ALL_CALLS)
     assert not TOKENS.grant(signed(scope={"calls:*": 1})).hears(ALL_CALLS)
 
@@ -151,7 +152,7 @@ def _public(key: Any) -> bytes:
     return made
 
 
-@pytest.mark.parametrize("scope", ["all", "calls:", "agent:", "call:a b", "agent:a\tb", "Metrics"])
+@pytest.mark.parametrize("scope", ["all", "calls:", "agent:", "call:a b", "agent:a\tb", "agent:*", "call:*", "Metrics"])
 def test_a_scope_that_nobody_knows_makes_no_token(scope: str) -> None:
     with pytest.raises(SettingError, match=r"unknown scope .*: expected calls:"):
         TOKENS.make([scope], 1)
