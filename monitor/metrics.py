@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from monitor.messages import AlertCleared, AlertRaised, AnyMessage, CallEnded, CallStarted, Error, Reading
+from monitor.messages import AlertCleared, AlertRaised, AnyMessage, CallEnded, CallStarted, Error, Gap, Reading
 from monitor.snapshot import Health
 from monitor.subscriber import Counters
 
@@ -44,6 +44,9 @@ class Metrics:
         self._raised = Counter(
             "callmood_alerts_raised", "Alerts, by rule and severity", ["rule", "severity"], registry=self._registry
         )
+        self._lost = Counter(
+            "callmood_audio_lost_seconds", "Audio of parties that never came, told as gaps", registry=self._registry
+        )
         self._errors = Counter("callmood_errors", "Errors, by code", ["code"], registry=self._registry)
         self._latency = Histogram(
             "callmood_reading_latency_seconds",
@@ -73,6 +76,8 @@ class Metrics:
                 self._raised.labels(message.rule, message.severity).inc()
             case AlertCleared():
                 self._open.pop(message.alert, None)
+            case Gap():
+                self._lost.inc(message.end_s - message.start_s)
             case Error():
                 self._errors.labels(message.code).inc()
 

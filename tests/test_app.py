@@ -34,7 +34,7 @@ class Telephone:
 
     def run(self, queue: BlockQueue, stop: threading.Event) -> None:
         queue.put(CallOpened("a", "test", None, {"customer": 0}, agent="4711"))
-        for start in range(0, VOICE.size, 800):
+        for start in (*range(0, 16_000, 800), *range(20_000, VOICE.size, 800)):  # half a second is lost
             queue.put(Block("a", "customer", start, 8_000, VOICE[start : start + 800], time.monotonic()))
         while not (stop.is_set() or self.over.wait(0.01)):
             pass
@@ -100,6 +100,7 @@ def test_prometheus_sees_calls_readings_alerts_latency_and_subscribers(node: tup
     assert readings == 1 + (VOICE.size / 8_000 - 3) * 2
     scored = seen['callmood_readings_total{state="speech"}'] + seen.get('callmood_readings_total{state="uncertain"}', 0)
     assert seen["callmood_reading_latency_seconds_count"] == scored
+    assert seen["callmood_audio_lost_seconds_total"] == 0.5
     assert (seen["callmood_alerts_open"], seen['callmood_messages_dropped_total{reason="slow_subscriber"}']) == (0, 0)
 
 
