@@ -1,7 +1,7 @@
 # Two commands do everything: `make demo` and `make test`. `make model` trains, evaluates and exports anew.
 PYTHON ?= python3
 CREMAD ?= ../shared/cremad
-SYSTEM_PACKAGES = libportaudio2 libasound2-plugins pulseaudio pulseaudio-utils espeak-ng tmux openssl chromium chromium-driver \
+SYSTEM_PACKAGES = libportaudio2 libasound2-plugins pulseaudio pulseaudio-utils espeak-ng tmux openssl curl chromium chromium-driver \
 	ffmpeg sip-tester baresip-core \
 	gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
 SYSTEM_PACKAGES += $(if $(shell command -v npm),,nodejs npm)

@@ -407,7 +407,9 @@ def _invitation(node: Any, served: Any, tokens: Any) -> Iterator[str]:
     yield f"websocket: {served.address}"
     watch = f"{sys.executable} -m monitor.cli watch {served.address}"
     if tokens is None:
-        yield f"subscribe: {watch}"
+        token = " --token-file FILE" if node.settings.token_secret or node.settings.token_public_key else ""
+        authority = " --ca FILE" if node.settings.tls_certificate else ""
+        yield f"subscribe: {watch}{token}{authority}"
         yield f"a desktop: {served.page_address}"
         return
     folder = Path(tempfile.mkdtemp(prefix="callmood-"))  # its mode is 0700

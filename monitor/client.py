@@ -7,7 +7,8 @@
                 case Lost(): ...
 
 Each connection begins with `Hello`. `Lost` says that it is gone and when the next try is. The iteration ends when the one call
-that was subscribed to has ended; it raises AccessError or RequestError where the server refuses for good, and
+that was subscribed to has ended; it raises AccessError or RequestError where the server refuses for good (after the first
+hello, an expired token from a file or function is no such case: the next one is waited for), and
 ServiceError where the address cannot be right. Messages are read as they are asked for: whoever is slow is told by `Missed`
 what that cost, and nothing piles up here. `docs/contract.md` says how it all works on the wire.
 """
@@ -53,6 +54,8 @@ CLOSE_S = 1.0
 """How long one closing handshake may take."""
 RENEW_S, LOOK_S = 60.0, 5.0
 """So long before a token expires another is asked for, and then so often, until there is one."""
+SILENT_BEATS = 3
+"""A connection on which nothing came for so many heartbeats is dead."""
 RESUME_BYTES = 131_072
 """The server takes no longer message."""
 
@@ -127,9 +130,9 @@ class Client:
             except LostError as lost:
                 reason = str(lost)
             except AccessError as refusal:
-                if not (self._greeted and await self._another_token()):
+                if not (refusal.status == 401 and self._ever_greeted and self._renewable):
                     raise
-                reason = str(refusal)
+                reason = str(refusal)  # whoever renews the token may be late: it is looked for at every try
             except RequestError as refusal:
                 if refusal.status != 400 or self._position.epoch is None:
                     raise
@@ -200,7 +203,7 @@ class Client:
             case Hello():
                 self._greeted = self._ever_greeted = True
                 self._waits.begin_anew()
-                self._silence_s = 2 * message.heartbeat_s if message.heartbeat_s else None
+                self._silence_s = SILENT_BEATS * message.heartbeat_s if message.heartbeat_s else None
                 self._renew_before(message.at, message.expires_at)
             case TokenAccepted():
                 self._renew_before(message.at, message.expires_at)
@@ -209,7 +212,7 @@ class Client:
         """Have the token renewed before `expires_at`; both times are of the server's clock."""
         if self._renewal is not None:
             self._renewal.cancel()
-        if expires_at is None or self._source is None or isinstance(self._source, str):
+        if expires_at is None or not self._renewable:
             return
         with suppress(ValueError):
             left_s = (datetime.fromisoformat(expires_at) - datetime.fromisoformat(at)).total_seconds()
@@ -222,6 +225,11 @@ class Client:
                 if await self._another_token():
                     await self._say(NewToken(token=self._token or ""))
                     return
+
+    @property
+    def _renewable(self) -> bool:
+        """Whether the source of the token may have another one later."""
+        return self._source is not None and not isinstance(self._source, str)
 
     async def _another_token(self) -> bool:
         """Whether there is another token than the one that was used last; from now on it is that one."""

@@ -172,7 +172,7 @@ class Hello(Message, frozen=True, kw_only=True, tag="hello"):
     model_scores: dict[str, float] = msgspec.field(default_factory=dict)
     """What the model reaches on speakers that it never heard: `uar`, …, 0..1."""
     heartbeat_s: float | None = None
-    """A subscriber that got nothing for twice as long has lost its connection; null where nobody subscribes."""
+    """A subscriber that got nothing for three times as long has lost its connection; null where nobody subscribes."""
     epoch: str = ""
     """Names this run of the server: `seq` of another run means nothing here."""
     after: dict[str, int] = msgspec.field(default_factory=dict)

@@ -62,9 +62,9 @@ def unreachable(error: Exception, address: Address, *, first: bool) -> CallmoodE
         case OSError():
             return LostError(f"{server} cannot be reached ({_why(error)}): expected a running callmood there")
         case _:
-            return LostError(
-                f"{server} answers, but not as a websocket ({_shown(str(error))}): expected a callmood server"
-            )
+            cure = "" if address.secure else ", or connect with https:// where it speaks TLS"
+            why = _shown(str(error))
+            return LostError(f"{server} answers, but not as a websocket ({why}): expected a callmood server{cure}")
     return ServiceError(text) if first else LostError(text)
 
 

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from monitor.audio import float_to_mulaw, mulaw_to_float
+from monitor.cli import _invitation
 from monitor.messages import CallEnded, decode
 from monitor.settings import Settings
 from monitor.tokens import Tokens
@@ -392,3 +394,21 @@ def test_the_websocket_streams_what_is_played(playing: subprocess.Popen[str]) ->
     assert [m["type"] for m in messages[:2]] == ["hello", "call_started"]
     assert {m["type"] for m in messages[2:]} == {"reading"}
     assert [m["seq"] for m in messages[1:]] == list(range(1, 6))
+
+
+@pytest.mark.parametrize(
+    ("files", "options"),
+    [
+        ({}, ""),
+        ({"token_secret": "secret"}, " --token-file FILE"),
+        ({"token_public_key": "key.pem", "tls_certificate": "chain.pem"}, " --token-file FILE --ca FILE"),
+    ],
+)
+def test_the_line_that_says_how_to_subscribe_names_the_options_that_the_settings_call_for(
+    files: dict[str, str], options: str
+) -> None:
+    node = SimpleNamespace(settings=SimpleNamespace(token_secret="", token_public_key="", tls_certificate=""))
+    vars(node.settings).update(files)
+    served = SimpleNamespace(address="ws://127.0.0.1:1/v1/calls", page_address="http://127.0.0.1:1/")
+    lines = list(_invitation(node, served, None))
+    assert lines[1] == f"subscribe: {sys.executable} -m monitor.cli watch {served.address}{options}"

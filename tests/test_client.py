@@ -246,14 +246,14 @@ async def test_waits_double_up_to_half_a_minute_are_varied_by_a_fifth_and_begin_
 
 
 @on_a_loop
-async def test_a_connection_on_which_nothing_comes_for_two_heartbeats_is_dead() -> None:
+async def test_a_connection_on_which_nothing_comes_for_three_heartbeats_is_dead() -> None:
     async with broadcasting(heartbeat_s=0.5) as broadcaster:
         wire = Wire(address_of(broadcaster))
         async with wire.up() as address, Client(address, timing=Waits().timing) as events:
             assert isinstance(await anext(aiter(events)), Hello)
             assert isinstance(await anext(aiter(events)), Heartbeat), "while they come it lives"
             wire.swallows = True
-            assert (await taken(events, Lost))[-1] == Lost("nothing came for 1 s", 1.0)
+            assert (await taken(events, Lost))[-1] == Lost("nothing came for 1.5 s", 1.0)
             wire.swallows = False
             assert isinstance(await anext(aiter(events)), Hello)
 
@@ -369,6 +369,7 @@ async def test_more_calls_than_a_resume_can_name_begin_anew_and_that_is_said(mon
     ):
         got = [await anext(aiter(events)) for _ in range(6)]
     assert [type(event).__name__ for event in got] == ["Hello", "CallStarted", "Lost", "Missed", "Lost", "Hello"]
+    assert got[3].count == 0  # type: ignore[union-attr]
     assert got[3].reason == "1 calls are more than a resume can name: this begins anew"  # type: ignore[union-attr]
     assert service.asked == [("/v1/calls", None), ("/v1/calls", None)]
 
@@ -428,6 +429,38 @@ class Late:
 
 
 @on_a_loop
+async def test_a_token_that_is_renewed_too_late_is_waited_for_with_longer_and_longer_waits(tmp_path: Path) -> None:
+    file, waits = tmp_path / "token", Waits()
+    file.write_text(TOKENS.make(["calls:*"], 1))
+    async with broadcasting(tokens=TOKENS) as broadcaster:
+        wire = Wire(address_of(broadcaster))
+        async with wire.up() as address, Client(address, file, timing=waits.timing) as events:
+            assert isinstance(await anext(aiter(events)), Hello)
+            file.write_text(TOKENS.make(["calls:*"], -1))
+            wire.cut()
+            lost = [await anext(aiter(events)) for _ in range(3)]
+            assert [(type(one), getattr(one, "retry_s", None)) for one in lost] == [
+                (Lost, 1.0),
+                (Lost, 2.0),
+                (Lost, 4.0),
+            ]
+            assert "the token has expired" in lost[2].reason  # type: ignore[union-attr]
+            file.write_text(TOKENS.make(["calls:*"], 1, "late"))
+            assert isinstance(await anext(aiter(events)), Hello)
+
+
+@on_a_loop
+async def test_a_stale_token_is_refused_for_good_where_it_never_worked_or_is_fixed(tmp_path: Path) -> None:
+    file, stale = tmp_path / "token", TOKENS.make(["calls:*"], -1)
+    file.write_text(stale)
+    async with broadcasting(tokens=TOKENS) as broadcaster:
+        for source in (file, lambda: stale, stale):
+            error = await refusal(client(broadcaster, token=source))
+            assert isinstance(error, AccessError)
+            assert error.status == 401
+
+
+@on_a_loop
 async def test_an_alert_is_acknowledged() -> None:
     async with broadcasting() as broadcaster, client(broadcaster) as events:
         with pytest.raises(ServiceError, match="not connected to"):
@@ -450,6 +483,11 @@ async def test_tls_with_an_authority_of_ones_own(tmp_path: Path) -> None:
         trusted = trusting(Path(settings["tls_certificate"]))
         async with client(broadcaster, tls=trusted) as events:
             assert isinstance(await anext(aiter(events)), Hello)
+        plain = Client(broadcaster.address.replace("wss:", "ws:"), timing=Waits().timing)
+        async with plain as events:
+            lost = await anext(aiter(events))
+        assert isinstance(lost, Lost)
+        assert lost.reason.endswith(": expected a callmood server, or connect with https:// where it speaks TLS")
         error = await refusal(client(broadcaster))
         assert isinstance(error, ServiceError)
         assert "its certificate is not trusted (self-signed certificate" in str(error)

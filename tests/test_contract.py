@@ -89,7 +89,7 @@ def test_the_schema_is_one_and_describes_every_type() -> None:
     for name, shape in schema()["$defs"].items():
         assert shape.get("description") or name in ("ServerMessage", "ClientMessage")
     fields = schema()["$defs"]["Hello"]["properties"]
-    assert fields["heartbeat_s"]["description"].startswith("A subscriber that got nothing for twice as long")
+    assert fields["heartbeat_s"]["description"].startswith("A subscriber that got nothing for three times as long")
     assert fields["at"]["description"] == "When the message was made: UTC, RFC 3339, milliseconds."
 
 
