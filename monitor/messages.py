@@ -220,7 +220,7 @@ class Acknowledge(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", t
     call: str
     alert: str
     by: Annotated[str, msgspec.Meta(max_length=80)] = ""
-    """A name for the others to read; empty: the token's subject."""
+    """A name for the others to read, of printable characters; empty: the token's subject."""
 
 
 class NewToken(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="token"):
