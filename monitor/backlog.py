@@ -20,8 +20,9 @@ class Line(msgspec.Struct, frozen=True, gc=False):
 class Backlog:
     """Lines in order, at most `limit`, of two kinds.
 
-    A *passing* line (a reading, a gap) has a key. When there is no room, the oldest one with the key of the line that comes
-    goes, else the oldest passing line of all, and is counted: so the newest reading of every call stays. A *lasting* line (a
+    A *passing* line (a reading, a gap) has a key. When there is no room, the oldest line of a key that has a newer one goes
+    (of the line that comes, if it can be), else the oldest passing line of all, and is counted: the newest reading of every
+    call stays as long as there is room for one of each. A *lasting* line (a
     call's start and end, an alert) is never dropped. Where only lasting lines are left and one more comes, no honest stream is
     possible any more: the backlog is abandoned, and its subscriber has to connect anew.
     """
@@ -33,6 +34,8 @@ class Backlog:
         """Nothing waits, and nothing will."""
         self._passing: OrderedDict[int, Line] = OrderedDict()
         self._places: dict[Key, deque[int]] = {}
+        self._crowded: dict[Key, None] = {}
+        """Keys of which more than one line waits, in the order in which they came to that."""
         self._lasting: deque[tuple[int, Line]] = deque()
         self._added = 0
         self._missed = 0
@@ -49,14 +52,18 @@ class Backlog:
             self._lasting.append((self._added, line))
         else:
             self._passing[self._added] = line
-            self._places.setdefault(line.key, deque()).append(self._added)
+            places = self._places.setdefault(line.key, deque())
+            places.append(self._added)
+            if len(places) > 1:
+                self._crowded[line.key] = None
         if len(self) <= self.limit:
             return 0
         if not self._passing:
             return self.abandon()
-        self._remove_passing(
-            line.key if line.key is not None and len(self._places[line.key]) > 1 else self._oldest_key()
-        )
+        if line.key is not None and line.key in self._crowded:
+            self._remove_passing(line.key)
+        else:
+            self._remove_passing(next(iter(self._crowded), None) or self._oldest_key())
         self._missed += 1
         return 1
 
@@ -75,6 +82,7 @@ class Backlog:
         lost = len(self)
         self._passing.clear()
         self._places.clear()
+        self._crowded.clear()
         self._lasting.clear()
         self.abandoned = True
         return lost
@@ -88,6 +96,8 @@ class Backlog:
         """The oldest passing line of `key`, taken out."""
         places = self._places[key]
         line = self._passing.pop(places.popleft())
+        if len(places) < 2:
+            self._crowded.pop(key, None)
         if not places:
             del self._places[key]
         return line

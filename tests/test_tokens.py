@@ -22,7 +22,7 @@ TOKENS = Tokens(SECRET, "HS256", "callmood")
 
 
 def signed(key: Any = SECRET, algorithm: str = "HS256", **changes: Any) -> str:
-    claims = {"aud": "callmood", "exp": time.time() + 60, "scope": "calls:*", "sub": "kim"} | changes
+    claims = {"aud": "callmood", "exp": time.time() + 3_600, "scope": "calls:*", "sub": "kim"} | changes
     return jwt.encode({name: value for name, value in claims.items() if value is not None}, key, algorithm=algorithm)
 
 
@@ -49,7 +49,7 @@ def test_a_token_says_who_may_hear_what_and_until_when() -> None:
         (signed(exp=None), "the token lacks the claim 'exp'"),
         (signed(aud=None), "the token lacks the claim 'aud'"),
         (signed(aud="other"), "the token is for another audience: see token_audience"),
-        (signed(nbf=time.time() + 60), "the token is not valid yet: check both clocks"),
+        (signed(nbf=time.time() + 3_600), "the token is not valid yet: check both clocks"),
         (signed(b"another secret, of 32 bytes or more"), "the token is signed with another key"),
         (signed(b"k" * 64, "HS512"), "the token is signed another way, expected HS256"),
         (unsigned('{"alg":"none","typ":"JWT"}'), "the token is signed another way, expected HS256"),

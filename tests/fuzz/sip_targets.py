@@ -78,9 +78,13 @@ class _Server:
                 None
             )  # at the ports that the inputs name others may listen
             self._loop.set_exception_handler(lambda _, context: self._hidden.append(str(context)))
-            logging.getLogger("monitor.sources.siprec_session").addFilter(self._look)
             atexit.register(self._end)
-        self._loop.run_until_complete(self._turn(data))
+        log = logging.getLogger("monitor.sources.siprec_session")
+        log.addFilter(self._look)
+        try:
+            self._loop.run_until_complete(self._turn(data))
+        finally:
+            log.removeFilter(self._look)
 
     async def _turn(self, data: bytes) -> None:
         server = self._home.server
