@@ -1,8 +1,7 @@
 """Listeners in a process of their own, on an event loop: what they hear comes into this process's queue.
 
 Receiving and scoring must not share one interpreter: every datagram read gives the interpreter's lock away, and scoring
-takes it. Measured on two cores with 200 two-party calls, 0.8 of a core was used, a sixth of the packets was lost and
-readings came 6 s late; apart, none is lost.
+takes it, so that packets are lost while half the machine is idle. `tests/benchmarks/siprec_load.py` prints what is lost.
 
 A listener that dies takes its calls with it, and that is told; scoring and the other sources go on.
 """
