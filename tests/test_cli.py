@@ -20,7 +20,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from monitor.audio import float_to_mulaw, mulaw_to_float
-from monitor.cli import _invitation
+from monitor.cli.running import _invitation
 from monitor.messages import CallEnded, decode
 from monitor.settings import Settings
 from monitor.tokens import Tokens

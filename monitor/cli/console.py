@@ -1,0 +1,42 @@
+"""Prints messages, as JSON or as lines, while somebody reads them."""
+
+import _thread
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+
+
+def print_json(message: Any) -> None:
+    from monitor.messages import encode
+
+    with while_somebody_reads():
+        sys.stdout.buffer.write(encode(message) + b"\n")
+        sys.stdout.buffer.flush()
+
+
+def print_line(message: Any) -> None:
+    from monitor.dashboard import line
+
+    text = line(message)
+    if text is not None:
+        with while_somebody_reads():
+            typer.echo(text)
+
+
+@contextmanager
+def while_somebody_reads() -> Iterator[None]:
+    """Whoever reads what another thread prints may go away (`| head`): that ends the program like Ctrl-C, without a word."""
+    try:
+        yield
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _thread.interrupt_main(signal.SIGTERM)
+
+
+def one_line(text: str) -> str:
+    return " ".join(text.split())
