@@ -55,7 +55,7 @@ def render(snapshot: Snapshot, health: Health, width: int, height: int) -> Frame
     columns = titles(Columns.of(width))
     head = [*_header(snapshot, health, width), *air, *_failure(snapshot, health, width), columns]
     hint = [[Segment(fit(f"  {plain(health.hint)}", width), DIM)]] if health.hint else []
-    foot = [*air, *_notices(snapshot, width), *hint, legend(width)]
+    foot = [*air, *_notices(snapshot, health, width), *hint, legend(width)]
     stopped = snapshot.failure is not None or bool(health.away)
     body = _body(snapshot, width, max(0, height - len(head) - len(foot)), stopped)
     return Frame([*head, *body, *foot][:height], width)
@@ -181,9 +181,9 @@ def _hidden(snapshot: Snapshot, shown: int) -> Line:
     return [Segment(f"  ▾ {_count(running + ended, 'call')} not shown: {', '.join(counts)}", BOLD)]
 
 
-def _notices(snapshot: Snapshot, width: int) -> list[Line]:
-    """The last error and what was missed, where there is anything to tell."""
-    texts = []
+def _notices(snapshot: Snapshot, health: Health, width: int) -> list[Line]:
+    """What goes wrong beside the calls, the last error and what was missed, where there is anything to tell."""
+    texts = [f"  ! {plain(warning)}" for warning in health.warnings]
     if snapshot.faults and snapshot.faults[-1].ago_s < FAULT_SHOWN_S:
         fault = snapshot.faults[-1]
         earlier = f" ({_count(snapshot.fault_count, 'error')})" if snapshot.fault_count > 1 else ""

@@ -178,3 +178,5 @@ class Health:
     """What to try, for whoever looks at the screen."""
     away: str = ""
     """Why nothing comes from another machine's node; empty while it does, and of the own node."""
+    warnings: tuple[str, ...] = ()
+    """What goes wrong beside the calls (what is posted, what is stored), each in one line."""

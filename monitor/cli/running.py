@@ -71,7 +71,8 @@ def replay(
     """Recorded calls through the live path: WAV, FLAC, OGG or MP3, 8 to 48 kHz, one or two channels; RTP in pcap files."""
     settings = load_settings(config, overrides, port)
     sources = _replayed(paths, channels, pace, settings, agent)
-    _watch(settings, sources, serve=port is not None or (pace == "live" and not json), json=json)
+    serves = port is not None or (pace == "live" and not json)
+    _watch(settings, sources, serve=serves, json=json, post=pace == "live")
 
 
 def live(
@@ -92,7 +93,7 @@ def live(
 
     settings = load_settings(config, overrides, port)
     microphone = Microphone(device, parse_channels(channels) if channels else None, CallNames(), agent)
-    _watch(settings, [microphone], serve=not json or port is not None, json=json)
+    _watch(settings, [microphone], serve=not json or port is not None, json=json, post=True)
 
 
 def watch(
@@ -151,7 +152,7 @@ def serve(
     from monitor.sources.listeners import listeners
 
     settings = load_settings(config, overrides, port)
-    _watch(settings, [], serve=True, json=json, listeners=partial(listeners, settings))
+    _watch(settings, [], serve=True, json=json, listeners=partial(listeners, settings), post=True)
 
 
 def _replayed(
@@ -204,11 +205,12 @@ def _watch(
     json: bool = False,
     tokens: Any = None,
     listeners: Any = None,
+    post: bool = False,
 ) -> None:
     """Plays `sources` and takes what `listeners` hear to whatever stdout is: JSON, a dashboard, or lines; then says how
     the calls ended.
 
-    `tokens` of this run alone: one is made and told.
+    `tokens` of this run alone: one is made and told. `post`: alerts go to the webhooks of the settings.
     """
     from monitor.app import Node
 
@@ -218,6 +220,8 @@ def _watch(
     node = Node(settings, load_model(settings), sources, receivers)
     told_to_end = _heed_sigterm(node, drains=bool(listeners))
     _heed_sighup(node, settings)
+    if post:
+        node.post_alerts()
     if serve:
         served = node.serve(tokens)
         for line in _invitation(node, served, tokens):
@@ -283,7 +287,7 @@ def _heed_sighup(node: Any, settings: Settings) -> None:
         return
     on_terminal = sys.stdin is not None and sys.stdin.isatty()
     secured = settings.tls_certificate or settings.token_secret or settings.token_public_key or settings.audit_log
-    if secured and not on_terminal:
+    if (secured or settings.webhooks) and not on_terminal:
         signal.signal(signal.SIGHUP, lambda *_: node.reload())
     else:
         signal.signal(signal.SIGHUP, signal.default_int_handler)
