@@ -1,7 +1,7 @@
 """A receiver of callmood's webhooks, as small as one can be: verifies, forgets doubles, prints.
 
-    pip install standardwebhooks
-    CALLMOOD_WEBHOOK_SECRET="$(cat secret)" python examples/webhook_receiver.py 8080
+pip install standardwebhooks
+CALLMOOD_WEBHOOK_SECRET="$(cat secret)" python examples/webhook_receiver.py 8080
 """
 
 import os

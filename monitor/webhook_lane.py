@@ -35,33 +35,39 @@ class SureQueue:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.trouble = ""
-        """Why the disk keeps nothing at the moment; empty while it does."""
         self._queue: DeliveryQueue | None = None
+        self._troubles: dict[object, str] = {}
+        """Of what is being done again; reading may work where writing does not."""
+
+    @property
+    def trouble(self) -> str:
+        """Why the disk keeps nothing at the moment; empty while it does."""
+        return next(iter(self._troubles.values()), "")
 
     async def surely(self, do: Callable[[DeliveryQueue], _T]) -> _T:
-        """What `do` returns, as soon as the disk lets it."""
+        """What `do` returns, as soon as the disk lets it; after a failure the file is opened anew."""
+        attempt = object()
         while True:
-            with suppress(sqlite3.Error, ServiceError):
-                return self.attempt(do)
-            await asyncio.sleep(MEND_S)
+            try:
+                if self._queue is None:
+                    self._queue = open_queue(self.path, PATIENCE_S)
+                done = do(self._queue)
+            except (sqlite3.Error, ServiceError) as error:
+                self._fail(attempt, str(error))
+                await asyncio.sleep(MEND_S)
+            else:
+                self._mend(attempt)
+                return done
 
-    def attempt(self, do: Callable[[DeliveryQueue], _T]) -> _T:
-        """What `do` returns. Raises `sqlite3.Error` or ServiceError; after it the file is opened anew."""
-        try:
-            if self._queue is None:
-                self._queue = open_queue(self.path, PATIENCE_S)
-            done = do(self._queue)
-        except (sqlite3.Error, ServiceError) as error:
-            if not self.trouble:
-                _log.error("%s: webhooks cannot be stored: %s", self.path, error)
-            self.trouble = str(error)
-            self.close()
-            raise
-        if self.trouble:
+    def _fail(self, attempt: object, trouble: str) -> None:
+        if not self._troubles:
+            _log.error("%s: webhooks cannot be stored: %s", self.path, trouble)
+        self._troubles[attempt] = trouble
+        self.close()
+
+    def _mend(self, attempt: object) -> None:
+        if self._troubles.pop(attempt, "") and not self._troubles:
             _log.warning("%s: webhooks are stored again", self.path)
-            self.trouble = ""
-        return done
 
     def close(self) -> None:
         if self._queue is not None:
@@ -100,7 +106,9 @@ class Lane:
                 pause_s = _pause_s(turn)
                 if turn.delivery is None or pause_s > 0:
                     await self._rest(pause_s)
-                elif turn.gone:
+                    continue
+                self.resting.clear()
+                if turn.gone:
                     await self._refuse(turn.delivery, "not tried: it answered 410 Gone before", gone=True)
                 else:
                     await self._settle(turn, turn.delivery, await self._try(connection, turn.delivery))
@@ -119,9 +127,9 @@ class Lane:
 
     async def _settle(self, turn: Turn, delivery: Delivery, answer: Answer) -> None:
         if answer.verdict == "delivered":
-            self.posted += 1
             self._tell("")
             await self._queue.surely(lambda queue: queue.delivered(delivery))
+            self.posted += 1
         elif answer.verdict == "failed":
             await self._fail(turn, delivery, answer)
         else:
@@ -134,14 +142,14 @@ class Lane:
         due_s = time.time() + max(pause_s, answer.retry_after_s)
         give_up = delivery.tries >= settings.retries
         self.failed += 1
-        self.given_up += give_up
         self._tell(answer.text)
         await self._queue.surely(lambda queue: queue.failed(delivery, answer.text, failures, due_s, give_up))
+        self.given_up += give_up
 
     async def _refuse(self, delivery: Delivery, text: str, gone: bool) -> None:
-        self.given_up += 1
         self._tell(text)
         await self._queue.surely(lambda queue: queue.refused(delivery, text, gone))
+        self.given_up += 1
 
     def _tell(self, trouble: str) -> None:
         """A line of the log where an endpoint begins to fail, and where it works again."""

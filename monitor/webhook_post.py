@@ -7,6 +7,7 @@ import asyncio
 import base64
 import hashlib
 import hmac
+import os
 import ssl
 import time
 from collections.abc import Mapping, Sequence
@@ -138,9 +139,17 @@ def _reason(error: BaseException) -> str:
     """What the operating system or TLS said, which httpx keeps at the end of a chain."""
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return f"its certificate is not trusted: {cause.verify_message}"
-        if isinstance(cause, OSError) and cause.strerror:
-            return cause.strerror
-        cause = cause.__cause__ or cause.__context__
+        match cause:
+            case ssl.SSLCertVerificationError():
+                return f"its certificate is not trusted: {cause.verify_message}"
+            case ssl.SSLError(reason=str(text)):
+                return f"TLS: {text.replace('_', ' ').lower()}"
+            case OSError(errno=int(number)) if number > 0:  # asyncio puts words of its own into strerror
+                return os.strerror(number)
+            case OSError(strerror=str(text)):
+                return text
+            case BaseExceptionGroup():
+                cause = cause.exceptions[0]
+            case _:
+                cause = cause.__cause__ or cause.__context__
     return str(error) or type(error).__name__

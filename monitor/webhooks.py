@@ -65,6 +65,8 @@ class Webhooks:
         """Notices that were never stored."""
         self._composer = Composer(origin(settings, model), wanted(self._settings))
         self._unstored: deque[Notice] = deque()
+        self._storing: list[Notice] = []
+        """Taken from them, and on its way to the disk."""
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         """Stands between `start` and `stop`."""
@@ -158,18 +160,17 @@ class Webhooks:
             look_s = time.monotonic() + EXPIRY_S
             while time.monotonic() < look_s:
                 self._arrived.clear()
-                while self._unstored:
+                while self._unstored or self._storing:
                     await self._queue.surely(self._store)
                 await _within(look_s - time.monotonic(), self._arrived.wait())
 
     def _store(self, queue: DeliveryQueue) -> None:
-        """All that waits in memory. Raises `sqlite3.Error`: then it still does."""
-        with self._lock:
-            notices = list(self._unstored)
-        queue.put(notices, [lane.endpoint for lane in self._lanes], time.time())
-        with self._lock:
-            stored = {notice.id for notice in notices}
-            self._unstored = deque(notice for notice in self._unstored if notice.id not in stored)
+        """Puts onto the disk what waits in memory. Raises `sqlite3.Error`: then it still does."""
+        if not self._storing:
+            with self._lock:
+                self._storing, self._unstored = list(self._unstored), deque()
+        queue.put(self._storing, [lane.endpoint for lane in self._lanes], time.time())
+        self._storing = []
         for lane in self._lanes:
             over = queue.overtake(
                 lane.endpoint.key, self._settings.max_waiting, "newer ones came (webhooks.max_waiting)"
@@ -187,13 +188,11 @@ class Webhooks:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        with self._lock:
-            self.lost += len(self._unstored)
-            self._unstored.clear()
+        self.lost += len(self._unstored) + len(self._storing)
         self._queue.close()
 
     async def _last_tries(self) -> None:
-        while self._unstored:
+        while self._unstored or self._storing:
             await asyncio.sleep(0.01)
         await asyncio.gather(*(lane.resting.wait() for lane in self._lanes))
 

@@ -56,8 +56,8 @@ def retry(
 @app.command("test")
 def trial(config: ConfigOption = None, overrides: SetOption = None) -> None:
     """Posts a signed test message to every address and says what came back; exit code 2 unless each took it."""
-    from monitor.looks import plain
     from monitor import webhooks
+    from monitor.looks import plain
 
     settings = load_settings(config, overrides)
     meaning = load_model(settings).meaning
