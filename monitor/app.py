@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from monitor import __version__
+from monitor.alerts import RULES
 from monitor.apart import Apart
 from monitor.board import Board
 from monitor.broadcast import Broadcaster
@@ -98,7 +99,7 @@ class Node:
             return
         from monitor.webhooks import Webhooks
 
-        webhooks = Webhooks(self.settings, self._model_name)
+        webhooks = Webhooks(self.settings, self._model_name, [rule.name for rule in RULES])
         webhooks.start()
         self._webhooks = webhooks
         self._bus.subscribe(webhooks.receive)

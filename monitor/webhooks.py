@@ -10,7 +10,7 @@ import ssl
 import threading
 import time
 from collections import deque
-from collections.abc import Coroutine, Iterable
+from collections.abc import Collection, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -57,9 +57,11 @@ class EndpointCounts:
 class Webhooks:
     """`start`, then `receive` every message of the bus, then `stop`. What goes wrong costs the receiver's caller nothing."""
 
-    def __init__(self, settings: Settings, model: str) -> None:
-        """`settings.webhooks` must stand; `model` is its name and version. Raises SettingError."""
+    def __init__(self, settings: Settings, model: str, rules: Collection[str]) -> None:
+        """`settings.webhooks` must stand; `model` is its name and version, `rules` those that there are. Raises
+        SettingError."""
         assert settings.webhooks is not None
+        _check_rules(settings.webhooks.rules, rules)
         self._settings = settings.webhooks
         self.lost = 0
         """Notices that were never stored."""
@@ -222,6 +224,13 @@ def trial(settings: Settings, model: str) -> Iterable[tuple[Endpoint, Answer]]:
 async def _post_once(tls: ssl.SSLContext, endpoint: Endpoint, notice: Notice, timeout_s: float) -> Answer:
     async with client(tls) as connection:
         return await post(connection, endpoint, notice.id, notice.body, timeout_s)
+
+
+def _check_rules(wanted: Iterable[str], rules: Collection[str]) -> None:
+    """Raises SettingError for a rule that there is not: its alerts would be waited for in vain."""
+    for rule in wanted:
+        if rule not in rules:
+            raise SettingError(f"webhooks.rules names {rule!r}, expected of {', '.join(sorted(rules))}")
 
 
 def _tls(settings: WebhookSettings) -> ssl.SSLContext:

@@ -28,6 +28,7 @@ from tests.test_webhook_body import started
 from tests.webhook_receivers import HALF, STALL, Receiver, receiving, secret_in, settings_for
 
 ROOT = Path(__file__).parents[1]
+RULES = ("sustained_anger",)
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def secret(tmp_path: Path) -> str:
 
 @contextmanager
 def posting(settings: Settings) -> Iterator[Webhooks]:
-    webhooks = Webhooks(settings, "tiny 0")
+    webhooks = Webhooks(settings, "tiny 0", RULES)
     webhooks.start()
     try:
         yield webhooks
@@ -205,7 +206,7 @@ from monitor.settings import Settings
 from monitor.webhooks import Webhooks
 from tests.test_webhook_body import started
 from tests.board_messages import raised
-webhooks = Webhooks(Settings.load(Path(sys.argv[1])), "tiny 0")
+webhooks = Webhooks(Settings.load(Path(sys.argv[1])), "tiny 0", ())
 webhooks.start()
 for call in sys.argv[2:]:
     webhooks.receive(started(call))
@@ -319,7 +320,14 @@ def test_a_full_queue_gives_up_the_oldest(tmp_path: Path, secret: str) -> None:
 def test_two_nodes_do_not_share_a_queue(tmp_path: Path, secret: str) -> None:
     told = pytest.raises(ServiceError, match="another callmood posts from this queue")
     with receiving(secret) as receiver, posting(settings_for(tmp_path, receiver)), told:
-        Webhooks(settings_for(tmp_path, receiver), "tiny 0").start()
+        Webhooks(settings_for(tmp_path, receiver), "tiny 0", RULES).start()
+
+
+def test_a_rule_that_there_is_not_is_refused(tmp_path: Path, secret: str) -> None:
+    with receiving(secret) as receiver:
+        settings = settings_for(tmp_path, receiver, rules=("sustained_angr",))
+        with pytest.raises(SettingError, match=r"webhooks\.rules names 'sustained_angr', expected of sustained_anger"):
+            Webhooks(settings, "tiny 0", RULES)
 
 
 def test_new_secrets_are_read_anew_and_a_bad_file_changes_nothing(tmp_path: Path, secret: str) -> None:
