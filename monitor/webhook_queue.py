@@ -117,16 +117,16 @@ def open_queue(path: Path, patience_s: float = 5.0) -> "DeliveryQueue":
     return queue
 
 
-def forget(path: Path, call: str) -> int:
-    """Deletes a call's deliveries for good, whatever their state; returns how many. Raises ServiceError.
+def forget(path: Path, *calls: str) -> int:
+    """Deletes these calls' deliveries for good, whatever their state; returns how many. Raises ServiceError.
 
-    After it the file is written anew, so that the call's bytes are in no part of it that is not in use.
+    After it the file is written anew, so that the calls' bytes are in no part of it that is not in use; once for all of them.
     """
     if not path.exists():
         return 0
     try:
         with closing(open_queue(path)) as queue:
-            return queue.forget(call)
+            return queue.forget(calls)
     except sqlite3.Error as error:
         cure = "try again; another program may be writing, or the disk is full"
         raise ServiceError(f"{path}: nothing was forgotten: {error}: {cure}") from None
@@ -237,10 +237,11 @@ class DeliveryQueue:
             self._database.execute("DELETE FROM deliveries WHERE queued_s < ?", (before_s,))
         return int(waited[0])
 
-    def forget(self, call: str) -> int:
-        """Deletes a call's deliveries, then writes the whole file anew."""
+    def forget(self, calls: Iterable[str]) -> int:
+        """Deletes these calls' deliveries, then writes the whole file anew."""
         with self._database:
-            count = self._database.execute("DELETE FROM deliveries WHERE call = ?", (call,)).rowcount
+            rows = [(call,) for call in calls]
+            count = self._database.executemany("DELETE FROM deliveries WHERE call = ?", rows).rowcount
         self._database.execute("VACUUM")
         return count
 

@@ -155,7 +155,7 @@ def test_a_call_that_is_forgotten_is_in_no_byte_of_any_file(path: Path, queue: D
     queue.failed(head, "MARKER-last", 1, 0.0, give_up=True)
     queue.close()
     assert b"MARKER" in bytes_beside(path)
-    assert forget(path, "MARKER-call") == 2 * 9 * 24
+    assert forget(path, "none", "MARKER-call") == 2 * 9 * 24
     assert b"MARKER" not in bytes_beside(path)
     assert forget(path, "MARKER-call") == 0
     again = open_queue(path)

@@ -428,7 +428,9 @@ def test_the_commands_list_retry_and_test(tmp_path: Path, secret: str) -> None:
             2,
             "callmood: none of msg_none was given up: `callmood webhooks` lists what was\n",
         )
-        assert callmood("webhooks", "retry", facts["id"], *config).stdout.startswith("1 wait again: a running callmood")
+        assert callmood("webhooks", "retry", facts["id"], *config).stdout.startswith(
+            "1 wait again: a running callmood tries"
+        )
         receiver.answer(204)
         with posting(settings):
             assert receiver.next().id == facts["id"]

@@ -45,12 +45,12 @@ def retry(
     config: ConfigOption = None,
     overrides: SetOption = None,
 ) -> None:
-    """Puts what was given up back into the queue, under its old id."""
+    """Puts what was given up back into the queue, under its old id; what waits is tried at once."""
     count = _in_queue(load_settings(config, overrides), lambda queue: queue.retry(ids or ())) or 0
     if ids and not count:
         raise ServiceError(f"none of {', '.join(ids)} was given up: `callmood webhooks` lists what was")
-    when = "a running callmood posts within seconds, else the next one does" if count else "nothing was given up"
-    typer.echo(f"{count} wait again: {when}")
+    what = f"{count} wait again" if count else "nothing was given up"
+    typer.echo(f"{what}: a running callmood tries all that waits within seconds, else the next one does")
 
 
 @app.command("test")
