@@ -25,6 +25,7 @@ from monitor.identities import Identities
 from monitor.messages import Acknowledge, AlertRaised, AnyMessage, CallEnded, Error, Gap, Hello, Reading, rfc3339
 from monitor.model import EmotionModel
 from monitor.pipeline import Pipeline
+from monitor.rulefile import load_rules
 from monitor.settings import Settings
 from monitor.snapshot import Health
 from monitor.sources import Acknowledged, BlockQueue, Listener, Source
@@ -49,7 +50,9 @@ class Node:
     def __init__(
         self, settings: Settings, model: EmotionModel, sources: Sequence[Source], receivers: Iterable[Receiver] = ()
     ) -> None:
+        """Raises SettingError where the rules of `alert_rules` cannot hold."""
         self.settings, self.model = settings, model
+        self._rules = load_rules(settings.alert_rules)
         self.board = Board()
         self.errors: list[Error] = []
         """What could not be done, as it was published."""
@@ -111,7 +114,7 @@ class Node:
             self._listening.drain()
 
     def __enter__(self) -> "Node":
-        pipeline = Pipeline(self.model, self.settings, self._bus, identities=self._identities)
+        pipeline = Pipeline(self.model, self.settings, self._bus, identities=self._identities, rules=self._rules)
         self._start("pipeline", lambda: self._run_pipeline(pipeline))
         self._start("sources", self._run_sources)
         return self
