@@ -63,12 +63,8 @@ class CallWatch:
         """`parties`: all of the call. `smooth_s`, `hop_s`: the settings that the readings were, or will be, made with."""
         self._rules, self._smooth_s, self._hop_s = tuple(rules), smooth_s, hop_s
         self._voices: dict[Party, _Voice] = {}
-        judged = next((party for party in ("customer", "mixed", "agent") if party in parties), None)
-        both_heard = "mixed" in parties or {"agent", "customer"} <= set(parties)
-        self._silence = _Silence(parties)
-        self._call_watches = [
-            RuleWatch(r, judged, hop_s) for r in self._rules if r.about_call and judged and both_heard
-        ]
+        self._silence, judged = _Silence(parties), _judged(parties)
+        self._call_watches = [RuleWatch(rule, judged, hop_s) for rule in self._rules if rule.about_call and judged]
 
     def is_open(self, rule: str, party: Party) -> bool:
         """Whether an alert of that rule is open for the party."""
@@ -89,6 +85,13 @@ class CallWatch:
         if party not in self._voices:
             self._voices[party] = _Voice(self._rules, party, self._smooth_s, self._hop_s)
         return self._voices[party]
+
+
+def _judged(parties: Collection[Party]) -> Party | None:
+    """Whom a rule about the call names, where both sides are heard; silence on one side alone says nothing of a call."""
+    if "mixed" in parties:
+        return "mixed"
+    return "customer" if "customer" in parties and "agent" in parties else None
 
 
 class _Voice:
