@@ -15,11 +15,10 @@ from monitor.messages import LABELS, PARTIES, SEVERITIES, Label, Party, Severity
 
 Measure = Literal["score", "rise", "silence"]
 Expected = Label | Literal["silence"]
+"""What a stretch of a call may be labelled with; `silence` where nobody speaks."""
 
 SUSTAINED_ANGER = "sustained_anger"
 """The rule of this name also decides a call's outcome, keeps the caller's baseline still, and lets calm be `satisfied`."""
-SILENCE = "silence"
-"""What a stretch without speech is called where stretches are labelled."""
 
 
 def _key(
@@ -61,7 +60,7 @@ class Rule:
     within_s: float = _key("with `after`: how long after that", 60.0, "s", 1.0, 3_600.0)
     unless: tuple[str, ...] = _key("rules; while an alert of one of them is open, this one is not raised", ())
     expected_on: tuple[Expected, ...] = _key(
-        "labels of the stretches on which `callmood alerts try --labels` expects it", (), choices=(*LABELS, SILENCE)
+        "labels of the stretches on which `callmood alerts try --labels` expects it", (), choices=(*LABELS, "silence")
     )
 
     @property

@@ -14,7 +14,7 @@ for _threads in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
 import typer  # noqa: E402
 
 from monitor import __version__  # noqa: E402
-from monitor.cli import inspecting, running  # noqa: E402
+from monitor.cli import alerts, inspecting, running  # noqa: E402
 from monitor.cli.console import one_line  # noqa: E402
 from monitor.errors import CallmoodError  # noqa: E402
 
@@ -33,6 +33,7 @@ for _command in (
     *(inspecting.devices, inspecting.model, inspecting.bench, inspecting.token, inspecting.config),
 ):
     app.command()(_command)
+app.add_typer(alerts.app, name="alerts")
 
 
 def main() -> NoReturn:

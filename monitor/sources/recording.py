@@ -46,6 +46,11 @@ def parse_channels(text: str) -> tuple[Party, ...]:
     return tuple(party for word in words for party in PARTIES if party == word)
 
 
+def count_recordings(paths: Iterable[str | Path]) -> int:
+    """How many files `Recordings` would try to play."""
+    return sum(len(_recordings_in(str(path))[0]) if Path(path).is_dir() else 1 for path in paths)
+
+
 class Recordings:
     """Files, and folders of files, as calls: a `Source`. What cannot be played is refused by itself.
 
