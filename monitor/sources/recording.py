@@ -48,7 +48,8 @@ def parse_channels(text: str) -> tuple[Party, ...]:
 
 def count_recordings(paths: Iterable[str | Path]) -> int:
     """How many files `Recordings` would try to play."""
-    return sum(len(_recordings_in(str(path))[0]) if Path(path).is_dir() else 1 for path in paths)
+    # pathlib's own is_dir raises where a folder above may not be read.
+    return sum(len(_recordings_in(os.fspath(path))[0]) if os.path.isdir(path) else 1 for path in paths)  # noqa: PTH112
 
 
 class Recordings:
