@@ -166,7 +166,7 @@ def _fit(rule: Rule, trial: Trial, stretches: Stretches, tolerance_s: float) -> 
     times_s: list[float] = []
     for call in trial.durations_s.keys() & stretches.keys():
         firings = [firing for firing in raised if firing.call == call and firing.party != "agent"]
-        others = [f for f in trial.firings if f.call == call and f.rule.name in rule.unless]
+        others = [firing for firing in trial.firings if firing.call == call]
         runs = list(_runs(rule, stretches[call], rules))
         judged += len(firings)
         right += sum(any(run.start_s <= f.raised_s <= run.end_s + tolerance_s for run in runs) for f in firings)
@@ -198,12 +198,18 @@ def _runs(rule: Rule, stretches: Iterable[Stretch], rules: Mapping[str, Rule]) -
 def _can_be_raised(
     rule: Rule, run: Stretch, stretches: Sequence[Stretch], others: Iterable[Firing], tolerance_s: float
 ) -> bool:
-    """Whether a stretch without an alert is a miss: not where the rule says itself that it does not look there."""
+    """Whether a stretch without an alert is a miss: not where the rule, by what it says itself, does not look there."""
     if rule.measure == "rise":
         began_s = stretches[0].start_s
         if run.start_s == began_s or run.end_s <= began_s + FIRST_MINUTE_S:
             return False
-    return all(_time_to_alert([other], run, tolerance_s) is None for other in others)
+    if rule.after and not any(
+        other.rule.name == rule.after and other.cleared_s is not None and other.cleared_s <= run.end_s
+        for other in others
+    ):
+        return False
+    quiet = [other for other in others if other.rule.name in rule.unless]
+    return _time_to_alert(quiet, run, tolerance_s) is None
 
 
 def _time_to_alert(firings: Iterable[Firing], run: Stretch, tolerance_s: float) -> float | None:
