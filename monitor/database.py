@@ -162,16 +162,21 @@ def lock_path(path: Path) -> Path:
 
 
 def make(path: Path) -> None:
-    """The folder (0700) and an empty file (0600) where they are missing, whatever the umask. Raises OSError."""
-    if not path.parent.exists():
-        path.parent.parent.mkdir(parents=True, exist_ok=True)
-        path.parent.mkdir(mode=0o700, exist_ok=True)
-        path.parent.chmod(0o700)
+    """The folder, and an empty file (0600), where they are missing, whatever the umask. Raises OSError."""
+    make_folder(path.parent)
     with suppress(FileExistsError):
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         if os.name != "nt":
             os.fchmod(file, 0o600)
         os.close(file)
+
+
+def make_folder(folder: Path) -> None:
+    """The folder (0700) where it is missing, whatever the umask. Raises OSError."""
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        folder.chmod(0o700)
 
 
 def _prepare(database: sqlite3.Connection, path: Path) -> None:
