@@ -138,7 +138,8 @@ class WriterLock:
         try:
             if os.name != "nt":
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+                os.fchmod(self._file, 0o600)
+        except BlockingIOError:
             os.close(self._file)
             cure = "give this one its own by history.file"
             raise HistoryError(f"{path}: another callmood writes this history: {cure}") from None
@@ -148,11 +149,20 @@ class WriterLock:
 
 
 def is_written(path: Path) -> bool:
-    """Whether a node writes the file now."""
+    """Whether a node writes the file now, or may: where that cannot be seen."""
     try:
-        WriterLock(path).release()
-    except (HistoryError, OSError):
+        file = os.open(lock_path(path), os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    except OSError:
         return True
+    try:
+        if os.name != "nt":
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(file)
     return False
 
 
