@@ -5,7 +5,6 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from math import inf
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -136,13 +135,14 @@ class Archive:
         return row
 
     def calls_of_run(
-        self, run: int, names: Iterable[str], ended_from_s: float, limit: int, agent: str | None = None
+        self, run: int, names: Iterable[str], ended_from_s: float | None, limit: int, agent: str | None = None
     ) -> list[StoredCall]:
-        """At most `limit` calls of a run, the last that began first: those of `names`, and those that ended at `ended_from_s`
-        (Unix seconds) or later; of one agent only, as it is shown, where one is given.
+        """At most `limit` calls of a run, the last that began first: those of `names`, and with `ended_from_s` (Unix seconds)
+        those that ended then, or later, or by the end of the run; of one agent only, as it is shown, where one is given.
         """
-        which = "calls.run = ? AND (ended_ms >= ? OR calls.call IN (SELECT value FROM json_each(?)))"
-        values = [run, round(ended_from_s * 1000) if ended_from_s < inf else 1 << 62, json.dumps(list(names))]
+        late = "" if ended_from_s is None else f"ended_ms >= {ended_from_s * 1000:.0f} OR state = 'interrupted' OR "
+        which = f"calls.run = ? AND ({late}calls.call IN (SELECT value FROM json_each(?)))"
+        values: list[Any] = [run, json.dumps(list(names))]
         if agent is not None:
             which, values = f"{which} AND agent = ?", [*values, agent]
         return self._select(f"{which} ORDER BY started_ms DESC LIMIT ?", *values, limit)

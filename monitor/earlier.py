@@ -3,7 +3,6 @@
 import heapq
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import inf
 from operator import attrgetter
 from pathlib import Path
 
@@ -38,7 +37,7 @@ def past(
     """The run `epoch` for whoever heard `resume` (call → last `seq`) of `topic`, an agent's as messages show it.
 
     `readings_kept`: of each call, at most. None where the history does not hold that run, where identities were shown otherwise
-    than now (`Identities.fingerprint`), or where `resume` names no call: nobody knows when such a subscriber left.
+    than now (`Identities.fingerprint`), or where `resume` names no call of the topic: nobody knows when such a subscriber left.
     """
     try:
         with Archive(path) as archive:
@@ -57,15 +56,15 @@ class _Restored:
         self._archive, self._run, self._topic, self._readings_kept = archive, run, topic, readings_kept
 
     def past(self, resume: Mapping[str, int]) -> Past | None:
-        named = self._calls(resume, inf)
-        if self._topic.kind == "call":
+        named = self._calls(resume, None)
+        if self._topic.kind == "call" or not named:
             return Past(self._memory(named, resume), True) if named else None
-        left_s = max((self._archive.told_at_s(call, resume[call.call]) for call in named), default=inf)
+        left_s = max(self._archive.told_at_s(call, resume[call.call]) for call in named)
         calls = self._calls(resume, left_s)
         return Past(self._memory(calls[:MOST_CALLS], resume), len(calls) <= MOST_CALLS)
 
-    def _calls(self, names: Mapping[str, int], ended_from_s: float) -> list[StoredCall]:
-        """Calls of the topic: those of `names`, and those that ended at `ended_from_s` or later, which began unheard."""
+    def _calls(self, names: Mapping[str, int], ended_from_s: float | None) -> list[StoredCall]:
+        """Calls of the topic: those of `names`, and those that ended at `ended_from_s` or later, which were not heard at all."""
         agent = self._topic.name if self._topic.kind == "agent" else None
         return self._archive.calls_of_run(self._run, names, ended_from_s, MOST_CALLS + 1, agent)
 

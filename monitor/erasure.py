@@ -56,7 +56,9 @@ def forget(path: Path, calls: Sequence[StoredCall]) -> None:
         database = opened(path)
         try:
             traces = _erase(database, [call.number for call in calls], is_written(path))
-            database.execute("REINDEX calls_by_name")  # its pages hold names alone, and copies of them where it was split
+            database.execute(
+                "REINDEX calls_by_name"
+            )  # its pages hold names alone, and copies of them where it was split
             _empty_log(database, path)
             if len(calls) > SEARCHED or _is_in(path, traces):
                 database.execute("VACUUM")  # pages that SQLite has split keep copies of what was moved

@@ -17,7 +17,7 @@ from monitor.erasure import forget
 from monitor.errors import HistoryError
 from monitor.messages import AlertAcknowledged, AnyCallMessage, CallEnded, CallStarted
 from tests.broadcasting import started
-from tests.stored import BEGAN_S, a_call, until, write, writing
+from tests.stored import BEGAN_S, a_call, until, write, writing, written_at_once
 
 MARKS = ("Ursula-4711-mark", "/secret/path/mark", "id-markmarkmark", "Kim-the-mark", "error: mark-reason")
 
@@ -145,20 +145,7 @@ def test_however_calls_were_mixed_in_the_file_no_byte_is_left(order: list[int], 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "history.db"
         for first in range(0, len(told), 40):
-            write_part(path, told[first : first + 40])
+            written_at_once(path, told[first : first + 40])
         calls = stored(path, names[gone])
         forget(path, calls)
         assert remains(path, [names[gone] + '"', f"{names[gone]}:1", calls[0].id]) == []
-
-
-def write_part(path: Path, messages: list[AnyCallMessage]) -> None:
-    """Into the same run, as one batch."""
-    from collections import OrderedDict
-
-    from monitor.database import opened
-    from monitor.ledger import Ledger
-    from tests.stored import run
-
-    database = opened(path, create=True)
-    Ledger(database, run(), BEGAN_S, OrderedDict()).write(messages)
-    database.close()
