@@ -40,6 +40,7 @@ from monitor.tokens import Tokens
 
 if TYPE_CHECKING:
     from monitor.metrics import Metrics
+    from monitor.webhooks import Webhooks
 
 _log = logging.getLogger(__name__)
 
@@ -91,6 +92,7 @@ class Node:
         self._sources_through = threading.Event()
         self._server: ServiceThread | None = None
         self._listening: Apart | None = None
+        self._webhooks: Webhooks | None = None
         self._draining = False
         self._threads: list[threading.Thread] = []
         kept = [self._history.receive] if self._history else []
@@ -107,16 +109,32 @@ class Node:
         server = self._server = ServiceThread(
             Broadcaster(self.settings, ties, identities=self._identities, tokens=tokens, epoch=self._epoch)
         )
-        metrics = server.metrics(self.health, self.board, ties.hello().model)
+        metrics = server.metrics(self.health, self.board, ties.hello().model, lambda: self._webhooks)
         server.start()
         self._bus.subscribe(metrics.receive)
         self._bus.subscribe(server.publish)
         return server.broadcaster
 
+    def post_alerts(self) -> None:
+        """Opens the webhooks that the settings name, before anything plays. Raises SettingError, ServiceError."""
+        if self.settings.webhooks is None:
+            return
+        from monitor.webhooks import Webhooks
+
+        webhooks = Webhooks(self.settings, self._model_name, [rule.name for rule in self._rules])
+        webhooks.start()
+        self._webhooks = webhooks
+        self._bus.subscribe(webhooks.receive)
+
     def reload(self) -> None:
-        """Reads the websocket's certificate and tokens' key anew; a fault is logged, and all stays as it was."""
+        """Reads certificate, keys and secrets of websocket and webhooks anew; a fault is logged, all stays as it was."""
         if self._server is not None:
             self._server.reload()
+        if self._webhooks is not None:
+            try:
+                self._webhooks.reload()
+            except CallmoodError as error:
+                _log.error("the webhooks' secrets were not reloaded: %s", error)
 
     def listen(self, make: Callable[[], Sequence[Listener]]) -> list[str]:
         """Opens listeners for calls, before anything plays; returns what they listen on. Raises CallmoodError.
@@ -147,7 +165,7 @@ class Node:
         self.stop()
 
     def stop(self) -> None:
-        """Ends the sources, lets what they captured be told, then ends the websocket. May be called twice."""
+        """Ends the sources, lets what they captured be told, then ends websocket and webhooks. May be called twice."""
         self._stop.set()
         for thread in self._threads:
             thread.join(_LONGEST_STOP_S)
@@ -157,12 +175,14 @@ class Node:
             self._history.stop(_LONGEST_STOP_S)
         if self._server is not None:
             self._server.stop()
+        if self._webhooks is not None:
+            self._webhooks.stop()
 
     def health(self) -> Health:
         """What the board cannot know of itself."""
         broadcaster = self._server.broadcaster if self._server else None
         return Health(
-            model=f"{self.model.meaning.name} {self.model.meaning.version}",
+            model=self._model_name,
             address=broadcaster.address if broadcaster else "",
             subscribers=broadcaster.subscribers if broadcaster else 0,
             dropped_s=self._queue.dropped_s,
@@ -170,6 +190,7 @@ class Node:
             hint=self.hint,
             history=self._history.failure if self._history else "",
             unstored=self._history.unstored if self._history else None,
+            warnings=self._webhooks.warnings() if self._webhooks else (),
         )
 
     def unready(self) -> str:
@@ -191,7 +212,7 @@ class Node:
         return Hello(
             at=rfc3339(time.time()),
             node=self.settings.node,
-            model=f"{meaning.name} {meaning.version}",
+            model=self._model_name,
             window_s=self.settings.window_s,
             hop_s=self.settings.hop_s,
             model_scores={name: value for name, value in meaning.scores.items() if isinstance(value, float)},
@@ -216,6 +237,10 @@ class Node:
             self.alerts = [alert for alert in self.alerts if alert.call not in calls]
         if self._server is not None:
             self._server.forget(calls)
+
+    @property
+    def _model_name(self) -> str:
+        return f"{self.model.meaning.name} {self.model.meaning.version}"
 
     def _acknowledge(self, said: Acknowledge) -> None:
         self._queue.put(Acknowledged(said.call, said.alert, said.by))
@@ -279,7 +304,9 @@ class ServiceThread:
         self._woken = False
         self._lock = threading.Lock()
 
-    def metrics(self, health: Callable[[], Health], board: Board, model: str) -> "Metrics":
+    def metrics(
+        self, health: Callable[[], Health], board: Board, model: str, webhooks: Callable[[], "Webhooks | None"]
+    ) -> "Metrics":
         """What Prometheus reads of this server and its node."""
         from monitor.metrics import Gauges, Metrics
 
@@ -291,6 +318,7 @@ class ServiceThread:
             waiting=lambda: broadcaster.waiting,
             unpublished=lambda: self.unpublished,
             audit_lost=lambda: broadcaster.audit_lost,
+            webhooks=webhooks,
         )
         return Metrics(gauges, model, __version__)
 

@@ -184,8 +184,8 @@ def _hidden(snapshot: Snapshot, shown: int) -> Line:
 
 
 def _notices(snapshot: Snapshot, health: Health, width: int) -> list[Line]:
-    """The last error and what was missed, where there is anything to tell."""
-    texts = []
+    """What goes wrong beside the calls, the last error and what was missed, where there is anything to tell."""
+    texts = [f"  ! {plain(warning)}" for warning in health.warnings]
     if snapshot.faults and snapshot.faults[-1].ago_s < FAULT_SHOWN_S:
         fault = snapshot.faults[-1]
         earlier = f" ({_count(snapshot.fault_count, 'error')})" if snapshot.fault_count > 1 else ""

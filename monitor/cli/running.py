@@ -76,7 +76,7 @@ def replay(
     settings = load_settings(config, overrides, port)
     sources = _replayed(paths, channels, pace, settings, agent)
     serve = port is not None or (pace == "live" and not json)
-    _watch(settings, sources, serve, json, history=_history(settings, always=False))
+    _watch(settings, sources, serve, json, history=_history(settings, always=False), post=pace == "live")
 
 
 def live(
@@ -98,7 +98,7 @@ def live(
     settings = load_settings(config, overrides, port)
     microphone = Microphone(device, parse_channels(channels) if channels else None, CallNames(), agent)
     serve = not json or port is not None
-    _watch(settings, [microphone], serve, json, history=_history(settings, always=True))
+    _watch(settings, [microphone], serve, json, history=_history(settings, always=True), post=True)
 
 
 def watch(
@@ -158,7 +158,7 @@ def serve(
 
     settings = load_settings(config, overrides, port)
     history = _history(settings, always=True)
-    _watch(settings, [], serve=True, json=json, listeners=partial(listeners, settings), history=history)
+    _watch(settings, [], serve=True, json=json, listeners=partial(listeners, settings), history=history, post=True)
 
 
 def _replayed(
@@ -212,11 +212,12 @@ def _watch(
     tokens: Any = None,
     listeners: Any = None,
     history: Path | None = None,
+    post: bool = False,
 ) -> None:
     """Plays `sources` and takes what `listeners` hear to whatever stdout is: JSON, a dashboard, or lines; then says how
     the calls ended.
 
-    `tokens` of this run alone: one is made and told.
+    `tokens` of this run alone: one is made and told. `post`: alerts go to the webhooks of the settings.
     """
     from monitor.app import Node
 
@@ -226,6 +227,8 @@ def _watch(
     node = Node(settings, load_model(settings), sources, receivers, history)
     told_to_end = _heed_sigterm(node, drains=bool(listeners))
     _heed_sighup(node, settings)
+    if post:
+        node.post_alerts()
     if serve:
         served = node.serve(tokens)
         for line in _invitation(node, served, tokens):
@@ -304,7 +307,7 @@ def _heed_sighup(node: Any, settings: Settings) -> None:
         return
     on_terminal = sys.stdin is not None and sys.stdin.isatty()
     secured = settings.tls_certificate or settings.token_secret or settings.token_public_key or settings.audit_log
-    if secured and not on_terminal:
+    if (secured or settings.webhooks) and not on_terminal:
         signal.signal(signal.SIGHUP, lambda *_: node.reload())
     else:
         signal.signal(signal.SIGHUP, signal.default_int_handler)
