@@ -14,8 +14,8 @@ from monitor.report.chart import chart, swatch
 from monitor.report.facts import AlertFacts, CallFacts, PartyFacts
 from monitor.report.markup import page, picture_address
 from monitor.report.palette import MOOD_COLOURS, SEVERITY_COLOURS, TONE_COLOURS
-from monitor.report.timeline import Row, rows
-from monitor.report.words import PARTIES, acknowledged, alert_end, finding, not_read, percent, standing
+from monitor.report.timeline import Event, Row, rows
+from monitor.report.words import PARTIES, acknowledged, alert_end, finding, length, not_read, percent, standing
 from monitor.snapshot import Tone
 
 _WHOSE: Mapping[Party, str] = {"customer": "the customer", "agent": "the agent", "mixed": "both voices"}
@@ -184,13 +184,14 @@ def _heard(party: PartyFacts) -> dict[str, Any]:
 
 def _steps(facts: CallFacts, party: PartyFacts) -> dict[str, Any]:
     found = rows(facts, party)
-    length = clock(found[0].end_s - found[0].start_s)
-    told = f"For each {length} of the call: what most readings told, how sure they were on average, and who spoke how much."
+    each = f"For each {length(found[0].end_s - found[0].start_s)} of the call"
+    told = f"{each}: what most readings told, how sure they were on average, and who spoke how much of the time."
     return {
         "heading": f"{_WHOSE[party.party].capitalize()}, step by step" if party.scored else "Step by step",
-        "caption": told if party.scored else f"For each {length} of the call: who spoke how much of the time.",
+        "caption": told if party.scored else f"{each}: who spoke how much of the time.",
         "scored": party.scored,
         "speakers": [PARTIES[one.party].capitalize() for one in facts.parties],
+        "columns": len(facts.parties) + (3 if party.scored else 0),
         "rows": [_step(row) for row in found],
     }
 
@@ -203,9 +204,15 @@ def _step(row: Row) -> dict[str, Any]:
         "colour": TONE_COLOURS[cell.tone] if cell else "",
         "sure": percent(cell.confidence) if cell else "–",
         "mood": MOODS[cell.mood].word if cell and cell.mood else "–",
-        "events": [f"{clock(at_s)} {words(rule)} {what}" for at_s, what, rule in row.events],
+        "events": [_event(event) for event in row.events],
         "speech": [percent(share) for share in row.speech],
     }
+
+
+def _event(event: Event) -> dict[str, Any]:
+    look, colour = SEVERITIES[event.alert.severity], SEVERITY_COLOURS[event.alert.severity]
+    text = f"{words(event.alert.rule)} {event.what}"
+    return {"time": clock(event.at_s), "look": look, "colour": colour, "text": text}
 
 
 def _rests(facts: CallFacts) -> Iterator[tuple[str, str]]:

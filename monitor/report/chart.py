@@ -15,7 +15,7 @@ from monitor.report.words import PARTIES, alert_end, finding
 from monitor.snapshot import Tone
 
 WIDE, NARROW = 760.0, 340.0
-GUTTER = 104.0
+GUTTER = 116.0
 """Room for labels at the left of the wide one."""
 _EDGE = 6.0
 _RIBBON, _SCORE, _SPEECH, _MOOD, _ALERT = 76.0, 30.0, 22.0, 18.0, 18.0
@@ -202,11 +202,13 @@ class _Chart:
         drawing.box(left, self._y, max(3.0, right - left), _ALERT, f"{colour} tint", rx="3")
         drawing.box(raised, self._y, 2.5, _ALERT, f"{colour} solid")
         look = SEVERITIES[alert.severity]
+        glyph = (look.glyph, f"{colour} solid")
         for text in self._alert_texts(alert):
             width = text_width(f"{look.glyph} {text}")
             if width <= frame.right - raised - 8:
-                return drawing.text(raised + 7, self._y + 13, text, "", (look.glyph, f"{colour} solid"))
-        drawing.text(left - 6, self._y + 13, words(alert.rule), "end", (look.glyph, f"{colour} solid"))
+                return drawing.text(raised + 7, self._y + 13, text, "", glyph)
+            if width <= left - frame.left - 8:
+                return drawing.text(left - 6, self._y + 13, text, "end", glyph)
 
     def _alert_texts(self, alert: AlertFacts) -> list[str]:
         """What can be said on a bar, the longest first."""

@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from monitor import __version__
 from monitor.looks import plain
+from monitor.report.chart import GUTTER
 from monitor.report.palette import DARK, LIGHT, MOOD_COLOURS
 from monitor.report.words import percent
 
@@ -24,10 +25,8 @@ def page(template: str, values: Mapping[str, Any], written_at: str) -> str:
 
     Every text in `values` is shown as text; `Markup` alone is taken as it is. `written_at`: date and time, for people.
     """
-    style = _environment().get_template("style.css").render(
-        light=asdict(LIGHT), dark=asdict(DARK), tones=_COLOURED
-    )  # fmt: skip
-    style = style.strip()
+    colours = {"light": asdict(LIGHT), "dark": asdict(DARK), "tones": _COLOURED}
+    style = _environment().get_template("style.css").render(colours | {"gutter": GUTTER}).strip()
     digest = b64encode(sha256(style.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
     shared = {

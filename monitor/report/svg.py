@@ -45,6 +45,7 @@ class Drawing:
         for tag, text in (("title", title), ("desc", description)) if title else ():
             self._add(tag, {"id": f"{name}-{tag}"}).text = plain(text)
         self._definitions = self._add("defs", {})
+        self._texts = ElementTree.Element("g")
 
     def box(self, x: float, y: float, width: float, height: float, look: str, **more: str) -> None:
         if width > 0 and height > 0:
@@ -61,8 +62,9 @@ class Drawing:
         self._add("circle", {"cx": _n(x), "cy": _n(y), "r": _n(radius), "class": look})
 
     def text(self, x: float, y: float, text: str, look: str = "", glyph: tuple[str, str] | None = None) -> None:
-        """`text` with its baseline at `y`; before it a `glyph` of its own look."""
-        element = self._add("text", {"x": _n(x), "y": _n(y)} | ({"class": look} if look else {}))
+        """`text` with its baseline at `y`, over all shapes; before it a `glyph` of its own look."""
+        attributes = {"x": _n(x), "y": _n(y)} | ({"class": look} if look else {})
+        element = ElementTree.SubElement(self._texts, "text", attributes)
         if glyph is None:
             element.text = plain(text)
             return
@@ -80,6 +82,7 @@ class Drawing:
 
     def finished(self, height: float) -> str:
         """The markup; everything from outside is escaped in it."""
+        self._root.append(self._texts)
         self._root.set("viewBox", f"0 0 {_n(self.frame.width)} {_n(height)}")
         return ElementTree.tostring(self._root, encoding="unicode")
 

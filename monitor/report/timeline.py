@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import groupby, pairwise
 
 from monitor.messages import Label, Mood, Reading
-from monitor.report.facts import CallFacts, PartyFacts
+from monitor.report.facts import AlertFacts, CallFacts, PartyFacts
 from monitor.snapshot import Tone, tone
 
 _SMOOTH_S = 3.0
@@ -72,6 +72,16 @@ class BandPoint:
 
 
 @dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened to an alert."""
+
+    at_s: float
+    alert: AlertFacts
+    what: str
+    """`raised`, `taken on by …`, `cleared`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
     """One line of the table beside a chart."""
 
@@ -81,8 +91,8 @@ class Row:
     """Null where no reading came."""
     speech: tuple[float | None, ...]
     """Share of the time in which each party of the call speaks, in their order; null without a reading."""
-    events: tuple[tuple[float, str, str], ...]
-    """(when, what happened, to which alert's rule), in order."""
+    events: tuple["Event", ...]
+    """In order."""
 
 
 def step_s(facts: CallFacts, most_cells: int) -> float:
@@ -138,12 +148,12 @@ def rows(facts: CallFacts, party: PartyFacts) -> list[Row]:
     """The call in at most thirty lines of equal length, as `party` was read."""
     length_s = next((step for step in _STEPS_S if facts.duration_s / step <= _MOST_ROWS), _STEPS_S[-1])
     told = {round(cell.start_s / length_s): cell for cell in _whole(cells(party, length_s, facts.hop_s), length_s)}
-    events = list(_events(facts, party))
+    events = _events(facts, party)
     found = []
     for number in range(max(1, math.ceil(facts.duration_s / length_s - 1e-6))):
         start_s, end_s = number * length_s, min((number + 1) * length_s, facts.duration_s)
         last = end_s >= facts.duration_s
-        inside = tuple(event for event in events if start_s <= event[0] < end_s or (last and event[0] >= end_s))
+        inside = tuple(event for event in events if start_s <= event.at_s < end_s or (last and event.at_s >= end_s))
         shares = tuple(_spoken(each, start_s, end_s) for each in facts.parties)
         found.append(Row(start_s, end_s, told.get(number), shares, inside))
     return found
@@ -201,15 +211,15 @@ def _spoken(party: PartyFacts, start_s: float, end_s: float) -> float | None:
     return _mean(inside) if inside else None
 
 
-def _events(facts: CallFacts, party: PartyFacts) -> Iterator[tuple[float, str, str]]:
-    found: list[tuple[float, str, str]] = []
+def _events(facts: CallFacts, party: PartyFacts) -> list[Event]:
+    found = []
     for alert in facts.alerts_of(party.party):
         if alert.raised_s is not None:
-            found.append((alert.raised_s, "raised", alert.rule))
-        found += ((taken.at_s, f"taken on by {taken.by}", alert.rule) for taken in alert.acknowledged)
+            found.append(Event(alert.raised_s, alert, "raised"))
+        found += [Event(taken.at_s, alert, f"taken on by {taken.by}") for taken in alert.acknowledged]
         if alert.cleared_s is not None:
-            found.append((alert.cleared_s, "cleared", alert.rule))
-    return iter(sorted(found))
+            found.append(Event(alert.cleared_s, alert, "cleared"))
+    return sorted(found, key=lambda event: event.at_s)
 
 
 def _mean(values: Iterable[float]) -> float:

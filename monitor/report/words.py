@@ -38,6 +38,13 @@ def percent(share: float | None) -> str:
     return "–" if share is None else f"{100 * share:.0f} %"
 
 
+def length(seconds: float) -> str:
+    """A round time: `5 seconds`, `1 minute`."""
+    count, unit = (seconds, "second") if seconds < 60 else (seconds / 60, "minute")
+    count, unit = (count / 60, "hour") if count >= 60 and unit == "minute" else (count, unit)
+    return f"{count:g} {unit}{'' if count == 1 else 's'}"
+
+
 def alert_end(alert: AlertFacts, facts: CallFacts) -> str:
     """What became of an alert."""
     if alert.cleared_s is not None:
@@ -65,16 +72,15 @@ def _moods(facts: CallFacts, party: PartyFacts) -> str:
     who, held = PARTIES[party.party], chief_moods(facts, party)
     if not held:
         return f"Too little of the {who} was heard to tell a mood"
-    verb = "sound" if party.party == "mixed" else "sounds"
-    subject = "Both voices, heard as one," if party.party == "mixed" else f"The {who}"
+    subject = "The mood of both voices, heard as one," if party.party == "mixed" else f"The {who}’s mood"
     first, *later = (MOODS[mood.mood].word for mood in held)
     if not later:
-        throughout = "unclear: the model is not sure of any mood" if first == "unclear" else f"{first} throughout"
-        return f"{subject} {verb} {throughout}"
+        throughout = "unclear throughout: the model is not sure of any" if first == "unclear" else f"{first} throughout"
+        return f"{subject} is {throughout}"
     turns = [f"{word} from {clock(mood.start_s)}" for word, mood in zip(later, held[1:], strict=True)]
     if len(turns) > 4:
         turns = [f"after {len(turns) - 1} turns", turns[-1]]
-    return f"{subject} {verb} {first} at first, {_listed(turns, 'then ')}"
+    return f"{subject} is {first} at first, {_listed(turns, 'then ')}"
 
 
 def _listed(turns: list[str], joint: str) -> str:
