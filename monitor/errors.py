@@ -10,6 +10,7 @@ CallmoodError
 ├── ServiceError    service    a listener that cannot be opened
 ├── AccessError     access     a request that nobody, or not this asker, may make
 ├── RequestError    request    a request or a message of a subscriber that means nothing here
+├── HistoryError    history    a history that cannot be read or written, or does not hold what was asked for
 ├── ReportError     report     a call or a day that cannot be reported
 └── PipelineError   pipeline   a fault of our own: scoring stopped
 
@@ -92,6 +93,12 @@ class RequestError(CallmoodError):
         """As in HTTP: 400, 404."""
         self.reason = reason
         """One word, for the counter."""
+
+
+class HistoryError(CallmoodError):
+    """A history that cannot be read or written, or does not hold what was asked for."""
+
+    code = "history"
 
 
 class ReportError(CallmoodError):

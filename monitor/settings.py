@@ -90,6 +90,19 @@ class SiprecSettings:
 
 
 @dataclass(frozen=True)
+class HistorySettings:
+    """What is kept of calls on disk, where, and for how long."""
+
+    file: str = _setting(
+        "", "the history; empty: history.db in $XDG_STATE_HOME/callmood, else in ~/.local/state/callmood"
+    )
+    keep: bool = _setting(
+        True, "keep a history of the calls of `serve` and `live`; of `demo` and `replay` only where `file` is set"
+    )
+    days: int = _setting(30, "an ended call is deleted after so long", "days", 1, 36_500)
+
+
+@dataclass(frozen=True)
 class Settings:
     """How a node listens, reads and tells. Make one with `load`, which checks types and ranges."""
 
@@ -154,6 +167,8 @@ class Settings:
     max_calls: int = _setting(1_000, "calls at once; further ones are refused", "calls", 1, 100_000)
 
     rtp: RtpSettings = _table(RtpSettings, "how RTP is received, of calls that come by SIP", always=True)
+
+    history: HistorySettings = _table(HistorySettings, "calls, readings and alerts on disk; no audio", always=True)
 
     siprec: SiprecSettings | None = _table(
         SiprecSettings, "SIPREC recording server: recorded calls come by SIP and RTP"
