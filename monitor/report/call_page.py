@@ -51,9 +51,7 @@ class Tile:
     colour: str = ""
 
 
-def call_page(
-    facts: CallFacts, written_at: str, sound: Sequence[SoundPicture] = (), back: str | None = None
-) -> str:
+def call_page(facts: CallFacts, written_at: str, sound: Sequence[SoundPicture] = (), back: str | None = None) -> str:
     """The page about `facts`. `back`: address of the page that lists the others."""
     shown = facts.scored or facts.parties[:1]
     values = {
@@ -140,9 +138,9 @@ def _drawn(facts: CallFacts, party: PartyFacts) -> dict[str, Any]:
 
 def _caption(facts: CallFacts) -> str:
     return (
-        f"A reading listens to {facts.window_s:g} s of sound and stands where it was told, at their end. The higher the emotion’s "
-        "area, the surer. Of each score: the line is the mean of three seconds’ windows, the band reaches from the lowest of "
-        "them to the highest; 0 to 100 %. Mood is the last 20 s of speech taken together."
+        f"A reading listens to {facts.window_s:g} s of sound and stands where it was told, at their end. The higher the area "
+        "of an emotion, the surer. Of each score, 0 to 100 %, the line is the mean of three seconds’ windows, and the band "
+        "reaches from the lowest of them to the highest. Mood is the last 20 s of speech taken together."
     )
 
 
@@ -219,13 +217,15 @@ def _rests(facts: CallFacts) -> Iterator[tuple[str, str]]:
     origin = facts.origin
     yield "Model", origin.model or "not kept with the call"
     if origin.model_scores and "uar" in origin.model_scores:
-        yield "How good it is", (
-            f"tells {percent(origin.model_scores['uar'])} of six acted emotions of speakers whom it never heard, each "
-            "emotion counted alike; chance is 17 %"
+        yield (
+            "How good it is",
+            (
+                f"tells {percent(origin.model_scores['uar'])} of six acted emotions of speakers whom it never heard, each "
+                "emotion counted alike; chance is 17 %"
+            ),
         )
-    yield "Readings", (
-        f"{sum(len(party.readings) for party in facts.parties)}, each of {facts.window_s:g} s of sound, every {facts.hop_s:g} s"
-    )
+    count = sum(len(party.readings) for party in facts.parties)
+    yield "Readings", f"{count}, each of {facts.window_s:g} s of sound, every {facts.hop_s:g} s"
     for party in facts.parties:
         read = "emotion and speech" if party.scored else "speech alone, never emotion"
         yield PARTIES[party.party].capitalize(), read

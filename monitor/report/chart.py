@@ -70,7 +70,12 @@ def _textures(drawing: Drawing) -> None:
 
 
 def _draw_state(
-    drawing: Drawing, state: Tone, between: tuple[float, float], base: float, height: float, steps: list[tuple[float, float]]
+    drawing: Drawing,
+    state: Tone,
+    between: tuple[float, float],
+    base: float,
+    height: float,
+    steps: list[tuple[float, float]],
 ) -> None:
     """What is told from x to x where it is no emotion; `steps`: how sure an unsure reading was."""
     left, right = between
@@ -269,7 +274,9 @@ class _Chart:
         x, y = self._frame.x(peak.at_s), base - peak.mean * _SCORE
         self._drawing.dot(x, y, 2.5, f"{label} solid")
         text, left = f"{100 * peak.mean:.0f} %", x > self._frame.right - 44
-        self._drawing.text(x - 6 if left else x + 6, max(y + 4, base - _SCORE + 10), text, "small end" if left else "small")
+        self._drawing.text(
+            x - 6 if left else x + 6, max(y + 4, base - _SCORE + 10), text, "small end" if left else "small"
+        )
 
     def _speaks(self, party: PartyFacts, base: float, sign: int) -> None:
         points = [(self._frame.x(at_s), base - sign * share * (_SPEECH - 2)) for at_s, share in

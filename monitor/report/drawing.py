@@ -22,14 +22,19 @@ if TYPE_CHECKING:
 _WAVE = "#5b8db8"
 """Seen on white and on black."""
 _DPI = 100
-_LOUDNESS = ((0.0, (0.36, 0.55, 0.72, 0.0)), (0.45, (0.38, 0.47, 0.75, 0.55)), (0.75, (0.74, 0.29, 0.50, 0.95)), (1.0, (0.95, 0.56, 0.16, 1.0)))
+_LOUDNESS = (
+    (0.0, (0.36, 0.55, 0.72, 0.0)),
+    (0.45, (0.38, 0.47, 0.75, 0.55)),
+    (0.75, (0.74, 0.29, 0.50, 0.95)),
+    (1.0, (0.95, 0.56, 0.16, 1.0)),
+)
 """Of a spectrogram, from silent, which is the paper's own colour, to loud: RGBA."""
 
 
 def require_drawing() -> None:
     """Raises ReportError where the extra is not installed."""
     try:
-        import librosa.display
+        import librosa.display  # noqa: F401
         import matplotlib  # noqa: F401
     except ImportError as error:
         raise ReportError(
@@ -45,7 +50,9 @@ def sound_pictures(facts: CallFacts, sounds: Mapping[Party, Sound]) -> list[Soun
         SoundPicture(
             party.party,
             _bare(lambda axes, sound=sounds[party.party]: waveform(axes, sound), 1_400, 116),
-            _bare(lambda axes, sound=sounds[party.party]: spectrogram(axes, sound), 1_400, 300) if party.scored else None,
+            _bare(lambda axes, sound=sounds[party.party]: spectrogram(axes, sound), 1_400, 300)
+            if party.scored
+            else None,
         )
         for party in order
         if party.party in sounds

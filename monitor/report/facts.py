@@ -71,6 +71,8 @@ class PartyFacts:
     """One party of a call."""
 
     party: Party
+    channel: int | None
+    """Of its source, from 0; null where the call's beginning is missing."""
     scored: bool
     identity: str | None
     """As the messages tell it: a pseudonym, unless `show_identities` was set."""
@@ -165,7 +167,7 @@ def facts_of(messages: Sequence[AnyCallMessage], origin: Origin) -> CallFacts:
         reason=ended.reason if ended else None,
         outcome=ended.outcome if ended else None,
         parties=_parties(told, readings, started),
-        alerts=_alerts(told),
+        alerts=alerts_in(told),
         missing=told[-1].seq - len(told),
         hop_s=_hop_s(readings),
         window_s=max(reading.end_s - reading.start_s for reading in readings),
@@ -194,6 +196,7 @@ def _party(
     info = started.parties.get(party) if started else None
     return PartyFacts(
         party=party,
+        channel=info.channel if info else None,
         scored=info.scored if info else any(reading.state != "not_scored" for reading in own),
         identity=info.identity if info else None,
         readings=tuple(own),
@@ -201,7 +204,8 @@ def _party(
     )
 
 
-def _alerts(told: Iterable[AnyCallMessage]) -> tuple[AlertFacts, ...]:
+def alerts_in(told: Iterable[AnyCallMessage]) -> tuple[AlertFacts, ...]:
+    """The alerts of one call, by when they were raised. `told`: its messages in order of `seq`."""
     raised: dict[str, AlertRaised] = {}
     cleared: dict[str, AlertCleared] = {}
     acknowledged: dict[str, list[Acknowledgement]] = {}

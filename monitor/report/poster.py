@@ -1,8 +1,8 @@
-"""A call in one picture, by matplotlib: the page's chart with the sound under it, for whoever wants a file to paste. Facts → figure."""
+"""A call in one picture, by matplotlib: the page's chart with the sound under it, to paste elsewhere. Facts → figure."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from monitor import __version__
 from monitor.looks import MOODS, SEVERITIES, TONES, clock, plain, words
@@ -46,7 +46,7 @@ def poster(facts: CallFacts, sounds: Mapping[Party, Sound]) -> "Figure":
     for one, (name, _) in zip(axes, rows, strict=True):
         _plain(one)
         _draw(one, name, facts, party, sounds)
-    _times(axes, facts, party)
+    _times(list(axes), facts, party)
     return figure
 
 
@@ -120,7 +120,7 @@ def _draw(axes: "Axes", name: str, facts: CallFacts, party: PartyFacts, sounds: 
 
 def _name(axes: "Axes", text: str, small: str = "", colour: str = LIGHT.ink) -> None:
     """At the picture's left edge, beside the row."""
-    place = {"xycoords": ("figure fraction", "axes fraction"), "textcoords": "offset points", "va": "center"}
+    place: Any = {"xycoords": ("figure fraction", "axes fraction"), "textcoords": "offset points", "va": "center"}
     axes.annotate(text, (0.012, 0.5), (0, 6 if small else 0), size=10, weight="bold", color=colour, **place)
     if small:
         axes.annotate(small, (0.012, 0.5), (0, -8), size=8.5, color=LIGHT.quiet, **place)

@@ -133,9 +133,7 @@ def chief_moods(facts: CallFacts, party: PartyFacts) -> list[MoodStretch]:
 def bands(of: Sequence[Cell], label: Label) -> list[list[BandPoint]]:
     """What the windows say of `label`: runs of neighbouring cells that were scored."""
     scored = [cell for cell in of if _scores(cell, label)]
-    return [
-        [_point(cell, of_run, label) for cell in of_run] for of_run in _runs(scored, lambda _one, _next: True)
-    ]
+    return [[_point(cell, of_run, label) for cell in of_run] for of_run in _runs(scored, lambda _one, _next: True)]
 
 
 def speech(party: PartyFacts, length_s: float) -> list[tuple[float, float]]:

@@ -29,7 +29,11 @@ def standing(facts: CallFacts) -> str:
     """How the call ended, in a few words; that it goes on, where it does."""
     if facts.reason is None:
         return "still going on"
-    known = {"end": "ended", "stopped": "was stopped here", "interrupted": "interrupted: listening stopped before its end"}
+    known = {
+        "end": "ended",
+        "stopped": "was stopped here",
+        "interrupted": "interrupted: listening stopped before its end",
+    }
     return known.get(facts.reason, plain(facts.reason))
 
 
@@ -42,7 +46,12 @@ def length(seconds: float) -> str:
     """A round time: `5 seconds`, `1 minute`."""
     count, unit = (seconds, "second") if seconds < 60 else (seconds / 60, "minute")
     count, unit = (count / 60, "hour") if count >= 60 and unit == "minute" else (count, unit)
-    return f"{count:g} {unit}{'' if count == 1 else 's'}"
+    return counted(round(count), unit)
+
+
+def counted(count: int, word: str) -> str:
+    """`no calls`, `1 call`, `2 calls`."""
+    return f"{count or 'no'} {word}{'' if count == 1 else 's'}"
 
 
 def alert_end(alert: AlertFacts, facts: CallFacts) -> str:
@@ -84,7 +93,7 @@ def _moods(facts: CallFacts, party: PartyFacts) -> str:
 
 
 def _listed(turns: list[str], joint: str) -> str:
-    return ", ".join(turns[:-1] + [joint + turns[-1]]) if len(turns) > 1 else joint + turns[0]
+    return ", ".join([*turns[:-1], joint + turns[-1]]) if len(turns) > 1 else joint + turns[0]
 
 
 def _alerts(facts: CallFacts, alerts: tuple[AlertFacts, ...]) -> Iterator[str]:
