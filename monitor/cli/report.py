@@ -164,10 +164,9 @@ def _facts(asked: Any, settings: Any, channels: str | None, progress: "_Progress
     for path in asked.lines:
         yield from _or_fault(lambda path=path: inputs.from_lines(path))
     if asked.calls:
-        from monitor.archive import Archive
         from monitor.database import path_of
 
-        with Archive(path_of(settings.history)) as archive:
+        with inputs.opened(path_of(settings.history), asked.calls) as archive:
             for name in asked.calls:
                 yield from _or_fault(lambda name=name: [inputs.from_history(archive, inputs.stored(archive, name))])
 

@@ -158,9 +158,8 @@ class _Chart:
 
     def speech(self) -> None:
         """How much each party speaks: one upwards, the other downwards, so that turns are seen."""
-        shown = sorted(self._facts.parties, key=lambda party: party.party == "agent")
         self._y += _BETWEEN - 6
-        for number, party in enumerate(shown):
+        for number, party in enumerate(self._facts.parties):
             downwards = number == 1
             self._label(f"{PARTIES[party.party]} speaks" if party.party != "mixed" else "Speech", _SPEECH)
             base = self._y if downwards else self._y + _SPEECH

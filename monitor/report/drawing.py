@@ -45,7 +45,6 @@ def require_drawing() -> None:
 
 def sound_pictures(facts: CallFacts, sounds: Mapping[Party, Sound]) -> list[SoundPicture]:
     """Waveforms of all parties, and a spectrogram of each that was scored, edge to edge."""
-    order = sorted(facts.parties, key=lambda party: (not party.scored, party.party))
     return [
         SoundPicture(
             party.party,
@@ -54,7 +53,7 @@ def sound_pictures(facts: CallFacts, sounds: Mapping[Party, Sound]) -> list[Soun
             if party.scored
             else None,
         )
-        for party in order
+        for party in facts.parties
         if party.party in sounds
     ]
 

@@ -7,7 +7,6 @@ from typing import Literal
 
 from monitor.errors import ReportError
 from monitor.messages import (
-    PARTIES,
     AlertAcknowledged,
     AlertCleared,
     AlertRaised,
@@ -22,7 +21,8 @@ from monitor.messages import (
 )
 from monitor.snapshot import Tone, tone
 
-_JUDGED_FIRST: tuple[Party, ...] = ("customer", "mixed", "agent")
+_ORDER: tuple[Party, ...] = ("customer", "mixed", "agent")
+"""Whom a call is judged by comes first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ class CallFacts:
     outcome: Mood | None
     """Null while it goes on."""
     parties: tuple[PartyFacts, ...]
-    """Agent, customer or mixed."""
+    """The customer or the mixed voices, then the agent."""
     alerts: tuple[AlertFacts, ...]
     """By when they were raised."""
     missing: int
@@ -137,7 +137,7 @@ class CallFacts:
     def scored(self) -> tuple[PartyFacts, ...]:
         """Parties whose emotion was read, the one that the call is judged by first."""
         scored = [party for party in self.parties if party.scored]
-        return tuple(sorted(scored, key=lambda party: _JUDGED_FIRST.index(party.party)))
+        return tuple(sorted(scored, key=lambda party: _ORDER.index(party.party)))
 
     @property
     def judged(self) -> PartyFacts | None:
@@ -186,7 +186,7 @@ def _parties(
     told: Sequence[AnyCallMessage], readings: Sequence[Reading], started: CallStarted | None
 ) -> tuple[PartyFacts, ...]:
     named = {reading.party for reading in readings} | set(started.parties if started else ())
-    return tuple(_party(party, told, readings, started) for party in PARTIES if party in named)
+    return tuple(_party(party, told, readings, started) for party in _ORDER if party in named)
 
 
 def _party(

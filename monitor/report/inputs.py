@@ -123,6 +123,14 @@ def from_lines(path: str) -> list[CallFacts]:
     return [facts_of(messages, origin) for messages in told]
 
 
+def opened(path: Path, names: Sequence[str]) -> Archive:
+    """The history at `path`, in which the calls `names` are looked for. Raises HistoryError."""
+    try:
+        return Archive(path)
+    except HistoryError as error:
+        raise HistoryError(f"no file here is {plain(names[0])!r}, and {error}") from error
+
+
 def stored(archive: Archive, name: str) -> StoredCall:
     """The call of that id or name in the history. Raises HistoryError, which names the nearest ones."""
     try:

@@ -57,17 +57,12 @@ def _rows(facts: CallFacts, party: PartyFacts, sounds: Mapping[Party, Sound]) ->
         alerts = min(_MOST_ALERTS, len(facts.alerts_of(party.party)))
         rows += [("alerts", 0.3 * alerts)] if alerts else []
         rows += [("emotion", 1.35), ("mood", 0.28), *((label, 0.42) for label in LABELS)]
-    rows += [(f"speech {one.party}", 0.34) for one in _speakers(facts)]
-    for one in _speakers(facts):
+    rows += [(f"speech {one.party}", 0.34) for one in facts.parties]
+    for one in facts.parties:
         if one.party in sounds:
             rows += [(f"waveform {one.party}", 0.6)]
             rows += [(f"spectrogram {one.party}", 1.3)] if one.scored else []
     return rows
-
-
-def _speakers(facts: CallFacts) -> list[PartyFacts]:
-    """The customer first."""
-    return sorted(facts.parties, key=lambda party: party.party == "agent")
 
 
 def _head(figure: "Figure", facts: CallFacts, lead: Sequence[str], height_in: float) -> None:
