@@ -58,7 +58,7 @@ def call_page(facts: CallFacts, written_at: str, sound: Sequence[SoundPicture] =
         "facts": facts,
         "back": back,
         "subtitle": ", ".join(_subtitle(facts)),
-        "lead": " ".join(finding(facts, party) for party in facts.scored) or not_read(facts),
+        "findings": [finding(facts, party) for party in facts.scored] or [not_read(facts)],
         "warnings": list(_warnings(facts)),
         "tiles": list(_tiles(facts)),
         "charts": [_drawn(facts, party) for party in shown],
@@ -164,8 +164,13 @@ def _alert(alert: AlertFacts, facts: CallFacts) -> dict[str, Any]:
         "look": look,
         "colour": SEVERITY_COLOURS[alert.severity],
         "heading": f"{words(alert.rule).capitalize()}{whose} ({look.word})",
-        "text": f"{raised[0].upper()}{raised[1:]}, {alert_end(alert, facts)}. Acknowledged by {acknowledged(alert)}.",
+        "text": f"{raised[0].upper()}{raised[1:]}, {alert_end(alert, facts)}.{_taken(alert)}",
     }
+
+
+def _taken(alert: AlertFacts) -> str:
+    """Who took an alert on; good news needs nobody."""
+    return f" Acknowledged by {acknowledged(alert)}." if alert.acknowledged or alert.severity != "info" else ""
 
 
 def _heard(party: PartyFacts) -> dict[str, Any]:

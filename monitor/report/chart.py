@@ -15,13 +15,15 @@ from monitor.report.words import PARTIES, alert_end, finding
 from monitor.snapshot import Tone
 
 WIDE, NARROW = 760.0, 340.0
-GUTTER = 116.0
+GUTTER = 124.0
 """Room for labels at the left of the wide one."""
 _EDGE = 6.0
 _RIBBON, _SCORE, _SPEECH, _MOOD, _ALERT = 76.0, 30.0, 22.0, 18.0, 18.0
 _BETWEEN = 12.0
 _MOST_ALERTS = 6
 """Lanes; the table tells of all."""
+_LEAST_MOOD = 20.0
+"""Wide enough for a mood's glyph."""
 _LABEL_LEAST = 0.3
 """A peak under this is not worth a number."""
 
@@ -138,8 +140,11 @@ class _Chart:
             left, width = x(mood.start_s), x(mood.end_s) - x(mood.start_s)
             drawing.box(left, self._y, width - 1, _MOOD, f"{colour} tint")
             drawing.box(left, self._y, min(3.0, max(1.0, width - 1)), _MOOD, f"{colour} solid")
-            if width >= text_width(f"{look.glyph} {look.word}") + 10:
-                drawing.text(left + 8, self._y + 13, look.word, glyph=(look.glyph, f"{colour} solid"))
+            words_fit = width >= text_width(f"{look.glyph} {look.word}") + 10
+            if width >= _LEAST_MOOD:
+                drawing.text(
+                    left + 8, self._y + 13, look.word if words_fit else "", "", (look.glyph, f"{colour} solid")
+                )
         self._y += _MOOD + _BETWEEN + 2
 
     def score(self, label: Label) -> None:
@@ -272,10 +277,9 @@ class _Chart:
     def _peak(self, peak: BandPoint, base: float, label: Label) -> None:
         x, y = self._frame.x(peak.at_s), base - peak.mean * _SCORE
         self._drawing.dot(x, y, 2.5, f"{label} solid")
-        text, left = f"{100 * peak.mean:.0f} %", x > self._frame.right - 44
-        self._drawing.text(
-            x - 6 if left else x + 6, max(y + 4, base - _SCORE + 10), text, "small end" if left else "small"
-        )
+        text_y = y + 14 if peak.mean > 0.5 else y - 5
+        side = "small end" if x > self._frame.right - 44 else "small"
+        self._drawing.text(x, text_y, f"{100 * peak.mean:.0f} %", side)
 
     def _speaks(self, party: PartyFacts, base: float, sign: int) -> None:
         points = [(self._frame.x(at_s), base - sign * share * (_SPEECH - 2)) for at_s, share in

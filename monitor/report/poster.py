@@ -12,7 +12,7 @@ from monitor.report.facts import AlertFacts, CallFacts, PartyFacts
 from monitor.report.palette import LIGHT, MOOD_COLOURS, SEVERITY_COLOURS, TONE_COLOURS
 from monitor.report.sound import Sound
 from monitor.report.timeline import Cell, Stretch, bands, cells, moods, speech, step_s, stretches, ticks
-from monitor.report.words import PARTIES, alert_end, finding, not_read
+from monitor.report.words import PARTIES, alert_end, finding, not_read, standing
 from monitor.snapshot import Tone
 
 if TYPE_CHECKING:
@@ -73,7 +73,9 @@ def _head(figure: "Figure", facts: CallFacts, lead: Sequence[str], height_in: fl
     figure.canvas.draw()
     after = title.get_window_extent().x1 / figure.bbox.width
     figure.text(after, 1 - 0.36 / height_in, outcome, size=15, weight="bold", color=colour)
-    figure.text(0.98, 1 - 0.36 / height_in, clock(facts.duration_s), size=15, color=quiet, ha="right")
+    figure.text(
+        0.98, 1 - 0.36 / height_in, f"{clock(facts.duration_s)}, {standing(facts)}", size=12, color=quiet, ha="right"
+    )
     figure.text(0.012, 1 - 0.5 / height_in, _shown("\n".join(lead)), size=11, color=ink, va="top", linespacing=1.4)
     model = facts.origin.model or "a model that was not kept"
     figure.text(0.012, 0.12 / height_in, f"An estimate by {_shown(model)}, which can be wrong. callmood {__version__}",

@@ -159,7 +159,7 @@ def rows(facts: CallFacts, party: PartyFacts) -> list[Row]:
 
 def ticks(duration_s: float, most: int) -> list[float]:
     """Round seconds from 0 on, `most` at most, the last within the call."""
-    length_s = next((step for step in _STEPS_S if duration_s / step <= most - 1), _STEPS_S[-1])
+    length_s = next((step for step in (1.0, 2.0, *_STEPS_S) if duration_s / step <= most - 1), _STEPS_S[-1])
     return [number * length_s for number in range(int(duration_s / length_s + 1e-9) + 1)]
 
 

@@ -12,6 +12,7 @@ PARTIES: Mapping[Party, str] = {"customer": "customer", "agent": "agent", "mixed
 """`mixed`: both parties on one channel."""
 _LEAST_SHARE = 0.1
 """Of an emotion that is worth a word."""
+_MOST_TURNS = 3
 _SHORT_LOSS_S = 0.05
 
 
@@ -73,8 +74,6 @@ def _sentences(facts: CallFacts, party: PartyFacts) -> Iterator[str]:
     yield from _emotions(party.shares)
     if party.lost_s > _SHORT_LOSS_S:
         yield f"{party.lost_s:.1f} s of audio never came."
-    if facts.reason is None:
-        yield f"The call was still going on, {clock(facts.duration_s)} in, when this was written."
 
 
 def _moods(facts: CallFacts, party: PartyFacts) -> str:
@@ -87,8 +86,8 @@ def _moods(facts: CallFacts, party: PartyFacts) -> str:
         throughout = "unclear throughout: the model is not sure of any" if first == "unclear" else f"{first} throughout"
         return f"{subject} is {throughout}"
     turns = [f"{word} from {clock(mood.start_s)}" for word, mood in zip(later, held[1:], strict=True)]
-    if len(turns) > 4:
-        turns = [f"after {len(turns) - 1} turns", turns[-1]]
+    if len(turns) > _MOST_TURNS:
+        return f"{subject} turns {len(turns)} times: {first} at first, {turns[-1]} to the end"
     return f"{subject} is {first} at first, {_listed(turns, 'then ')}"
 
 
