@@ -124,6 +124,8 @@ def _header(snapshot: Snapshot, health: Health, width: int) -> list[Line]:
         node.append((f"dropped {health.dropped_s:.1f} s", health.dropped_s > 0.0))
     if health.subscribers is not None:
         node.append((_count(health.subscribers, "subscriber"), False))
+    if health.history or health.unstored:
+        node.insert(0, (f"history: {_count(health.unstored or 0, 'message')} not stored", True))
     node.append((plain(health.model), False))
     if snapshot.latency_p50_ms is not None and snapshot.latency_p99_ms is not None:
         node.insert(0, (f"latency {snapshot.latency_p50_ms:.0f} ms, p99 {snapshot.latency_p99_ms:.0f} ms", False))
@@ -190,6 +192,8 @@ def _notices(snapshot: Snapshot, health: Health, width: int) -> list[Line]:
         texts.append(f"  ! {plain(fault.code)}, {clock(fault.ago_s)} ago{earlier}: {plain(fault.text)}")
     if snapshot.missed:
         texts.append(f"  ! {_count(snapshot.missed, 'message')} missed: what is shown may be incomplete")
+    if health.history:
+        texts.append(f"  ! calls are not stored: {plain(health.history)}")
     return [*([Segment(fit(text, width), WARNING)] for text in texts)]
 
 

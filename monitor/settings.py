@@ -90,6 +90,19 @@ class SiprecSettings:
 
 
 @dataclass(frozen=True)
+class HistorySettings:
+    """What is kept of calls on disk, where, and for how long."""
+
+    file: str = _setting(
+        "", "the history; empty: history.db in $XDG_STATE_HOME/callmood, else in ~/.local/state/callmood"
+    )
+    keep: bool = _setting(
+        True, "keep a history of the calls of `serve` and `live`; of `demo` and `replay` only where `file` is set"
+    )
+    days: int = _setting(30, "an ended call is deleted after so long", "days", 1, 36_500)
+
+
+@dataclass(frozen=True)
 class WebhookSettings:
     """Where alerts are posted. `docs/webhooks.md` is its manual."""
 
@@ -149,6 +162,10 @@ class Settings:
     mood_s: float = _setting(20.0, "how much of a party's last speech its mood rests on", "s", 3.0, 120.0)
     outcome_s: float = _setting(30.0, "how much of the last speech a call's outcome rests on", "s", 3.0, 300.0)
 
+    alert_rules: str = _setting(
+        "", "TOML file with the rules for alerts, as `callmood alerts rules` prints one; empty: those"
+    )
+
     host: str = _setting(
         "127.0.0.1", "address that the websocket listens on; any but this machine's own needs TLS and tokens"
     )
@@ -191,6 +208,8 @@ class Settings:
     max_calls: int = _setting(1_000, "calls at once; further ones are refused", "calls", 1, 100_000)
 
     rtp: RtpSettings = _table(RtpSettings, "how RTP is received, of calls that come by SIP", always=True)
+
+    history: HistorySettings = _table(HistorySettings, "calls, readings and alerts on disk; no audio", always=True)
 
     siprec: SiprecSettings | None = _table(
         SiprecSettings, "SIPREC recording server: recorded calls come by SIP and RTP"
