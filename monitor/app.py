@@ -190,7 +190,7 @@ class Node:
             hint=self.hint,
             history=self._history.failure if self._history else "",
             unstored=self._history.unstored if self._history else None,
-            warnings=self._webhooks.warnings() if self._webhooks else (),
+            webhooks=self._webhooks.trouble() if self._webhooks else "",
         )
 
     def unready(self) -> str:

@@ -184,8 +184,8 @@ def _hidden(snapshot: Snapshot, shown: int) -> Line:
 
 
 def _notices(snapshot: Snapshot, health: Health, width: int) -> list[Line]:
-    """What goes wrong beside the calls, the last error and what was missed, where there is anything to tell."""
-    texts = [f"  ! {plain(warning)}" for warning in health.warnings]
+    """The last error, what was missed and what fails beside scoring, where there is anything to tell."""
+    texts = []
     if snapshot.faults and snapshot.faults[-1].ago_s < FAULT_SHOWN_S:
         fault = snapshot.faults[-1]
         earlier = f" ({_count(snapshot.fault_count, 'error')})" if snapshot.fault_count > 1 else ""
@@ -194,6 +194,8 @@ def _notices(snapshot: Snapshot, health: Health, width: int) -> list[Line]:
         texts.append(f"  ! {_count(snapshot.missed, 'message')} missed: what is shown may be incomplete")
     if health.history:
         texts.append(f"  ! calls are not stored: {plain(health.history)}")
+    if health.webhooks:
+        texts.append(f"  ! webhooks: {plain(health.webhooks)}")
     return [*([Segment(fit(text, width), WARNING)] for text in texts)]
 
 

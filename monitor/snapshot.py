@@ -182,5 +182,5 @@ class Health:
     """Why calls are not stored just now; empty while they are, and where no history is kept."""
     unstored: int | None = None
     """Messages that the history lacks for good; null where none is kept, or it is not known."""
-    warnings: tuple[str, ...] = ()
-    """What goes wrong beside the calls (what is posted, what is stored), each in one line."""
+    webhooks: str = ""
+    """What is wrong with the alerts to other systems; empty while nothing is, and where there are none."""
