@@ -54,7 +54,7 @@ LEFT_TO_RIGHT = [
     {"refusals"},
     {"greeting", "subscriber"},
     {"handshake", "client"},
-    {"webhook_body", "webhook_endpoints"},
+    {"webhook_body", "webhook_endpoints", "webhook_files"},
     {"webhook_post", "webhook_queue"},
     {"webhook_lane"},
     {"webhooks"},
