@@ -118,7 +118,7 @@ class Archive:
         if outcome is not None:
             where("outcome = ?", outcome)
         if alert is not None:
-            where("' ' || rules LIKE ?", f"% {alert} %")
+            where("instr(' ' || rules, ?)", f" {alert} ")
         if agents:
             where(f"agent IN ({', '.join('?' * len(agents))})", *agents)
         order = "ORDER BY started_ms DESC, calls.number DESC LIMIT ?"
