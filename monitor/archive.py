@@ -4,10 +4,11 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
+
+import msgspec
 
 from monitor import retrieval
 from monitor.database import fault, is_written, opened
@@ -26,8 +27,7 @@ _COLUMNS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class StoredCall:
+class StoredCall(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A call as the history knows it."""
 
     id: str
