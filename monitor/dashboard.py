@@ -125,7 +125,8 @@ def _header(snapshot: Snapshot, health: Health, width: int) -> list[Line]:
     if health.subscribers is not None:
         node.append((_count(health.subscribers, "subscriber"), False))
     if health.history or health.unstored:
-        node.insert(0, (f"history: {_count(health.unstored or 0, 'message')} not stored", True))
+        lacks = f"history lacks {_count(health.unstored, 'message')}" if health.unstored else "history fails"
+        node.insert(0, (lacks, True))
     node.append((plain(health.model), False))
     if snapshot.latency_p50_ms is not None and snapshot.latency_p99_ms is not None:
         node.insert(0, (f"latency {snapshot.latency_p50_ms:.0f} ms, p99 {snapshot.latency_p99_ms:.0f} ms", False))

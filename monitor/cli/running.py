@@ -235,6 +235,8 @@ def _watch(
             typer.echo(line, err=json)
     for address in node.listen(listeners) if listeners else ():
         typer.echo(address, err=json)
+    if history is not None:
+        typer.echo(f"history: {history}, for {settings.history.days} days", err=json)
     if json:
         print_json(node.hello())
     if _run(node, on_screen):
