@@ -22,7 +22,7 @@ from monitor.bus import Bus, Receiver
 from monitor.errors import CallmoodError, SourceError
 from monitor.handshake import Ties
 from monitor.identities import Identities
-from monitor.messages import Acknowledge, AlertRaised, AnyMessage, CallEnded, Error, Gap, Hello, Reading, rfc3339
+from monitor.messages import AlertRaised, AnyMessage, CallEnded, Error, Gap, Hello, Reading, rfc3339
 from monitor.model import EmotionModel
 from monitor.pipeline import Pipeline
 from monitor.settings import Settings
@@ -80,7 +80,12 @@ class Node:
         `tokens` stand in for those that the settings name.
         """
         _raise_file_limit(self.settings.max_connections)
-        ties = Ties(self.hello, self._acknowledge, self.unready, lambda: metrics.text())
+        ties = Ties(
+            self.hello,
+            lambda said: self.acknowledge(said.call, said.alert, said.by),
+            self.unready,
+            lambda: metrics.text(),
+        )
         server = self._server = ServiceThread(
             Broadcaster(self.settings, ties, identities=self._identities, tokens=tokens)
         )
@@ -143,6 +148,10 @@ class Node:
             hint=self.hint,
         )
 
+    def acknowledge(self, call: str, alert: str, by: str) -> None:
+        """`by` looks after an open alert; nothing comes of it where the alert is not open, or somebody does already."""
+        self._queue.put(Acknowledged(call, alert, by))
+
     def unready(self) -> str:
         """Why no further call should come to this node, in one line; empty when one may."""
         if not self._threads:
@@ -167,9 +176,6 @@ class Node:
             hop_s=self.settings.hop_s,
             model_scores={name: value for name, value in meaning.scores.items() if isinstance(value, float)},
         )
-
-    def _acknowledge(self, said: Acknowledge) -> None:
-        self._queue.put(Acknowledged(said.call, said.alert, said.by))
 
     def _keep(self, message: AnyMessage) -> None:
         if isinstance(message, Error):

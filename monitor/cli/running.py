@@ -11,9 +11,10 @@ from typing import Annotated, Any
 
 import typer
 
-from monitor.cli.console import one_line, print_json, print_line
+from monitor.cli.console import has_screen, one_line, print_json, print_line
 from monitor.cli.options import (
     AgentOption,
+    AsOption,
     ChannelsOption,
     ConfigOption,
     JsonOption,
@@ -22,6 +23,7 @@ from monitor.cli.options import (
     example_calls,
     load_model,
     load_settings,
+    own_name,
 )
 from monitor.errors import SettingError
 from monitor.settings import Settings
@@ -37,6 +39,7 @@ _DEMO_HOURS = 1.0
 def demo(
     port: PortOption = None,
     pace: Annotated[str, typer.Option(help="live or fast")] = "live",
+    name: AsOption = None,
     config: ConfigOption = None,
     overrides: SetOption = None,
 ) -> None:
@@ -55,7 +58,7 @@ def demo(
         _recordings([path], "agent,customer", pace, settings, str(agent), names)
         for agent, path in enumerate(paths, _FIRST_AGENT)
     ]
-    _watch(settings, sources, serve=True, tokens=Tokens.temporary(settings.token_audience))
+    _watch(settings, sources, serve=True, view=_view(name), tokens=Tokens.temporary(settings.token_audience))
 
 
 def replay(
@@ -63,6 +66,7 @@ def replay(
     pace: Annotated[str, typer.Option(help="live, or fast: as fast as possible")] = "live",
     channels: ChannelsOption = None,
     agent: AgentOption = None,
+    name: AsOption = None,
     json: JsonOption = False,
     port: PortOption = None,
     config: ConfigOption = None,
@@ -71,7 +75,7 @@ def replay(
     """Recorded calls through the live path: WAV, FLAC, OGG or MP3, 8 to 48 kHz, one or two channels; RTP in pcap files."""
     settings = load_settings(config, overrides, port)
     sources = _replayed(paths, channels, pace, settings, agent)
-    _watch(settings, sources, serve=port is not None or (pace == "live" and not json), json=json)
+    _watch(settings, sources, serve=port is not None or (pace == "live" and not json), json=json, view=_view(name))
 
 
 def live(
@@ -80,6 +84,7 @@ def live(
     ] = None,
     channels: ChannelsOption = None,
     agent: AgentOption = None,
+    name: AsOption = None,
     json: JsonOption = False,
     port: PortOption = None,
     config: ConfigOption = None,
@@ -92,7 +97,7 @@ def live(
 
     settings = load_settings(config, overrides, port)
     microphone = Microphone(device, parse_channels(channels) if channels else None, CallNames(), agent)
-    _watch(settings, [microphone], serve=not json or port is not None, json=json)
+    _watch(settings, [microphone], serve=not json or port is not None, json=json, view=_view(name, careful=True))
 
 
 def watch(
@@ -104,6 +109,7 @@ def watch(
         typer.Option(metavar="FILE", help="the token, read anew when it is about to expire; else CALLMOOD_TOKEN"),
     ] = None,
     ca: Annotated[Path | None, typer.Option(metavar="FILE", help="certificate of the server's authority, PEM")] = None,
+    name: AsOption = None,
     json: JsonOption = False,
 ) -> None:
     """The dashboard of another machine's server."""
@@ -111,14 +117,17 @@ def watch(
     from monitor.dashboard import Dashboard, summary
     from monitor.watch import Watch
 
+    view = _view(name)
     token = token_file or os.environ.get("CALLMOOD_TOKEN") or None
-    on_screen = sys.stdout.isatty() and not json
+    on_screen = has_screen() and not json
     client = Client(url, token, tls=trusting(ca) if ca else None)
     seen = Watch(client, [] if on_screen else [_told(client.address.url, json)])
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C, the terminal restored
     with seen:
         if on_screen:
-            Dashboard(seen.board, seen.health, now=seen.now).run(seen.finished)
+            dashboard = Dashboard(seen.board, seen.health, now=seen.now, acknowledge=seen.acknowledge, view=view)
+            if dashboard.run(seen.finished):
+                return
         while not seen.finished.wait(0.2):
             pass
     if seen.fault is not None:
@@ -145,13 +154,17 @@ def _told(url: str, json: bool) -> Callable[[Any], None]:
 
 
 def serve(
-    json: JsonOption = False, port: PortOption = None, config: ConfigOption = None, overrides: SetOption = None
+    name: AsOption = None,
+    json: JsonOption = False,
+    port: PortOption = None,
+    config: ConfigOption = None,
+    overrides: SetOption = None,
 ) -> None:
     """Calls from telephone systems, until Ctrl-C; SIGTERM refuses new calls and lets the running ones end."""
     from monitor.sources.listeners import listeners
 
     settings = load_settings(config, overrides, port)
-    _watch(settings, [], serve=True, json=json, listeners=partial(listeners, settings))
+    _watch(settings, [], serve=True, json=json, view=_view(name, careful=True), listeners=partial(listeners, settings))
 
 
 def _replayed(
@@ -201,6 +214,7 @@ def _watch(
     settings: Settings,
     sources: Sequence[Any],
     serve: bool,
+    view: Any,
     json: bool = False,
     tokens: Any = None,
     listeners: Any = None,
@@ -208,11 +222,11 @@ def _watch(
     """Plays `sources` and takes what `listeners` hear to whatever stdout is: JSON, a dashboard, or lines; then says how
     the calls ended.
 
-    `tokens` of this run alone: one is made and told.
+    `tokens` of this run alone: one is made and told. The dashboard begins with `view`.
     """
     from monitor.app import Node
 
-    on_screen = sys.stdout.isatty() and not json
+    on_screen = has_screen() and not json
     receivers = [] if on_screen else [print_json if json else print_line]
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C, the terminal restored
     node = Node(settings, load_model(settings), sources, receivers)
@@ -226,7 +240,7 @@ def _watch(
         typer.echo(address, err=json)
     if json:
         print_json(node.hello())
-    if _run(node, on_screen):
+    if _run(node, view if on_screen else None):
         told_to_end.set()
     if not json:
         _print_summaries(node)
@@ -237,6 +251,13 @@ def _watch(
         typer.echo(f"callmood: {one_line(error.text)}", err=True)
     if node.errors:
         raise typer.Exit(2)
+
+
+def _view(name: str | None, careful: bool = False) -> Any:
+    """What the dashboard begins with: whose it is, and whether quitting is asked for twice because it ends calls."""
+    from monitor.view import View
+
+    return View(name=own_name(name), careful=careful)
 
 
 def _invitation(node: Any, served: Any, tokens: Any) -> Iterator[str]:
@@ -289,17 +310,17 @@ def _heed_sighup(node: Any, settings: Settings) -> None:
         signal.signal(signal.SIGHUP, signal.default_int_handler)
 
 
-def _run(node: Any, on_screen: bool) -> bool:
-    """Until everything is told or Ctrl-C; True for the latter."""
+def _run(node: Any, view: Any) -> bool:
+    """Until everything is told, or somebody quits; True for the latter. The dashboard begins with `view`; without one there
+    is none."""
     from monitor.dashboard import Dashboard
 
     try:
         with node:
-            if on_screen:
-                Dashboard(node.board, node.health).run(node.finished)
-            else:
-                while not node.finished.wait(0.2):
-                    pass
+            if view is not None:
+                return Dashboard(node.board, node.health, acknowledge=node.acknowledge, view=view).run(node.finished)
+            while not node.finished.wait(0.2):
+                pass
     except KeyboardInterrupt:
         return True
     return False
