@@ -52,7 +52,8 @@ def render(snapshot: Snapshot, health: Health, width: int, height: int, view: Vi
     shown = view.frozen or snapshot
     failure = failure_lines(snapshot, health, width)
     head = [*health_lines(snapshot, health, width), *_air(height), *failure, *view_lines(snapshot, view, width)]
-    explained = [] if view.helping else [legend(width)]
+    words_are_there = view.helping or (view.opened is not None and height < AIRY)
+    explained = [] if words_are_there else [legend(width)]
     keys = key_lines(snapshot, health, view, width)
     foot = [*notice_lines(snapshot, health, width), *hint_lines(health, width), *explained, *keys]
     room = height - len(head)
@@ -152,7 +153,7 @@ def _body(snapshot: Snapshot, view: View, width: int, height: int, stopped: bool
     detail = snapshot.detail
     if detail is None or detail.call.name != view.opened:
         return _scrolled(gone_lines(view.opened, width), 0, height)
-    return _scrolled(detail_lines(detail, width, view.whole, stopped), view.scroll, height)
+    return _scrolled(detail_lines(detail, width, view.whole, stopped, height >= AIRY - 8), view.scroll, height)
 
 
 def _scrolled(lines: list[Line], passed: int, height: int) -> list[Line]:

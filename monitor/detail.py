@@ -28,16 +28,24 @@ _LEAST_SHARE = 0.005
 Part = tuple[str, Style | None]
 
 
-def detail_lines(detail: CallDetail, width: int, whole: bool, stopped: bool) -> list[Line]:
-    """All lines, however many; `whole`: from the call's beginning, else its last minutes. `stopped`: nothing is scored."""
+def detail_lines(detail: CallDetail, width: int, whole: bool, stopped: bool, airy: bool) -> list[Line]:
+    """All lines, however many. `whole`: from the call's beginning, else its last minutes; `stopped`: nothing is scored any
+    more; `airy`: some lines stay blank."""
     axis = _Axis.of(detail, max(1, width - 2 - _LABEL - 1 - _VALUE), whole)
-    faded = stopped or detail.call.ending is not None
+    caller = detail.call.caller
+    faded = stopped or detail.call.ending is not None or (caller is not None and caller.stale)
+    air: list[Line] = [[]] if airy else []
+    now = [alert for alert in detail.alerts if alert.over_s is None]
+    before = [alert for alert in detail.alerts if alert.over_s is not None]
     return [
         *_head(detail, width, stopped),
-        [],
+        *(air if now else []),
+        *_alerts(detail, now, width),
+        *air,
         *_chart(detail, axis, faded),
-        [],
-        *_alerts(detail, width),
+        *air,
+        *_alerts(detail, before, width),
+        *([] if detail.alerts else [[Segment("  no alert in this call", DIM)]]),
     ]
 
 
@@ -95,47 +103,48 @@ class _Axis:
 def _head(detail: CallDetail, width: int, stopped: bool) -> list[Line]:
     call = detail.call
     return [
-        [Segment(f"  {plain(call.name)}", BOLD), *_end_of(call)],
-        *_flow(_people(call), width),
-        *_flow(_state(detail, stopped), width),
-        *_flow(_heard(detail), width),
+        *_flow([(plain(call.name), BOLD), _end_of(call), *_people(call)], width),
+        *_flow(_now(call, stopped), width),
+        *_flow(_heard(detail, stopped), width),
     ]
 
 
-def _end_of(call: CallView) -> Line:
+def _end_of(call: CallView) -> Part:
     if call.ending is None:
-        return [Segment(f"   {clock(call.duration_s)}", None), Segment(f"   {plain(call.source)}", DIM)]
+        return clock(call.duration_s), None
     failed = call.ending.reason.startswith("error")
-    text = f"   ended {clock(call.ending.ago_s)} ago after {clock(call.duration_s)}: {plain(call.ending.reason)}"
-    return [Segment(text, WARNING if failed else DIM)]
+    text = f"ended {clock(call.ending.ago_s)} ago after {clock(call.duration_s)}: {plain(call.ending.reason)}"
+    return text, WARNING if failed else DIM
 
 
 def _people(call: CallView) -> list[Part]:
-    parts: list[Part] = [(f"agent {plain(call.agent)}", None)] if call.agent else []
+    parts: list[Part] = [(f"agent {plain(call.agent)}" if call.agent else "", None), (plain(call.source), DIM)]
     for party in call.parties:
         who = f" {plain(party.identity)}" if party.identity else ""
         parts.append((f"{party.party}{who}: {'emotion is read' if party.scored else 'speech only'}", DIM))
     return parts
 
 
-def _state(detail: CallDetail, stopped: bool) -> list[Part]:
-    call = detail.call
+def _now(call: CallView, stopped: bool) -> list[Part]:
     if call.ending is not None:
-        look = MOODS[call.ending.outcome]
-        return [("outcome", DIM), (f"{look.glyph} {look.word}", look.style)]
-    parts: list[Part] = [mood_of(call, stopped, held=True), now_of(call, stopped), trend_of(call, stopped)]
-    if detail.outcome and call.caller and not (stopped or call.caller.stale):
+        return []
+    if stopped or call.caller is None or call.caller.stale:
+        return [mood_of(call, stopped, held=True), now_of(call, stopped)]
+    told = {"mood": mood_of(call, stopped, held=True), "now": now_of(call, stopped), "trend": trend_of(call, stopped)}
+    return [(f"{what}: {text}", style) for what, (text, style) in told.items() if text]
+
+
+def _heard(detail: CallDetail, stopped: bool) -> list[Part]:
+    """The outcome, and what was heard in which share of the readings."""
+    parts: list[Part] = []
+    if detail.outcome:
         look = MOODS[detail.outcome]
-        parts.append((f"outcome so far: {look.glyph} {look.word}", look.style))
+        what = "outcome so far" if detail.call.ending is None else "outcome"
+        parts.append((f"{what}: {look.glyph} {look.word}", DIM if stopped else look.style))
+    for tone, share in detail.shares.items():
+        parts.append((f"{TONES[tone].glyph} {TONES[tone].word} {share:.0%}" if share >= _LEAST_SHARE else "", DIM))
+    parts.append((f"{detail.call.lost_s:.1f} s of audio lost" if detail.call.lost_s else "", WARNING))
     return parts
-
-
-def _heard(detail: CallDetail) -> list[Part]:
-    shares = [(TONES[tone], share) for tone, share in detail.shares.items() if share >= _LEAST_SHARE]
-    parts: list[Part] = [(f"{look.glyph} {look.word} {share:.0%}", DIM) for look, share in shares]
-    if detail.call.lost_s:
-        parts.append((f"{detail.call.lost_s:.1f} s of audio lost", WARNING))
-    return [("so far" if detail.call.ending is None else "in all", DIM), *parts] if parts else []
 
 
 def _chart(detail: CallDetail, axis: _Axis, faded: bool) -> list[Line]:
@@ -215,10 +224,8 @@ def _between(course: CourseView, start_s: float, end_s: float) -> Cell | None:
     )
 
 
-def _alerts(detail: CallDetail, width: int) -> list[Line]:
-    if not detail.alerts:
-        return [[Segment("  no alert in this call", DIM)]]
-    return [line for alert in detail.alerts for line in _alert(alert, detail.call.ending is not None, width)]
+def _alerts(detail: CallDetail, alerts: Iterable[AlertView], width: int) -> list[Line]:
+    return [line for alert in alerts for line in _alert(alert, detail.call.ending is not None, width)]
 
 
 def _alert(alert: AlertView, ended: bool, width: int) -> list[Line]:
@@ -237,7 +244,7 @@ def _alert(alert: AlertView, ended: bool, width: int) -> list[Line]:
             (f"✓ {plain(alert.by)} looks after it" if is_open else f"✓ {plain(alert.by)} looked after it", BOLD)
         )
     elif alert.waits:
-        parts.append(("nobody looks after it: a", WARNING))
+        parts.append(("nobody looks after it: press a", WARNING))
     return [*_flow(parts, width), *_evidence(alert.evidence, width)]
 
 

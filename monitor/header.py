@@ -87,7 +87,7 @@ def _filtered(snapshot: Snapshot, view: View, width: int) -> Line:
         hidden = snapshot.waiting_alerts - sum(alert.waits for call in calls for alert in call.alerts)
         parts.append((f"{count(hidden, 'alert')} in calls that are not shown" if hidden else "", ALARM))
     parts.append((f"sorted by {view.sort}" if view.sort != "urgency" else "", BOLD))
-    return _fitting(parts, width)
+    return [Segment("  "), *_fitting(parts, width)[1:]]
 
 
 def notice_lines(snapshot: Snapshot, health: Health, width: int) -> list[Line]:
@@ -140,7 +140,7 @@ def _keys(keys: Sequence[str], width: int) -> str:
     first, last = list(keys[:-2]), list(keys[-2:])
     while first and cell_len("  ".join(["", *first, *last])) > width:
         first.pop()
-    wide, narrow = ("".join(f"{' ' * blanks}{key}" for key in (*first, *last)) for blanks in (3, 2))
+    wide, narrow = (f"  {(' ' * blanks).join([*first, *last])}" for blanks in (3, 2))
     return wide if cell_len(wide) <= width else narrow
 
 
