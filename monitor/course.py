@@ -59,8 +59,9 @@ class Course:
         return dict(sorted(shares.items(), key=lambda share: -share[1]))
 
     def _coarsen(self) -> None:
-        """Two cells become one."""
-        self._sums = self._sums.reshape(-1, 2, _COLUMNS).sum(axis=1)
+        """Two cells become one; there are as many rows as before."""
+        pairs = self._sums.reshape(-1, 2, _COLUMNS).sum(axis=1)
+        self._sums = np.concatenate([pairs, np.zeros_like(pairs)])
         self._count = (self._count + 1) // 2
         self._cell_s *= 2
 

@@ -107,7 +107,17 @@ def in_ascii(text: str, encoding: str) -> str:
     mark, and `?` for what has none."""
     if encoding.lower().replace("-", "").startswith("utf"):
         return text
-    return text.translate(_IN_ASCII).encode(encoding, "replace").decode(encoding)
+    return "".join(_encodable(character, encoding) for character in text.translate(_IN_ASCII))
+
+
+@lru_cache(maxsize=4_096)
+def _encodable(character: str, encoding: str) -> str:
+    """`character`, or as many `?` as it is wide."""
+    try:
+        character.encode(encoding)
+    except UnicodeEncodeError:
+        return "?" * cell_len(character)
+    return character
 
 
 def clock(seconds: float) -> str:
