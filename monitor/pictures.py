@@ -34,24 +34,25 @@ def pictures() -> dict[str, str]:
 
 def _frames() -> dict[str, Frame]:
     """Every screen in every state that the documentation shows."""
+    told, opened_told = sample(), sample(opened="claims-07")
     calls, opened = replace(_VIEW, selected="hotline-21", row=1), replace(_VIEW, opened="claims-07")
     away = replace(
         HEALTH, dropped_s=None, waiting_s=None, subscribers=None, away="the connection broke; next try in 4 s"
     )
     typed = replace(_VIEW, filter="claims", typing=True)
     return {
-        "dashboard": _drawn(sample(), calls),
-        "dashboard_80x24": _drawn(sample(), calls, size=NARROW),
+        "dashboard": _drawn(told, calls),
+        "dashboard_80x24": _drawn(told, calls, size=NARROW),
         "dashboard_acknowledged": _drawn(_looked_after(), replace(_VIEW, selected="claims-07")),
-        "dashboard_detail": _drawn(sample(opened="claims-07"), opened),
-        "dashboard_detail_80x24": _drawn(sample(opened="claims-07"), opened, size=NARROW),
+        "dashboard_detail": _drawn(opened_told, opened),
+        "dashboard_detail_80x24": _drawn(opened_told, opened, size=NARROW),
         "dashboard_ended": _drawn(sample(opened="claims-19"), replace(_VIEW, opened="claims-19")),
         "dashboard_stale": _drawn(sample(opened="sales-14"), replace(_VIEW, opened="sales-14")),
-        "dashboard_filter": _drawn(sample(), typed),
-        "dashboard_help": _drawn(sample(), replace(_VIEW, helping=True)),
-        "dashboard_paused": _drawn(_later(), replace(_VIEW, frozen=sample())),
+        "dashboard_filter": _drawn(told, typed),
+        "dashboard_help": _drawn(told, replace(_VIEW, helping=True)),
+        "dashboard_paused": _drawn(_later(), replace(_VIEW, frozen=told)),
         "dashboard_failed": _drawn(sample(_FAILURE), _VIEW),
-        "dashboard_not_connected": _drawn(sample(), _VIEW, away),
+        "dashboard_not_connected": _drawn(told, _VIEW, away),
         "dashboard_empty": _drawn(Board().snapshot(NOW_S), _VIEW, size=NARROW),
     }
 
