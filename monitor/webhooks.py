@@ -123,18 +123,18 @@ class Webhooks:
         if self.lost:
             _log.error("%d webhooks were never stored", self.lost)
 
-    def trouble(self) -> str:
-        """What a supervisor should know, in one line; empty while everything arrives."""
-        texts = [self._fault] if self._fault else []
+    def warnings(self) -> tuple[str, ...]:
+        """What a supervisor should know, each in one line."""
+        lines = [self._fault] if self._fault else []
         if self._queue.trouble:
-            texts.append(f"cannot be stored: {self._queue.trouble}")
+            lines.append(f"webhooks cannot be stored: {self._queue.trouble}")
         if self.lost:
-            texts.append(f"{self.lost} lost: they could not be stored")
+            lines.append(f"{self.lost} webhooks lost: they could not be stored")
         for lane in self._lanes:
             if lane.trouble:
                 counts = f"{lane.waiting} wait, {lane.given_up} given up"
-                texts.append(f"{lane.endpoint.number} {lane.endpoint.shown}: {lane.trouble} ({counts})")
-        return "; ".join(texts)
+                lines.append(f"webhook {lane.endpoint.number}, {lane.endpoint.shown}: {lane.trouble} ({counts})")
+        return tuple(lines)
 
     def counts(self) -> tuple[EndpointCounts, ...]:
         """Of each endpoint."""
@@ -151,8 +151,8 @@ class Webhooks:
 
     def _done(self, task: "asyncio.Task[None]") -> None:
         if not task.cancelled() and (fault := task.exception()):
-            self._fault = f"not posted any more: {fault!r}: restart callmood and report this"
-            _log.error("webhooks are %s", self._fault, exc_info=fault)
+            self._fault = f"webhooks are not posted any more: {fault!r}: restart callmood and report this"
+            _log.error("%s", self._fault, exc_info=fault)
 
     async def _keep(self) -> None:
         """Puts onto the disk what comes, and deletes there what is too old."""

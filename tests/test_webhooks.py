@@ -87,7 +87,7 @@ def test_an_alert_arrives_signed_and_nothing_is_kept_of_it(tmp_path: Path, secre
         assert got.event["data"]["heard"]["mood"] == "angry"
         assert abs(got.timestamp - time.time()) < 60
         assert on_disk(settings) == []
-        assert webhooks.trouble() == ""
+        assert webhooks.warnings() == ()
 
 
 def test_a_failing_receiver_gets_the_same_id_again_and_order_is_kept(tmp_path: Path, secret: str) -> None:
@@ -127,9 +127,10 @@ def test_a_dead_and_a_stalled_receiver_cost_the_others_nothing(
             assert calls_of(well, 20) == [f"call-{number}" for number in range(20)]
             assert handed_over_s < 1
             assert [counts.posted for counts in webhooks.counts()][:2] == [0, 0]
-            eventually(lambda: bool(webhooks.trouble()), "told")
+            eventually(lambda: bool(webhooks.warnings()), "told")
             assert re.fullmatch(
-                r"2 http://127\.0\.0\.1:\d+/…: cannot connect: Connection refused \(.*\)", webhooks.trouble()
+                r"webhook 2, http://127\.0\.0\.1:\d+/…: cannot connect: Connection refused \(.*\)",
+                webhooks.warnings()[0],
             )
             before_s = time.monotonic()
         assert time.monotonic() - before_s < 3
@@ -207,7 +208,7 @@ def test_after_the_last_retry_it_is_given_up_listed_and_can_be_retried(tmp_path:
             alert(webhooks, "one")
             eventually(lambda: vars_of(webhooks) == (0, 1), "given up")
             assert [receiver.next().id for _ in range(3)].count(given_up_id(settings)) == 3
-            assert "500 Internal Server Error (0 wait, 1 given up)" in webhooks.trouble()
+            assert "500 Internal Server Error (0 wait, 1 given up)" in webhooks.warnings()[0]
             receiver.answer(204)
             assert settings.webhooks is not None
             queue = open_queue(Path(settings.webhooks.queue))
@@ -215,7 +216,7 @@ def test_after_the_last_retry_it_is_given_up_listed_and_can_be_retried(tmp_path:
             queue.close()
             assert receiver.next().id
             eventually(lambda: vars_of(webhooks) == (1, 1), "posted")
-            assert webhooks.trouble() == ""
+            assert webhooks.warnings() == ()
 
 
 def given_up_id(settings: Settings) -> str:
@@ -305,11 +306,11 @@ def test_a_locked_queue_costs_time_and_no_alert(tmp_path: Path, secret: str) -> 
             blocker = sqlite3.connect(settings.webhooks.queue, isolation_level=None, timeout=20)
             blocker.execute("BEGIN EXCLUSIVE")
             alert(webhooks, "two")
-            eventually(lambda: bool(webhooks.trouble()), "told")
-            assert webhooks.trouble() == "cannot be stored: database is locked"
+            eventually(lambda: bool(webhooks.warnings()), "told")
+            assert webhooks.warnings() == ("webhooks cannot be stored: database is locked",)
             blocker.close()
             assert calls_of(receiver, 1) == ["two"]
-            eventually(lambda: webhooks.trouble() == "", "mended")
+            eventually(lambda: webhooks.warnings() == (), "mended")
         assert webhooks.lost == 0
 
 
@@ -328,11 +329,13 @@ def test_a_full_disk_is_told_counted_and_live_monitoring_goes_on(
         settings = settings_for(tmp_path, receiver)
         with posting(settings) as webhooks:
             alert(webhooks, *(f"call-{number}" for number in range(60)))
-            eventually(lambda: webhooks.lost >= 20 and webhooks.trouble().startswith("cannot be stored"), "told")
-            lost = f"{webhooks.lost} lost: they could not be stored"
-            assert webhooks.trouble().startswith(f"cannot be stored: database or disk is full; {lost}")
+            eventually(lambda: webhooks.lost >= 20 and len(webhooks.warnings()) >= 2, "told")
+            assert webhooks.warnings()[:2] == (
+                "webhooks cannot be stored: database or disk is full",
+                f"{webhooks.lost} webhooks lost: they could not be stored",
+            )
             monkeypatch.setattr(DeliveryQueue, "prepare", prepare)
-            eventually(lambda: "cannot be stored" not in webhooks.trouble(), "mended")
+            eventually(lambda: "cannot be stored" not in webhooks.warnings()[0], "mended")
         assert webhooks.lost >= 20
         kept = [one.call for one in on_disk(settings)]
         assert len(kept) + webhooks.lost == 60
@@ -349,8 +352,8 @@ def test_a_queue_that_is_no_database_does_not_stop_the_node(tmp_path: Path, secr
         path.write_bytes(b"rubbish " * 1000)
         with posting(settings) as webhooks:
             alert(webhooks, "one")
-            eventually(lambda: bool(webhooks.trouble()), "told")
-            assert "move it away, a new one will be made" in webhooks.trouble()
+            eventually(lambda: bool(webhooks.warnings()), "told")
+            assert "move it away, a new one will be made" in webhooks.warnings()[0]
             path.rename(path.with_name("rubbish"))
             assert calls_of(receiver, 1) == ["one"]
 
@@ -399,7 +402,7 @@ def test_neither_secret_nor_address_is_logged(tmp_path: Path, secret: str, caplo
         with posting(settings_for(tmp_path, receiver, retries=0)) as webhooks:
             alert(webhooks, "one")
             eventually(lambda: vars_of(webhooks) == (0, 1), "given up")
-        told = caplog.text + webhooks.trouble() + repr([lane.endpoint for lane in webhooks._lanes])
+        told = caplog.text + repr(webhooks.warnings()) + repr([lane.endpoint for lane in webhooks._lanes])
     assert "is given up: 500 Internal Server Error: `callmood webhooks` lists it" in told
     assert "hidden" not in told
     assert secret.removeprefix("whsec_") not in told
@@ -425,7 +428,7 @@ def test_a_node_posts_what_its_pipeline_hears_and_counts_it(tmp_path: Path, secr
             eventually(lambda: metrics_of(address)['callmood_webhooks_posted_total{endpoint="1"}'] == 2, "counted")
             seen = metrics_of(address)
             assert seen['callmood_webhooks_waiting{endpoint="1"}'] == seen["callmood_webhooks_lost_total"] == 0
-            assert running.health().webhooks == ""
+            assert running.health().warnings == ()
 
 
 def test_without_the_table_nothing_is_posted(model: EmotionModel) -> None:
@@ -433,7 +436,7 @@ def test_without_the_table_nothing_is_posted(model: EmotionModel) -> None:
     node.post_alerts()
     node.stop()
     assert threading.active_count() < 50
-    assert node.health().webhooks == ""
+    assert node.health().warnings == ()
 
 
 def test_a_message_costs_the_live_path_next_to_nothing(tmp_path: Path, secret: str) -> None:
