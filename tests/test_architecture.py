@@ -38,6 +38,7 @@ LEFT_TO_RIGHT = [
     {"bus"},
     {"calls"},
     {"pipeline"},
+    {"playback"},
     {"board", "snapshot", "recent", "backlog", "page", "schema", "subscription", "desktop", "audit", "tokens"},
     {"packing", "interruption", "database"},
     {"retrieval"},
@@ -52,10 +53,18 @@ LEFT_TO_RIGHT = [
     {"handshake", "metrics", "client"},
     {"conversation"},
     {"broadcast", "looks", "rows", "plain", "sample", "dashboard", "pictures"},
+    {"report", "report.facts", "report.palette", "report.svg", "report.span", "report.files", "report.sound"},
+    {"report.timeline", "report.inputs"},
+    {"report.words"},
+    {"report.chart"},
+    {"report.markup", "report.day"},
+    {"report.call_page", "report.hours"},
+    {"report.day_page", "report.drawing"},
+    {"report.poster"},
     {"bench", "apart", "watch"},
     {"app"},
     {"cli.console", "cli.options"},
-    {"cli.running", "cli.inspecting"},
+    {"cli.running", "cli.inspecting", "cli.report"},
     {"cli"},
     {"cli.__main__"},
 ]
@@ -71,7 +80,7 @@ def imported(path: Path) -> set[str]:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "monitor":
             inner = node.module.split(".", 1)[1:]
-            found |= set(inner) if inner else {alias.name for alias in node.names}
+            found |= {*inner, ".".join(inner)} if inner else {alias.name for alias in node.names}
     return found
 
 
