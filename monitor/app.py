@@ -6,11 +6,13 @@ captured is scored and told before the listeners go.
 
 import asyncio
 import logging
+import secrets
 import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -19,15 +21,20 @@ from monitor.apart import Apart
 from monitor.board import Board
 from monitor.broadcast import Broadcaster
 from monitor.bus import Bus, Receiver
-from monitor.errors import CallmoodError, SourceError
+from monitor.earlier import Past, past
+from monitor.errors import CallmoodError, HistoryError, SourceError
 from monitor.handshake import Ties
+from monitor.history import History
 from monitor.identities import Identities
+from monitor.lasting_key import lasting_key
+from monitor.ledger import Run
 from monitor.messages import Acknowledge, AlertRaised, AnyMessage, CallEnded, Error, Gap, Hello, Reading, rfc3339
 from monitor.model import EmotionModel
 from monitor.pipeline import Pipeline
 from monitor.settings import Settings
 from monitor.snapshot import Health
 from monitor.sources import Acknowledged, BlockQueue, Listener, Source
+from monitor.subscription import Topic
 from monitor.tokens import Tokens
 
 if TYPE_CHECKING:
@@ -39,6 +46,8 @@ _MOST_UNPUBLISHED = 65_536
 """Messages that may wait for the websocket's thread; past it readings are dropped and counted, the rest never is."""
 _FILES_BESIDE = 256
 """Open files that are no connections of the websocket."""
+_LONGEST_OPENING_S = 3.0
+"""So long a subscriber that comes from an earlier run waits for the history to be opened."""
 _LONGEST_STOP_S = 5.0
 """A thread that has not ended by then is left behind, with a log line."""
 
@@ -47,8 +56,14 @@ class Node:
     """One running monitor. A context manager: inside, everything runs; `finished` is set when all is played and told."""
 
     def __init__(
-        self, settings: Settings, model: EmotionModel, sources: Sequence[Source], receivers: Iterable[Receiver] = ()
+        self,
+        settings: Settings,
+        model: EmotionModel,
+        sources: Sequence[Source],
+        receivers: Iterable[Receiver] = (),
+        history: Path | None = None,
     ) -> None:
+        """`history`: the file that calls are kept in; None keeps nothing."""
         self.settings, self.model = settings, model
         self.board = Board()
         self.errors: list[Error] = []
@@ -61,8 +76,11 @@ class Node:
         """A line for whoever looks at the dashboard: what to try."""
         self.finished = threading.Event()
         """All sources are through and everything is told, or scoring failed."""
+        self._keeping = threading.Lock()
         self._bus = Bus()
-        self._identities = Identities(settings.show_identities)
+        self._epoch = secrets.token_urlsafe(6)
+        self._identities = Identities(settings.show_identities, _pseudonyms_key(history))
+        self._history = self._made_history(history) if history else None
         self._queue = BlockQueue(settings.queue_s)
         self._sources = sources
         self._stop = threading.Event()
@@ -71,7 +89,8 @@ class Node:
         self._listening: Apart | None = None
         self._draining = False
         self._threads: list[threading.Thread] = []
-        for receiver in (self._keep, self.board.receive, *receivers):
+        kept = [self._history.receive] if self._history else []
+        for receiver in (self._keep, self.board.receive, *kept, *receivers):
             self._bus.subscribe(receiver)
 
     def serve(self, tokens: Tokens | None = None) -> Broadcaster:
@@ -80,9 +99,9 @@ class Node:
         `tokens` stand in for those that the settings name.
         """
         _raise_file_limit(self.settings.max_connections)
-        ties = Ties(self.hello, self._acknowledge, self.unready, lambda: metrics.text())
+        ties = Ties(self.hello, self._acknowledge, self.unready, lambda: metrics.text(), self._past)
         server = self._server = ServiceThread(
-            Broadcaster(self.settings, ties, identities=self._identities, tokens=tokens)
+            Broadcaster(self.settings, ties, identities=self._identities, tokens=tokens, epoch=self._epoch)
         )
         metrics = server.metrics(self.health, self.board, ties.hello().model)
         server.start()
@@ -111,6 +130,8 @@ class Node:
             self._listening.drain()
 
     def __enter__(self) -> "Node":
+        if self._history is not None:
+            self._history.start()
         pipeline = Pipeline(self.model, self.settings, self._bus, identities=self._identities)
         self._start("pipeline", lambda: self._run_pipeline(pipeline))
         self._start("sources", self._run_sources)
@@ -128,6 +149,8 @@ class Node:
             thread.join(_LONGEST_STOP_S)
             if thread.is_alive():
                 _log.error("%s did not end within %g s", thread.name, _LONGEST_STOP_S)
+        if self._history is not None:
+            self._history.stop(_LONGEST_STOP_S)
         if self._server is not None:
             self._server.stop()
 
@@ -141,6 +164,8 @@ class Node:
             dropped_s=self._queue.dropped_s,
             waiting_s=self._queue.waiting_s,
             hint=self.hint,
+            history=self._history.failure if self._history else "",
+            unstored=self._history.unstored if self._history else None,
         )
 
     def unready(self) -> str:
@@ -168,16 +193,37 @@ class Node:
             model_scores={name: value for name, value in meaning.scores.items() if isinstance(value, float)},
         )
 
+    def _made_history(self, path: Path) -> History:
+        hello = self.hello()
+        run = Run(self._epoch, hello.node, hello.model, self._identities.fingerprint)
+        return History(path, run, self.settings.history.days, self._forget)
+
+    def _past(self, epoch: str, topic: Topic, resume: Mapping[str, int]) -> Past | None:
+        """For the websocket, in a thread of its own."""
+        if self._history is None:
+            return None
+        self._history.wait(_LONGEST_OPENING_S)
+        return past(self._history.path, epoch, self._identities.fingerprint, topic, resume, self.settings.resume)
+
+    def _forget(self, calls: Sequence[str]) -> None:
+        """Calls that were deleted from the history."""
+        with self._keeping:
+            self.ended = [ended for ended in self.ended if ended.call not in calls]
+            self.alerts = [alert for alert in self.alerts if alert.call not in calls]
+        if self._server is not None:
+            self._server.forget(calls)
+
     def _acknowledge(self, said: Acknowledge) -> None:
         self._queue.put(Acknowledged(said.call, said.alert, said.by))
 
     def _keep(self, message: AnyMessage) -> None:
-        if isinstance(message, Error):
-            self.errors = [*self.errors[-999:], message]
-        elif isinstance(message, CallEnded):
-            self.ended = [*self.ended[-999:], message]
-        elif isinstance(message, AlertRaised):
-            self.alerts = [*self.alerts[-999:], message]
+        with self._keeping:
+            if isinstance(message, Error):
+                self.errors = [*self.errors[-999:], message]
+            elif isinstance(message, CallEnded):
+                self.ended = [*self.ended[-999:], message]
+            elif isinstance(message, AlertRaised):
+                self.alerts = [*self.alerts[-999:], message]
 
     def _start(self, name: str, run: Callable[[], None]) -> None:
         thread = threading.Thread(target=run, name=name, daemon=True)
@@ -266,6 +312,10 @@ class ServiceThread:
     def reload(self) -> None:
         self._loop.call_soon_threadsafe(self._reload)
 
+    def forget(self, calls: Sequence[str]) -> None:
+        """Tell nobody of these calls any more."""
+        self._loop.call_soon_threadsafe(self.broadcaster.forget, calls)
+
     def stop(self) -> None:
         if not self._thread.is_alive():
             return
@@ -292,6 +342,17 @@ class ServiceThread:
             _log.error("nothing was reloaded: %s", error)
         else:
             _log.info("certificate and token keys were read anew")
+
+
+def _pseudonyms_key(history: Path | None) -> bytes | None:
+    """The lasting one beside the history; None where there is no history, or the key cannot be read."""
+    if history is None:
+        return None
+    try:
+        return lasting_key(history)
+    except HistoryError as error:
+        _log.warning("pseudonyms are those of this run alone: %s", error)
+        return None
 
 
 def _raise_file_limit(connections: int) -> None:

@@ -1,17 +1,20 @@
 """Reads the history: which calls there were, and every message of each. It changes nothing, also while a node writes."""
 
+import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
+
+import msgspec
 
 from monitor import retrieval
 from monitor.database import fault, is_written, opened
 from monitor.errors import HistoryError
 from monitor.messages import AnyCallMessage, Mood, rfc3339
+from monitor.packing import unix_ms
 from monitor.retrieval import Place
 
 CallProgress = Literal["running", "ended", "interrupted"]
@@ -24,8 +27,7 @@ _COLUMNS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class StoredCall:
+class StoredCall(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A call as the history knows it."""
 
     id: str
@@ -56,6 +58,8 @@ class StoredCall:
     """Those of the alerts, in order, each once."""
     lost_s: float
     """Audio that never came or was dropped, seconds over all parties."""
+    last_seq: int | None
+    """Messages that were told of it; null while it runs."""
     unstored: int
     """Messages that the history lacks, as where the disk was full."""
     model: str
@@ -114,11 +118,34 @@ class Archive:
         if outcome is not None:
             where("outcome = ?", outcome)
         if alert is not None:
-            where("' ' || rules LIKE ?", f"% {alert} %")
+            where("instr(' ' || rules, ?)", f" {alert} ")
         if agents:
             where(f"agent IN ({', '.join('?' * len(agents))})", *agents)
         order = "ORDER BY started_ms DESC, calls.number DESC LIMIT ?"
         return self._select(f"{' AND '.join(wheres)} {order}", *values, -1 if limit is None else limit)
+
+    def run(self, epoch: str) -> tuple[int, str] | None:
+        """Number of the run that `epoch` names, and how it showed identities; None where it is unknown or goes on."""
+        query = (
+            "SELECT number, identities FROM runs WHERE epoch = ? "
+            "AND NOT EXISTS (SELECT 1 FROM calls WHERE run = runs.number AND state = 'running')"
+        )
+        with self._reading():
+            row: tuple[int, str] | None = self._database.execute(query, (epoch,)).fetchone()
+        return row
+
+    def calls_of_run(
+        self, run: int, names: Iterable[str], ended_from_s: float | None, limit: int, agent: str | None = None
+    ) -> list[StoredCall]:
+        """At most `limit` calls of a run, the last that began first: those of `names`, and with `ended_from_s` (Unix seconds)
+        those that ended then, or later, or by the end of the run; of one agent only, as it is shown, where one is given.
+        """
+        late = "" if ended_from_s is None else f"ended_ms >= {ended_from_s * 1000:.0f} OR state = 'interrupted' OR "
+        which = f"calls.run = ? AND ({late}calls.call IN (SELECT value FROM json_each(?)))"
+        values: list[Any] = [run, json.dumps(list(names))]
+        if agent is not None:
+            which, values = f"{which} AND agent = ?", [*values, agent]
+        return self._select(f"{which} ORDER BY started_ms DESC LIMIT ?", *values, limit)
 
     def call(self, id_or_name: str) -> StoredCall:
         """The call of that id, of an unmistakable beginning of it, or the only one of that name. Raises HistoryError."""
@@ -141,6 +168,16 @@ class Archive:
         """Everything that was told of `call` in order of `seq`, readings only where it is greater than `after_seq`."""
         with self._reading():
             return list(retrieval.messages(self._database, _place(call), after_seq))
+
+    def told_at_s(self, call: StoredCall, seq: int) -> float:
+        """When message `seq` of `call` was told, Unix seconds; one that is not stored, with the next that is."""
+        at_s = call.started_s
+        with self._reading():
+            for message in retrieval.messages(self._database, _place(call), seq - 1):
+                at_s = unix_ms(message.at) / 1000
+                if message.seq >= seq:
+                    break
+        return at_s
 
     def _select(self, condition: str, *values: Any) -> list[StoredCall]:
         query = f"SELECT {_COLUMNS} FROM calls JOIN runs ON runs.number = calls.run WHERE {condition}"
@@ -171,6 +208,7 @@ class Archive:
             alerts=alerts,
             rules=tuple(rules.split()),
             lost_s=lost_s,
+            last_seq=last_seq,
             unstored=0 if last_seq is None else last_seq - stored,
             model=model,
             node=node,

@@ -41,7 +41,6 @@ STEPS = (
         body TEXT NOT NULL
     );
     CREATE INDEX events_by_call ON events (call, seq);
-    CREATE INDEX alerts_by_rule ON events (rule, call) WHERE type = 'alert_raised';
     CREATE TABLE pieces (
         number INTEGER PRIMARY KEY, call INTEGER NOT NULL, last_seq INTEGER NOT NULL, records BLOB NOT NULL
     );
@@ -118,7 +117,7 @@ def fault(path: Path, error: Exception) -> HistoryError:
     """What `error` means for people."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     cures = {
-        "full": "the disk is full: make room",
+        "full": "make room",
         "locked": "another program holds it: end that, or wait",
         "readonly": "it cannot be written: give it mode 0600 and the right owner",
         "not a database": "no history of callmood: move it away",
@@ -138,7 +137,8 @@ class WriterLock:
         try:
             if os.name != "nt":
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+                os.fchmod(self._file, 0o600)
+        except BlockingIOError:
             os.close(self._file)
             cure = "give this one its own by history.file"
             raise HistoryError(f"{path}: another callmood writes this history: {cure}") from None
@@ -148,11 +148,20 @@ class WriterLock:
 
 
 def is_written(path: Path) -> bool:
-    """Whether a node writes the file now."""
+    """Whether a node writes the file now, or may: where that cannot be seen."""
     try:
-        WriterLock(path).release()
-    except (HistoryError, OSError):
+        file = os.open(lock_path(path), os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    except OSError:
         return True
+    try:
+        if os.name != "nt":
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(file)
     return False
 
 
@@ -162,16 +171,21 @@ def lock_path(path: Path) -> Path:
 
 
 def make(path: Path) -> None:
-    """The folder (0700) and an empty file (0600) where they are missing, whatever the umask. Raises OSError."""
-    if not path.parent.exists():
-        path.parent.parent.mkdir(parents=True, exist_ok=True)
-        path.parent.mkdir(mode=0o700, exist_ok=True)
-        path.parent.chmod(0o700)
+    """The folder, and an empty file (0600), where they are missing, whatever the umask. Raises OSError."""
+    make_folder(path.parent)
     with suppress(FileExistsError):
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         if os.name != "nt":
             os.fchmod(file, 0o600)
         os.close(file)
+
+
+def make_folder(folder: Path) -> None:
+    """The folder (0700) where it is missing, whatever the umask. Raises OSError."""
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        folder.chmod(0o700)
 
 
 def _prepare(database: sqlite3.Connection, path: Path) -> None:

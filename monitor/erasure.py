@@ -15,6 +15,8 @@ SEARCHED = 50
 """Of so many calls at most the file is searched for traces; of more it is made anew at once."""
 _TRIES = 5
 """Each waits as long as `monitor.database.BUSY_S` for readers to go."""
+_TELLING = 6
+"""Characters of a name from which it is searched for: shorter ones are everywhere."""
 _BEGINNING = 200
 """Bytes of a message that are searched for: they name its call and the moment."""
 
@@ -54,6 +56,9 @@ def forget(path: Path, calls: Sequence[StoredCall]) -> None:
         database = opened(path)
         try:
             traces = _erase(database, [call.number for call in calls], is_written(path))
+            database.execute(
+                "REINDEX calls_by_name"
+            )  # its pages hold names alone, and copies of them where it was split
             _empty_log(database, path)
             if len(calls) > SEARCHED or _is_in(path, traces):
                 database.execute("VACUUM")  # pages that SQLite has split keep copies of what was moved
@@ -79,14 +84,14 @@ def _erase(database: sqlite3.Connection, numbers: Sequence[int], node_runs: bool
 
 
 def _texts(database: sqlite3.Connection, number: int) -> Iterator[bytes]:
-    """What tells of one call alone: its id, the beginnings of its messages, and its name where no other call has it."""
+    """What tells of one call alone: its id, the beginnings of its messages, and a name of some length that no other has."""
     row = database.execute("SELECT id, call FROM calls WHERE number = ?", (number,)).fetchone()
     if row is None:
         return
     id_, name = row
     yield id_.encode()
-    others = "SELECT count(*) FROM calls WHERE call = ? AND number != ?"
-    if not database.execute(others, (name, number)).fetchone()[0]:
+    others = "SELECT count(*) FROM calls WHERE instr(call, ?) AND number != ?"
+    if len(name) >= _TELLING and not database.execute(others, (name, number)).fetchone()[0]:
         yield name.encode()
     for (body,) in database.execute("SELECT body FROM events WHERE call = ?", (number,)):
         yield body.encode()[:_BEGINNING]

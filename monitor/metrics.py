@@ -123,4 +123,11 @@ class _Present(Collector):
             "callmood_authentication_failures", "Without a valid token", counters.refused["token"]
         )
         yield CounterMetricFamily("callmood_audit_lost", "Notes that the audit log lost", gauges.audit_lost())
+        if health.unstored is not None:
+            yield CounterMetricFamily(
+                "callmood_history_unstored", "Messages that the history lacks for good", health.unstored
+            )
+            yield GaugeMetricFamily(
+                "callmood_history_failing", "1 while calls cannot be stored in the history", bool(health.history)
+            )
         yield InfoMetricFamily("callmood_model", "The model", {"model": self._model, "callmood": self._version})

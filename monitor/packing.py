@@ -8,16 +8,17 @@ import struct
 import zlib
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-
-import numpy as np
+from itertools import accumulate
 
 from monitor.messages import LABELS, MOODS, PARTIES, STATES, Reading, rfc3339
 
 _RECORD = struct.Struct("<IIIHHH6HHhI")
 """seq, at (ms since the call's beginning), end (0.1 ms), length (0.1 ms), what (bits), confidence and six scores (0.0001),
 speech share (0.001), level (0.1 dB), latency (0.1 ms)."""
-_COUNTING = ("seq", "at", "end")
-_COLUMNS = np.dtype([*((name, "<u4") for name in _COUNTING), ("rest", np.void, _RECORD.size - 12)])
+_STEPS = struct.Struct("<III")
+"""The first three, which count."""
+_COUNTERS = struct.Struct("<III26x")
+_MOST = 0xFFFF_FFFF
 _CONFIDENCE, _SCORES, _LEVEL = 1 << 11, 1 << 12, 1 << 13
 _PER_S = 10_000
 
@@ -53,23 +54,33 @@ def count(records: bytes) -> int:
 
 def compress(records: bytes) -> bytes:
     """Whole records, smaller: counters as differences, then byte by byte of all records, then deflated."""
-    table = np.frombuffer(records, _COLUMNS).copy()
-    for name in _COUNTING:
-        table[name][1:] -= table[name][:-1].copy()
-    columns = np.frombuffer(table.tobytes(), np.uint8).reshape(-1, _RECORD.size).T
-    return zlib.compress(columns.tobytes(), 6)
+    counters = list(_COUNTERS.iter_unpack(records))
+    steps = (
+        [(one - before) & _MOST for one, before in zip(now, then, strict=True)]
+        for now, then in zip(counters, [(0, 0, 0), *counters], strict=False)
+    )
+    size = _RECORD.size
+    rows = b"".join(
+        _STEPS.pack(*step) + records[number * size + _STEPS.size : (number + 1) * size]
+        for number, step in enumerate(steps)
+    )
+    return zlib.compress(b"".join(rows[column::size] for column in range(size)), 6)
 
 
 def decompress(chunk: bytes) -> bytes:
     """The records of `compress`. Raises ValueError where these are none."""
     try:
-        columns = np.frombuffer(zlib.decompress(chunk), np.uint8).reshape(_RECORD.size, -1)
+        columns = zlib.decompress(chunk)
     except zlib.error as error:
         raise ValueError(f"no compressed readings: {error}") from error
-    table = np.frombuffer(columns.T.tobytes(), _COLUMNS).copy()
-    for name in _COUNTING:
-        table[name] = np.cumsum(table[name], dtype=np.uint32)
-    return table.tobytes()
+    size = _RECORD.size
+    number = len(columns) // size
+    rows = b"".join(bytes(columns[row::number]) for row in range(number))
+    counters = zip(*(accumulate(one) for one in zip(*_COUNTERS.iter_unpack(rows), strict=True)), strict=True)
+    return b"".join(
+        _STEPS.pack(*(one & _MOST for one in counter)) + rows[row * size + _STEPS.size : (row + 1) * size]
+        for row, counter in enumerate(counters)
+    )
 
 
 def rfc3339_like(at: str) -> bool:

@@ -1,6 +1,7 @@
 """What the tests of the history share: a file, a node's writer on it, and calls."""
 
 import time
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,8 +9,9 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from monitor.database import opened
 from monitor.history import History
-from monitor.ledger import Run
+from monitor.ledger import Ledger, Run
 from monitor.messages import LABELS, AlertRaised, AnyCallMessage, Gap, rfc3339
 from tests.broadcasting import AT, acknowledgement, cleared, ended, raised, reading, started
 
@@ -20,10 +22,19 @@ def run(epoch: str = "first", identities: str = "key") -> Run:
     return Run(epoch, "test", "tiny 1", identities)
 
 
+def written_at_once(path: Path, messages: list[AnyCallMessage], epoch: str = "first", identities: str = "key") -> None:
+    """What `write` does in one batch, without a thread."""
+    database = opened(path, create=True)
+    Ledger(database, run(epoch, identities), BEGAN_S, OrderedDict()).write(messages)
+    database.close()
+
+
 @contextmanager
-def writing(path: Path, epoch: str = "first", days: int = 36_500, **options: Any) -> Iterator[History]:
+def writing(
+    path: Path, epoch: str = "first", identities: str = "key", days: int = 36_500, **options: Any
+) -> Iterator[History]:
     """A history that is being written; what was told is in the file afterwards."""
-    history = History(path, run(epoch), days, **options)
+    history = History(path, run(epoch, identities), days, **options)
     history.start()
     try:
         yield history

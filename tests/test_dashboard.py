@@ -48,6 +48,14 @@ def screen_of(snapshot: Snapshot, width: int = 120, height: int = 36) -> str:
     return "\n".join(lines_of(snapshot, width, height))
 
 
+def test_a_history_that_fails_or_lacks_something_is_said() -> None:
+    failing = lines_of(sample(), health=Health(history="/h: the disk is full; make room", unstored=0))
+    assert "history fails" in failing[1]
+    assert any("! calls are not stored: /h: the disk is full; make room" in line for line in failing)
+    assert "history lacks 7 messages" in lines_of(sample(), health=Health(unstored=7))[1]
+    assert not any("history" in line for line in lines_of(sample(), health=Health(unstored=0)))
+
+
 @pytest.mark.parametrize("size", [(120, 36), (80, 24), (200, 60), (60, 12), (20, 5), (1, 1)])
 @pytest.mark.parametrize("failure", ["", "no model"])
 def test_a_frame_has_exactly_the_terminals_size(size: tuple[int, int], failure: str) -> None:

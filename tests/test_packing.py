@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -38,7 +38,8 @@ def readings(draw: st.DrawFn) -> Reading:
     )
 
 
-@given(st.lists(readings(), min_size=1, max_size=20))
+@settings(max_examples=40)
+@given(st.lists(readings(), min_size=1, max_size=12))
 def test_what_the_pipeline_makes_comes_back_exactly_also_through_compression(told: list[Reading]) -> None:
     packed = [pack(one, START_MS) for one in told]
     assert None not in packed

@@ -14,7 +14,7 @@ for _threads in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
 import typer  # noqa: E402
 
 from monitor import __version__  # noqa: E402
-from monitor.cli import inspecting, report, running  # noqa: E402
+from monitor.cli import history, inspecting, report, running  # noqa: E402
 from monitor.cli.console import one_line  # noqa: E402
 from monitor.errors import CallmoodError  # noqa: E402
 
@@ -30,6 +30,7 @@ app = typer.Typer(
 )
 for _command in (
     *(running.demo, running.replay, running.live, running.watch, running.serve),
+    *(history.calls, history.export, history.forget),
     *(inspecting.devices, inspecting.model, inspecting.bench, inspecting.token, inspecting.config),
     report.report,
 ):
