@@ -31,6 +31,7 @@ from monitor.ledger import Run
 from monitor.messages import Acknowledge, AlertRaised, AnyMessage, CallEnded, Error, Gap, Hello, Reading, rfc3339
 from monitor.model import EmotionModel
 from monitor.pipeline import Pipeline
+from monitor.rulefile import load_rules
 from monitor.settings import Settings
 from monitor.snapshot import Health
 from monitor.sources import Acknowledged, BlockQueue, Listener, Source
@@ -63,8 +64,12 @@ class Node:
         receivers: Iterable[Receiver] = (),
         history: Path | None = None,
     ) -> None:
-        """`history`: the file that calls are kept in; None keeps nothing."""
+        """`history`: the file that calls are kept in; None keeps nothing.
+
+        Raises SettingError where the rules of `alert_rules` cannot hold.
+        """
         self.settings, self.model = settings, model
+        self._rules = load_rules(settings.alert_rules)
         self.board = Board()
         self.errors: list[Error] = []
         """What could not be done, as it was published."""
@@ -132,7 +137,7 @@ class Node:
     def __enter__(self) -> "Node":
         if self._history is not None:
             self._history.start()
-        pipeline = Pipeline(self.model, self.settings, self._bus, identities=self._identities)
+        pipeline = Pipeline(self.model, self.settings, self._bus, identities=self._identities, rules=self._rules)
         self._start("pipeline", lambda: self._run_pipeline(pipeline))
         self._start("sources", self._run_sources)
         return self

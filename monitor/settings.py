@@ -125,6 +125,10 @@ class Settings:
     mood_s: float = _setting(20.0, "how much of a party's last speech its mood rests on", "s", 3.0, 120.0)
     outcome_s: float = _setting(30.0, "how much of the last speech a call's outcome rests on", "s", 3.0, 300.0)
 
+    alert_rules: str = _setting(
+        "", "TOML file with the rules for alerts, as `callmood alerts rules` prints one; empty: those"
+    )
+
     host: str = _setting(
         "127.0.0.1", "address that the websocket listens on; any but this machine's own needs TLS and tokens"
     )

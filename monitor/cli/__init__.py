@@ -14,7 +14,7 @@ for _threads in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
 import typer  # noqa: E402
 
 from monitor import __version__  # noqa: E402
-from monitor.cli import history, inspecting, report, running  # noqa: E402
+from monitor.cli import alerts, history, inspecting, report, running  # noqa: E402
 from monitor.cli.console import one_line  # noqa: E402
 from monitor.errors import CallmoodError  # noqa: E402
 
@@ -35,6 +35,7 @@ for _command in (
     report.report,
 ):
     app.command()(_command)
+app.add_typer(alerts.app, name="alerts")
 
 
 def main() -> NoReturn:
