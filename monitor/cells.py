@@ -4,6 +4,7 @@ Time is a sample index at 8 kHz. Everything happens in cells, counted from the c
 cut changes nothing. Lost audio is marked and silent, a short hole concealed: time goes on.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -96,7 +97,7 @@ class PartyCells:
                 f"time jumped ahead by {ahead_s:.0f} s: expected at most {_LONGEST_GAP_S:.0f} s of lost audio; "
                 "check the source's timestamps"
             )
-        if not np.isfinite(np.dot(block.samples, block.samples)):  # one pass over the samples instead of two
+        if not math.isfinite(np.dot(block.samples, block.samples)):  # one pass over the samples instead of two
             bad = int(np.argmin(np.isfinite(block.samples)))
             raise AudioError(
                 f"sample at {(block.start + bad) / block.sample_rate:.3f} s is {block.samples[bad]}: "

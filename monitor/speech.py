@@ -58,12 +58,12 @@ class SpeechDetector:
         return joined[: count * VAD_FRAME].reshape(count, VAD_FRAME)
 
     def follow(self, powers: Sequence[float]) -> tuple[float, float]:
-        """The next frames' powers, at least one → the gain for them, and the power that stands out of what never stops:
+        """The next frames' powers → the gain for them, and the power that stands out of what never stops:
         line and room noise alone, at any level, is no speech."""
         fall = 0.5 ** (len(powers) * VAD_FRAME / (SAMPLE_RATE * _FALL_S))
         rise = 10.0 ** (_FLOOR_RISE_DB_S * len(powers) * VAD_FRAME / SAMPLE_RATE / 10.0)
-        self._level = max(self._level * fall, float(np.sqrt(np.float32(max(powers)))))
-        self._floor = min(self._floor * rise, min(powers))
+        self._level = max(self._level * fall, float(np.sqrt(np.float32(max(powers, default=0.0)))))
+        self._floor = min(self._floor * rise, min(powers, default=self._floor))
         return _TARGET_RMS / max(self._level, _FAINTEST_RMS), self._floor * _OVER_FLOOR
 
     def hear(self, pcm: bytes) -> list[bool]:
@@ -81,26 +81,16 @@ def detect(pieces: Sequence[tuple[SpeechDetector, Samples]]) -> list[Decisions]:
 def _detect_together(pieces: Sequence[tuple[SpeechDetector, Samples]]) -> list[Decisions]:
     """All that is not WebRTC's detector itself is done for all frames at once."""
     frames = [detector.frames(samples) for detector, samples in pieces]
-    every = np.concatenate(frames)
+    every, counts = np.concatenate(frames), [len(one) for one in frames]
     power = np.einsum("ij,ij->i", every, every) / np.float32(VAD_FRAME)
-    ends = list(itertools.accumulate(map(len, frames)))
-    parts = [slice(end - len(one), end) for one, end in zip(frames, ends, strict=True)]
+    parts = [slice(end - count, end) for end, count in zip(itertools.accumulate(counts), counts, strict=True)]
     powers = power.tolist()
-    gains_and_floors = np.array(
-        [
-            both
-            for (detector, _), part in zip(pieces, parts, strict=True)
-            if part.start < part.stop
-            for both in [detector.follow(powers[part])] * (part.stop - part.start)
-        ],
-        np.float32,
-    ).reshape(-1, 2)
-    gains, floors = gains_and_floors.T
+    followed = [detector.follow(powers[part]) for (detector, _), part in zip(pieces, parts, strict=True)]
+    gains, floors = np.repeat(np.array(followed, np.float32), counts, axis=0).T
     pcm = float_to_pcm(every * gains[:, None]).tobytes()
     heard = [
-        decision
+        detector.hear(pcm[part.start * _PCM_FRAME : part.stop * _PCM_FRAME])
         for (detector, _), part in zip(pieces, parts, strict=True)
-        for decision in detector.hear(pcm[part.start * _PCM_FRAME : part.stop * _PCM_FRAME])
     ]
-    decisions = np.array(heard, np.bool_) & (power > floors)
+    decisions = np.array([*itertools.chain.from_iterable(heard)], np.bool_) & (power > floors)
     return [decisions[part] for part in parts]
