@@ -55,7 +55,7 @@ def render(snapshot: Snapshot, health: Health, width: int, height: int) -> Frame
     columns = titles(Columns.of(width))
     head = [*_header(snapshot, health, width), *air, *_failure(snapshot, health, width), columns]
     hint = [[Segment(fit(f"  {plain(health.hint)}", width), DIM)]] if health.hint else []
-    foot = [*air, *_notices(snapshot, width), *hint, legend(width)]
+    foot = [*air, *_notices(snapshot, health, width), *hint, legend(width)]
     stopped = snapshot.failure is not None or bool(health.away)
     body = _body(snapshot, width, max(0, height - len(head) - len(foot)), stopped)
     return Frame([*head, *body, *foot][:height], width)
@@ -124,6 +124,8 @@ def _header(snapshot: Snapshot, health: Health, width: int) -> list[Line]:
         node.append((f"dropped {health.dropped_s:.1f} s", health.dropped_s > 0.0))
     if health.subscribers is not None:
         node.append((_count(health.subscribers, "subscriber"), False))
+    if health.history or health.unstored:
+        node.insert(0, (f"history: {_count(health.unstored or 0, 'message')} not stored", True))
     node.append((plain(health.model), False))
     if snapshot.latency_p50_ms is not None and snapshot.latency_p99_ms is not None:
         node.insert(0, (f"latency {snapshot.latency_p50_ms:.0f} ms, p99 {snapshot.latency_p99_ms:.0f} ms", False))
@@ -181,15 +183,17 @@ def _hidden(snapshot: Snapshot, shown: int) -> Line:
     return [Segment(f"  ▾ {_count(running + ended, 'call')} not shown: {', '.join(counts)}", BOLD)]
 
 
-def _notices(snapshot: Snapshot, width: int) -> list[Line]:
-    """The last error and what was missed, where there is anything to tell."""
-    texts = []
+def _notices(snapshot: Snapshot, health: Health, width: int) -> list[Line]:
+    """What goes wrong beside the calls, the last error and what was missed, where there is anything to tell."""
+    texts = [f"  ! {plain(warning)}" for warning in health.warnings]
     if snapshot.faults and snapshot.faults[-1].ago_s < FAULT_SHOWN_S:
         fault = snapshot.faults[-1]
         earlier = f" ({_count(snapshot.fault_count, 'error')})" if snapshot.fault_count > 1 else ""
         texts.append(f"  ! {plain(fault.code)}, {clock(fault.ago_s)} ago{earlier}: {plain(fault.text)}")
     if snapshot.missed:
         texts.append(f"  ! {_count(snapshot.missed, 'message')} missed: what is shown may be incomplete")
+    if health.history:
+        texts.append(f"  ! calls are not stored: {plain(health.history)}")
     return [*([Segment(fit(text, width), WARNING)] for text in texts)]
 
 

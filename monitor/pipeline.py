@@ -20,6 +20,8 @@ from monitor.errors import AudioError, CallmoodError, PipelineError, SettingErro
 from monitor.identities import Identities
 from monitor.messages import Error, rfc3339
 from monitor.model import EmotionModel
+from monitor.rulefile import load_rules
+from monitor.rules import Rule
 from monitor.settings import Settings
 from monitor.sources import Acknowledged, BlockQueue, CallClosed, CallOpened, Event, Refused
 from monitor.windows import hear
@@ -40,11 +42,14 @@ class Pipeline:
         bus: Bus,
         wall: Callable[[], float] = time.time,
         identities: Identities | None = None,
+        rules: Sequence[Rule] | None = None,
     ) -> None:
+        """`rules`: those of the setting `alert_rules`, where they were read already."""
         if settings.window_s != model.meaning.window_s:
             raise SettingError(f"window_s must be the model's {model.meaning.window_s:g} s, got {settings.window_s:g}")
         self._model, self._settings, self._bus, self._wall = model, settings, bus, wall
         self._identities = identities or Identities(settings.show_identities)
+        self._rules = load_rules(settings.alert_rules) if rules is None else rules
         self._calls: dict[str, CallState] = {}
         self._pieces: list[Piece] = []
 
@@ -94,7 +99,7 @@ class Pipeline:
         if len(self._calls) >= self._settings.max_calls:
             running = f"{len(self._calls)} calls run, max_calls is {self._settings.max_calls}"
             return self._tell_error(SettingError(f"{opened.call}: refused: {running}; raise it or wait"))
-        call = self._calls[opened.call] = CallState(opened, self._model.meaning, self._settings)
+        call = self._calls[opened.call] = CallState(opened, self._model.meaning, self._settings, self._rules)
         _log.info("%s: call started", call.name)
         self._bus.publish(call.started(self._now(), self._identities))
 

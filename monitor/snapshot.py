@@ -178,3 +178,9 @@ class Health:
     """What to try, for whoever looks at the screen."""
     away: str = ""
     """Why nothing comes from another machine's node; empty while it does, and of the own node."""
+    history: str = ""
+    """Why calls are not stored just now; empty while they are, and where no history is kept."""
+    unstored: int | None = None
+    """Messages that the history lacks for good; null where none is kept, or it is not known."""
+    warnings: tuple[str, ...] = ()
+    """What goes wrong beside the calls (what is posted, what is stored), each in one line."""

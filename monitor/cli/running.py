@@ -1,5 +1,6 @@
 """Commands that listen to calls: the demo, recordings, a microphone, telephone systems, another server."""
 
+import logging
 import os
 import signal
 import sys
@@ -23,8 +24,10 @@ from monitor.cli.options import (
     load_model,
     load_settings,
 )
-from monitor.errors import SettingError
+from monitor.errors import HistoryError, SettingError
 from monitor.settings import Settings
+
+_log = logging.getLogger(__name__)
 
 _FIRST_AGENT = 101
 """The id of the first agent of the demo; the others follow."""
@@ -55,7 +58,8 @@ def demo(
         _recordings([path], "agent,customer", pace, settings, str(agent), names)
         for agent, path in enumerate(paths, _FIRST_AGENT)
     ]
-    _watch(settings, sources, serve=True, tokens=Tokens.temporary(settings.token_audience))
+    tokens, history = Tokens.temporary(settings.token_audience), _history(settings, always=False)
+    _watch(settings, sources, serve=True, tokens=tokens, history=history)
 
 
 def replay(
@@ -71,7 +75,8 @@ def replay(
     """Recorded calls through the live path: WAV, FLAC, OGG or MP3, 8 to 48 kHz, one or two channels; RTP in pcap files."""
     settings = load_settings(config, overrides, port)
     sources = _replayed(paths, channels, pace, settings, agent)
-    _watch(settings, sources, serve=port is not None or (pace == "live" and not json), json=json)
+    serve = port is not None or (pace == "live" and not json)
+    _watch(settings, sources, serve, json, history=_history(settings, always=False), post=pace == "live")
 
 
 def live(
@@ -92,7 +97,8 @@ def live(
 
     settings = load_settings(config, overrides, port)
     microphone = Microphone(device, parse_channels(channels) if channels else None, CallNames(), agent)
-    _watch(settings, [microphone], serve=not json or port is not None, json=json)
+    serve = not json or port is not None
+    _watch(settings, [microphone], serve, json, history=_history(settings, always=True), post=True)
 
 
 def watch(
@@ -151,7 +157,8 @@ def serve(
     from monitor.sources.listeners import listeners
 
     settings = load_settings(config, overrides, port)
-    _watch(settings, [], serve=True, json=json, listeners=partial(listeners, settings))
+    history = _history(settings, always=True)
+    _watch(settings, [], serve=True, json=json, listeners=partial(listeners, settings), history=history, post=True)
 
 
 def _replayed(
@@ -204,20 +211,24 @@ def _watch(
     json: bool = False,
     tokens: Any = None,
     listeners: Any = None,
+    history: Path | None = None,
+    post: bool = False,
 ) -> None:
     """Plays `sources` and takes what `listeners` hear to whatever stdout is: JSON, a dashboard, or lines; then says how
     the calls ended.
 
-    `tokens` of this run alone: one is made and told.
+    `tokens` of this run alone: one is made and told. `post`: alerts go to the webhooks of the settings.
     """
     from monitor.app import Node
 
     on_screen = sys.stdout.isatty() and not json
     receivers = [] if on_screen else [print_json if json else print_line]
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C, the terminal restored
-    node = Node(settings, load_model(settings), sources, receivers)
+    node = Node(settings, load_model(settings), sources, receivers, history)
     told_to_end = _heed_sigterm(node, drains=bool(listeners))
     _heed_sighup(node, settings)
+    if post:
+        node.post_alerts()
     if serve:
         served = node.serve(tokens)
         for line in _invitation(node, served, tokens):
@@ -237,6 +248,19 @@ def _watch(
         typer.echo(f"callmood: {one_line(error.text)}", err=True)
     if node.errors:
         raise typer.Exit(2)
+
+
+def _history(settings: Settings, always: bool) -> Path | None:
+    """Where this command keeps its calls; not `always` means: only where the settings name a file."""
+    from monitor.database import path_of
+
+    if not settings.history.keep or not (always or settings.history.file):
+        return None
+    try:
+        return path_of(settings.history)
+    except HistoryError as error:
+        _log.warning("calls are not stored: %s", error)
+        return None
 
 
 def _invitation(node: Any, served: Any, tokens: Any) -> Iterator[str]:
@@ -283,7 +307,7 @@ def _heed_sighup(node: Any, settings: Settings) -> None:
         return
     on_terminal = sys.stdin is not None and sys.stdin.isatty()
     secured = settings.tls_certificate or settings.token_secret or settings.token_public_key or settings.audit_log
-    if secured and not on_terminal:
+    if (secured or settings.webhooks) and not on_terminal:
         signal.signal(signal.SIGHUP, lambda *_: node.reload())
     else:
         signal.signal(signal.SIGHUP, signal.default_int_handler)
