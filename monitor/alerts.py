@@ -102,6 +102,7 @@ class _Voice:
         self._watches = {
             rule.name: RuleWatch(rule, party, hop_s) for rule in rules if not rule.about_call and party in rule.parties
         }
+        self._chosen = {name: [LABELS.index(label) for label in w.rule.labels] for name, w in self._watches.items()}
         self._firsts = {name: _FirstMinute(hop_s) for name, w in self._watches.items() if w.rule.measure == "rise"}
 
     def is_open(self, rule: str) -> bool:
@@ -111,7 +112,7 @@ class _Voice:
         raw = np.array([scores[label] for label in LABELS])
         rolling = self._smoothed.add(raw, reading.end_s)
         for name, watch in self._watches.items():
-            value = self._value(name, watch.rule.labels, raw, rolling, reading.end_s)
+            value = self._value(name, raw, rolling, reading.end_s)
             sample = None
             if value is not None and (watch.open or not any(map(self.is_open, watch.rule.unless))):
                 sample = Sample(value, reading.end_s - self._hop_s, reading.end_s, (reading.seq,))
@@ -119,9 +120,9 @@ class _Voice:
                 yield change
                 yield from self._follow(change)
 
-    def _value(self, name: str, labels: Iterable[Label], raw: Scores, rolling: Scores, end_s: float) -> float | None:
+    def _value(self, name: str, raw: Scores, rolling: Scores, end_s: float) -> float | None:
         """The measure of a rule; None where there is none yet."""
-        chosen = [LABELS.index(label) for label in labels]
+        chosen = self._chosen[name]
         value = float(rolling[chosen].sum())
         if name not in self._firsts:
             return value

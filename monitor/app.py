@@ -28,7 +28,7 @@ from monitor.history import History
 from monitor.identities import Identities
 from monitor.lasting_key import lasting_key
 from monitor.ledger import Run
-from monitor.messages import Acknowledge, AlertRaised, AnyMessage, CallEnded, Error, Gap, Hello, Reading, rfc3339
+from monitor.messages import AlertRaised, AnyMessage, CallEnded, Error, Gap, Hello, Reading, rfc3339
 from monitor.model import EmotionModel
 from monitor.pipeline import Pipeline
 from monitor.rulefile import load_rules
@@ -107,7 +107,13 @@ class Node:
         `tokens` stand in for those that the settings name.
         """
         _raise_file_limit(self.settings.max_connections)
-        ties = Ties(self.hello, self._acknowledge, self.unready, lambda: metrics.text(), self._past)
+        ties = Ties(
+            self.hello,
+            lambda said: self.acknowledge(said.call, said.alert, said.by),
+            self.unready,
+            lambda: metrics.text(),
+            self._past,
+        )
         server = self._server = ServiceThread(
             Broadcaster(self.settings, ties, identities=self._identities, tokens=tokens, epoch=self._epoch)
         )
@@ -195,6 +201,10 @@ class Node:
             warnings=self._webhooks.warnings() if self._webhooks else (),
         )
 
+    def acknowledge(self, call: str, alert: str, by: str) -> None:
+        """`by` looks after an open alert; nothing comes of it where the alert is not open, or somebody does already."""
+        self._queue.put(Acknowledged(call, alert, by))
+
     def unready(self) -> str:
         """Why no further call should come to this node, in one line; empty when one may."""
         if not self._threads:
@@ -243,9 +253,6 @@ class Node:
     @property
     def _model_name(self) -> str:
         return f"{self.model.meaning.name} {self.model.meaning.version}"
-
-    def _acknowledge(self, said: Acknowledge) -> None:
-        self._queue.put(Acknowledged(said.call, said.alert, said.by))
 
     def _keep(self, message: AnyMessage) -> None:
         with self._keeping:

@@ -4,10 +4,11 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
+
+import msgspec
 
 from monitor import retrieval
 from monitor.database import fault, is_written, opened
@@ -26,8 +27,7 @@ _COLUMNS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class StoredCall:
+class StoredCall(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A call as the history knows it."""
 
     id: str
@@ -118,7 +118,7 @@ class Archive:
         if outcome is not None:
             where("outcome = ?", outcome)
         if alert is not None:
-            where("' ' || rules LIKE ?", f"% {alert} %")
+            where("instr(' ' || rules, ?)", f" {alert} ")
         if agents:
             where(f"agent IN ({', '.join('?' * len(agents))})", *agents)
         order = "ORDER BY started_ms DESC, calls.number DESC LIMIT ?"

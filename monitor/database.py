@@ -41,7 +41,6 @@ STEPS = (
         body TEXT NOT NULL
     );
     CREATE INDEX events_by_call ON events (call, seq);
-    CREATE INDEX alerts_by_rule ON events (rule, call) WHERE type = 'alert_raised';
     CREATE TABLE pieces (
         number INTEGER PRIMARY KEY, call INTEGER NOT NULL, last_seq INTEGER NOT NULL, records BLOB NOT NULL
     );
@@ -118,7 +117,7 @@ def fault(path: Path, error: Exception) -> HistoryError:
     """What `error` means for people."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     cures = {
-        "full": "the disk is full: make room",
+        "full": "make room",
         "locked": "another program holds it: end that, or wait",
         "readonly": "it cannot be written: give it mode 0600 and the right owner",
         "not a database": "no history of callmood: move it away",

@@ -124,9 +124,9 @@ class Ledger:
         self._database.execute(insert, (number, message.seq, kind, rule, encode(message).decode()))
         match message:
             case AlertRaised():
-                add = "CASE WHEN ' ' || rules LIKE ? THEN '' ELSE ? END"
+                add = "CASE WHEN instr(' ' || rules, ?) THEN '' ELSE ? END"
                 raised = f"UPDATE calls SET alerts = alerts + 1, rules = rules || {add} WHERE number = ?"
-                self._database.execute(raised, (f"% {rule} %", f"{rule} ", number))
+                self._database.execute(raised, (f" {rule} ", f"{rule} ", number))
             case Gap():
                 lost = "UPDATE calls SET lost_s = lost_s + ? WHERE number = ?"
                 self._database.execute(lost, (message.end_s - message.start_s, number))

@@ -1,9 +1,10 @@
 """Stored calls as lines: for people, in columns; for programs, as JSON. Pure."""
 
-import dataclasses
 import json
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+
+import msgspec
 
 from monitor.archive import StoredCall
 from monitor.looks import clock, plain, words
@@ -25,7 +26,7 @@ def listed(calls: Sequence[StoredCall]) -> Iterator[str]:
 def as_json(calls: Sequence[StoredCall]) -> Iterator[str]:
     """One JSON object a call; times are UTC, RFC 3339."""
     for call in calls:
-        fields = dataclasses.asdict(call)
+        fields = msgspec.structs.asdict(call)
         for name in ("started", "ended"):
             at_s = fields.pop(f"{name}_s")
             fields[f"{name}_at"] = None if at_s is None else rfc3339(at_s)

@@ -124,7 +124,7 @@ class WebhookSettings:
     )
     rules: tuple[str, ...] = _setting((), "rules whose alerts are posted, such as sustained_anger; empty: all")
     ca_file: str = _setting("", "PEM file with the authority of the receivers' certificates; empty: the system's")
-    timeout_s: float = _setting(10.0, "within so long an answer must have come whole", "s", 0.1, 60.0)
+    timeout_s: float = _setting(15.0, "within so long an answer must have come whole", "s", 0.1, 60.0)
     retries: int = _setting(12, "tries after the first, before a delivery is given up", "", 0, 1_000)
     first_wait_s: float = _setting(
         1.0, "wait before the first retry; each further one is twice as long", "s", 0.01, 600.0

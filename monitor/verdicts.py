@@ -8,8 +8,8 @@ from monitor.trial import Firing, Fit, Trial
 
 
 def lines(trial: Trial, results: Sequence[Fit], labelled: Collection[str]) -> Iterator[str]:
-    """Every alert, a table of the rules, and what the table rests on. `labelled`: the calls that have labels."""
-    for firing in trial.firings:
+    """Every alert, call by call, a table of the rules, and what the table rests on. `labelled`: the calls with labels."""
+    for firing in _in_order(trial):
         yield _firing(firing)
     if trial.firings:
         yield ""
@@ -25,7 +25,7 @@ def as_json(trial: Trial, results: Sequence[Fit], labelled: Collection[str]) -> 
     return {
         "calls": [
             {"call": call, "duration_s": duration_s, "labelled": call in labelled}
-            for call, duration_s in trial.durations_s.items()
+            for call, duration_s in sorted(trial.durations_s.items())
         ],
         "hours": round(trial.hours, 4),
         "alerts": [
@@ -40,7 +40,7 @@ def as_json(trial: Trial, results: Sequence[Fit], labelled: Collection[str]) -> 
                 "cleared_s": firing.cleared_s,
                 "evidence": firing.evidence,
             }
-            for firing in trial.firings
+            for firing in _in_order(trial)
         ],
         "rules": [
             {
@@ -58,6 +58,11 @@ def as_json(trial: Trial, results: Sequence[Fit], labelled: Collection[str]) -> 
             for fit in results
         ],
     }
+
+
+def _in_order(trial: Trial) -> list[Firing]:
+    """By name of call: recordings that are played side by side end in any order."""
+    return sorted(trial.firings, key=lambda firing: (firing.call, firing.raised_s))
 
 
 def _firing(firing: Firing) -> str:

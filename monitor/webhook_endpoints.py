@@ -16,7 +16,7 @@ from pathlib import Path
 from monitor.access import is_loopback
 from monitor.errors import SettingError
 from monitor.settings import WebhookSettings
-from monitor.tokens import read_secret
+from monitor.tokens import read_secret, write_secret
 
 SECRET_VARIABLE = "CALLMOOD_WEBHOOK_SECRET"
 PREFIX = "whsec_"
@@ -59,11 +59,7 @@ def endpoints(settings: WebhookSettings, environment: Mapping[str, str] = os.env
 def write_webhook_secret(path: Path) -> str:
     """Makes a new file with a new secret, mode 0600; returns the secret. Raises SettingError where something is there."""
     secret = PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
-    try:
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(secret + "\n")
-    except OSError as error:
-        raise SettingError(f"{path}: cannot make the secret file: {error.strerror or error}") from None
+    write_secret(path, secret)
     return secret
 
 

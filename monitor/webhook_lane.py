@@ -134,6 +134,7 @@ class Lane:
             await self._fail(turn, delivery, answer)
         else:
             self.failed += 1
+            self._tell_given_up(delivery, answer.text)
             await self._refuse(delivery, answer.text, answer.verdict == "gone")
 
     async def _fail(self, turn: Turn, delivery: Delivery, answer: Answer) -> None:
@@ -143,6 +144,8 @@ class Lane:
         give_up = delivery.tries >= settings.retries
         self.failed += 1
         self._tell(answer.text)
+        if give_up:
+            self._tell_given_up(delivery, answer.text)
         await self._queue.surely(lambda queue: queue.failed(delivery, answer.text, failures, due_s, give_up))
         self.given_up += give_up
 
@@ -150,6 +153,10 @@ class Lane:
         self._tell(text)
         await self._queue.surely(lambda queue: queue.refused(delivery, text, gone))
         self.given_up += 1
+
+    def _tell_given_up(self, delivery: Delivery, why: str) -> None:
+        where = self.endpoint.number, self.endpoint.shown
+        _log.error("webhook %d, %s: %s is given up: %s: `callmood webhooks` lists it", *where, delivery.id, why)
 
     def _tell(self, trouble: str) -> None:
         """A line of the log where an endpoint begins to fail, and where it works again."""
@@ -161,7 +168,8 @@ class Lane:
 
 
 def _pause_s(turn: Turn) -> float:
-    """Seconds until something is due; a clock that was set back lengthens no pause without end."""
+    """Seconds until something is due; no longer than any pause can be: then the clock was set back."""
     if turn.delivery is None:
         return LOOK_S
-    return 0.0 if turn.gone else min(turn.due_s - time.time(), LONGEST_RETRY_AFTER_S)
+    pause_s = turn.due_s - time.time()
+    return 0.0 if turn.gone or pause_s > LONGEST_RETRY_AFTER_S else pause_s

@@ -56,7 +56,9 @@ def signed(id: str, at_s: int, body: bytes, secrets: Sequence[bytes]) -> dict[st
 
 def client(tls: ssl.SSLContext) -> httpx.AsyncClient:
     """Verifies certificates by `tls`, follows no redirect, and takes neither proxy nor password from the environment."""
-    limits = httpx.Limits(max_connections=1)
+    limits = httpx.Limits(
+        max_connections=1, max_keepalive_connections=0
+    )  # alerts are rare, and none waits for a dead one
     headers = {
         "user-agent": f"callmood/{__version__}",
         "content-type": "application/json",

@@ -24,9 +24,10 @@ from monitor.messages import AnyMessage, rfc3339
 from monitor.settings import Settings, WebhookSettings
 from monitor.webhook_body import Composer, Notice, Origin, Wanted, trial_notice
 from monitor.webhook_endpoints import Endpoint, endpoints
+from monitor.webhook_files import owned, queue_path
 from monitor.webhook_lane import Lane, SureQueue
 from monitor.webhook_post import Answer, client, post
-from monitor.webhook_queue import DeliveryQueue, forget, owned, queue_path
+from monitor.webhook_queue import DeliveryQueue, forget
 
 __all__ = ["EndpointCounts", "Webhooks", "forget", "queue_path", "trial"]
 

@@ -86,7 +86,7 @@ def test_rules_are_tried_on_printed_messages_against_labels(tmp_path: Path, prin
         "(1",
         "of",
         "1)",
-        "3.5",
+        "5.0",
         "s",
     ]
     assert total == "2 calls, 60:00 of call time, 1 of them labelled"

@@ -141,7 +141,7 @@ def test_a_full_disk_costs_nothing_when_there_is_room_again_in_time(path: Path, 
         for message in told:
             written.receive(message)
         until(lambda: written.failure)
-        assert written.failure == f"{path}: database or disk is full; the disk is full: make room"
+        assert written.failure == f"{path}: database or disk is full; make room"
         disk.pages = 1 << 30
         until(lambda: not written.failure)
     with Archive(path) as archive:

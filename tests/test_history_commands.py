@@ -281,3 +281,29 @@ def test_a_nodes_history_holds_what_it_told_under_pseudonyms_that_last(path: Pat
         agents.append(call.agent)
     assert agents[0] == agents[1] == Identities(False, lasting_key(path)).shown("4711")
     assert stat.S_IMODE(key_path(path).stat().st_mode) == 0o600
+
+
+def come_back(address: str, epoch: str, seq: int) -> list[str]:
+    """What somebody is told, up to the second hello, who heard so much of call a in the run `epoch`."""
+    with connect(f"{address}?after={epoch}") as client:
+        client.send(json.dumps({"type": "resume", "after": {"a": seq}}))
+        kinds = [decode(client.recv(timeout=20)) for _ in range(3)]
+    return [f"{type(one).__name__} {getattr(one, 'epoch', '') == epoch}" for one in kinds]
+
+
+def test_a_node_that_is_started_anew_tells_who_comes_back_what_was_missed(path: Path, model: EmotionModel) -> None:
+    line = Line("a")
+    first = Node(Settings(port=0), AngryModel(model), [line], history=path)  # type: ignore[arg-type]
+    address = first.serve().address
+    with first, connect(address) as client:
+        epoch = message_of(client, "hello")["epoch"]
+        assert message_of(client, "call_started")["seq"] == 1
+    for show, expected in (
+        (False, ["Hello True", "CallEnded False", "Hello False"]),
+        (True, ["Hello False", "Missed False"]),
+    ):
+        settings = Settings(port=0, show_identities=show)
+        second = Node(settings, AngryModel(model), [Line("b")], history=path)  # type: ignore[arg-type]
+        address = second.serve().address
+        with second:
+            assert come_back(address, epoch, 1)[: len(expected)] == expected

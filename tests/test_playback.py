@@ -108,7 +108,7 @@ def test_stored_readings_give_the_alerts_that_the_call_gave(model: EmotionModel,
     watch = CallWatch(rules, ["agent", "customer"], settings.smooth_s, settings.hop_s)
     again = [change for message in stored if isinstance(message, Reading) for change in watch.see(message)]
     assert [(isinstance(alert, AlertRaised), alert.rule) for alert in alerts] == [
-        (True, "sad_for_now"), (False, "sad_for_now"), (True, "sustained_anger"), (True, "dead_air"),
+        (True, "sad_for_now"), (True, "sustained_anger"), (False, "sad_for_now"), (True, "dead_air"),
     ]  # fmt: skip
     assert [(a.rule, a.party, a.start_s, a.at_s, tuple(a.evidence)) for a in alerts] == [
         (c.rule.name, c.party, round(c.start_s, 4), c.at_s, c.evidence) for c in again

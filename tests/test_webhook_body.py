@@ -8,6 +8,7 @@ import pytest
 
 from monitor import webhook_body
 from monitor.messages import AlertAcknowledged, AnyMessage, CallStarted, PartyInfo, rfc3339
+from monitor.settings import WebhookSettings
 from monitor.webhook_body import Body, Composer, Origin, Wanted
 from tests.board_messages import T0, cleared, ended, raised, reading
 
@@ -113,3 +114,10 @@ def test_the_manual_has_every_field_and_its_example_is_a_body() -> None:
     for kind in (webhook_body.AlertFacts, webhook_body.CallFacts, webhook_body.Heard, webhook_body.Origin):
         for name in kind.__struct_fields__:
             assert f"`{name}`" in text, f"{kind.__name__}.{name}"
+
+
+def test_the_manual_has_the_settings_as_they_are() -> None:
+    told = dict(re.findall(r"`(\w+)` \(([\d,]+)(?: s)?\)", MANUAL.read_text()))
+    assert set(told) == {"timeout_s", "retries", "first_wait_s", "longest_wait_s", "max_waiting", "days"}
+    for name, value in told.items():
+        assert getattr(WebhookSettings(), name) == float(value.replace(",", "")), name

@@ -12,7 +12,7 @@ from monitor.client import trusting
 from monitor.webhook_endpoints import Endpoint
 from monitor.webhook_post import LONGEST_RETRY_AFTER_S, Answer, client, post, retry_after_s, signed, wait_s
 from tests.test_access import make_certificate
-from tests.webhook_receivers import DRIP, HALF, STALL, Receiver, endpoint_of, receiving, secret_in
+from tests.webhook_receivers import DRIP, HALF, RUBBISH, STALL, Receiver, endpoint_of, receiving, secret_in
 
 BODY = b'{"type":"webhook.test"}'
 
@@ -64,7 +64,8 @@ def test_any_body_is_verified_by_either_secret_of_a_receiver(body: str, old: byt
         (501, "refused", "501 Not Implemented"),
         (503, "failed", "503 Service Unavailable"),
         (599, "failed", "599"),
-        (HALF, "failed", "the connection broke: "),
+        (HALF, "failed", "the connection broke: peer closed connection without sending complete message body"),
+        (RUBBISH, "failed", "the connection broke: illegal status line"),
     ],
 )
 def test_what_an_answer_means(tmp_path: Path, answer: object, verdict: str, text: str) -> None:

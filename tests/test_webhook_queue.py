@@ -11,7 +11,8 @@ from monitor.errors import ServiceError
 from monitor.settings import WebhookSettings
 from monitor.webhook_body import Notice
 from monitor.webhook_endpoints import Endpoint
-from monitor.webhook_queue import DeliveryQueue, forget, open_queue, owned, queue_path
+from monitor.webhook_files import owned, queue_path
+from monitor.webhook_queue import DeliveryQueue, forget, open_queue
 
 CRM = Endpoint(1, "https://crm.example.com/a", (b"k" * 24,), "https://crm.example.com/…")
 PAGER = Endpoint(2, "https://pager.example.com/b", (b"k" * 24,), "https://pager.example.com/…")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -10,10 +11,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from monitor.app import Node
+from monitor.cli import app
 from monitor.errors import ServiceError, SettingError
 from monitor.messages import AnyMessage
 from monitor.model import EmotionModel
@@ -129,6 +133,48 @@ def test_a_dead_and_a_stalled_receiver_cost_the_others_nothing(
         assert len(on_disk(settings)) == 40
 
 
+def test_a_name_server_that_hangs_for_one_costs_the_others_nothing(
+    tmp_path: Path, secret: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("monitor.webhooks.LAST_TRY_S", 0.1)
+    look_up, asked, over = socket.getaddrinfo, threading.Event(), threading.Event()
+
+    def hanging(host: Any, *rest: Any, **more: Any) -> Any:
+        if host in ("hangs.example", b"hangs.example"):
+            asked.set()
+            over.wait(30)
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return look_up(host, *rest, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", hanging)
+    with receiving(secret) as lost, receiving(secret) as well:
+        lost.url, well.url = "https://hangs.example/", well.url.replace("127.0.0.1", "localhost")
+        try:
+            with posting(settings_for(tmp_path, lost, well, timeout_s=0.1)) as webhooks:
+                alert(webhooks, "one", "two", "three")
+                assert asked.wait(20)
+                assert calls_of(well, 3) == ["one", "two", "three"]
+                eventually(lambda: webhooks.counts()[0].failed >= 3, "tried again, though each look-up still hangs")
+        finally:
+            over.set()
+
+
+def test_a_clock_that_is_set_back_makes_no_endless_pause(tmp_path: Path, secret: str) -> None:
+    with receiving(secret, (503, {"Retry-After": "3600"})) as receiver:
+        settings = settings_for(tmp_path, receiver)
+        with posting(settings) as webhooks:
+            alert(webhooks, "one")
+            first = receiver.next()
+            eventually(lambda: webhooks.counts()[0].failed == 1, "failed")
+        assert settings.webhooks is not None
+        database = sqlite3.connect(settings.webhooks.queue, isolation_level=None)
+        database.execute("UPDATE endpoints SET due_s = due_s + 400 * 86400")
+        database.close()
+        receiver.answer(204)
+        with posting(settings):
+            assert receiver.next().id == first.id
+
+
 @pytest.mark.parametrize("status", [410, 302, 400])
 def test_a_lasting_refusal_is_not_tried_again_but_listed(tmp_path: Path, secret: str, status: int) -> None:
     with receiving(secret, status, 204) as receiver:
@@ -202,6 +248,7 @@ def test_a_stop_lets_the_last_alert_go(tmp_path: Path, secret: str) -> None:
 KILLED = """
 import sys, time
 from pathlib import Path
+from typing import Any
 from monitor.settings import Settings
 from monitor.webhooks import Webhooks
 from tests.test_webhook_body import started
@@ -352,7 +399,7 @@ def test_neither_secret_nor_address_is_logged(tmp_path: Path, secret: str, caplo
             alert(webhooks, "one")
             eventually(lambda: vars_of(webhooks) == (0, 1), "given up")
         told = caplog.text + repr(webhooks.warnings()) + repr([lane.endpoint for lane in webhooks._lanes])
-    assert "500 Internal Server Error" in told
+    assert "is given up: 500 Internal Server Error: `callmood webhooks` lists it" in told
     assert "hidden" not in told
     assert secret.removeprefix("whsec_") not in told
 
@@ -398,10 +445,9 @@ def test_a_message_costs_the_live_path_next_to_nothing(tmp_path: Path, secret: s
         assert (time.perf_counter() - before_s) / 10_000 < 50e-6
 
 
-def callmood(*arguments: str, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "monitor.cli", *arguments]
-    env = os.environ | (environment or {})
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False, env=env)
+def callmood(*arguments: str, environment: dict[str, str] | None = None) -> Any:
+    """The command in this process; an error with a cure is its `exception`."""
+    return CliRunner(env=environment).invoke(app, ["webhooks", *arguments])
 
 
 def test_the_commands_list_retry_and_test(tmp_path: Path, secret: str) -> None:
@@ -409,33 +455,28 @@ def test_the_commands_list_retry_and_test(tmp_path: Path, secret: str) -> None:
         settings = settings_for(tmp_path, receiver)
         config = ("--config", str(tmp_path / "settings.toml"))
         (tmp_path / "settings.toml").write_text(settings.to_toml())
-        assert callmood("webhooks", *config).stdout == "0 waiting, 0 given up\n"
+        assert callmood(*config).stdout == "0 waiting, 0 given up\n"
         with posting(settings) as webhooks:
             alert(webhooks, "o\x1b[1mne")
             eventually(lambda: vars_of(webhooks) == (0, 1), "given up")
-        lines = callmood("webhooks", *config).stdout.splitlines()
+        lines = callmood(*config).stdout.splitlines()
         assert (lines[0][:8], lines[1:]) == ("given up", ["0 waiting, 1 given up"])
         assert "\x1b" not in lines[0]
         assert lines[0].endswith("/…, 1 try: 403 Forbidden")
-        (listed,) = callmood("webhooks", "--json", *config).stdout.splitlines()
+        (listed,) = callmood("--json", *config).stdout.splitlines()
         facts = json.loads(listed)
         assert (facts["state"], facts["last"], facts["id"]) == ("given_up", "403 Forbidden", receiver.next().id)
-        tested = callmood("webhooks", "test", *config)
-        assert (tested.returncode, "403 Forbidden in" in tested.stdout) == (2, True)
+        tested = callmood("test", *config)
+        assert (tested.exit_code, "403 Forbidden in" in tested.stdout) == (2, True)
         assert receiver.next().event["type"] == "webhook.test"
-        wrong = callmood("webhooks", "retry", "msg_none", *config)
-        assert (wrong.returncode, wrong.stderr) == (
-            2,
-            "callmood: none of msg_none was given up: `callmood webhooks` lists what was\n",
-        )
-        assert callmood("webhooks", "retry", facts["id"], *config).stdout.startswith(
-            "1 wait again: a running callmood tries"
-        )
+        wrong = callmood("retry", "msg_none", *config)
+        assert str(wrong.exception) == "none of msg_none was given up: `callmood webhooks` lists what was"
+        assert callmood("retry", facts["id"], *config).stdout.startswith("1 wait again: a running callmood tries")
         receiver.answer(204)
         with posting(settings):
             assert receiver.next().id == facts["id"]
-        told = callmood("webhooks", *config, "retry")
-        assert (told.returncode, "options of retry stand behind it" in told.stderr) == (2, True)
+        told = callmood(*config, "retry")
+        assert str(told.exception) == "options of retry stand behind it: `callmood webhooks --help`"
 
 
 def test_the_example_receiver_takes_what_is_posted_once_and_refuses_strangers(tmp_path: Path, secret: str) -> None:
@@ -451,11 +492,11 @@ def test_the_example_receiver_takes_what_is_posted_once_and_refuses_strangers(tm
             (tmp_path / "settings.toml").write_text(settings.to_toml())
             config = ("--config", str(tmp_path / "settings.toml"))
             ours = {"CALLMOOD_WEBHOOK_SECRET": secret}
-            tested = callmood("webhooks", "test", *config, environment=ours)
-            assert (tested.returncode, "204 No Content in" in tested.stdout) == (0, True)
+            tested = callmood("test", *config, environment=ours)
+            assert (tested.exit_code, "204 No Content in" in tested.stdout) == (0, True)
             assert process.stdout.readline().startswith("webhook.test {'node': {'name': 'callmood'")
             strange = {"CALLMOOD_WEBHOOK_SECRET": "whsec_" + "A" * 32}
-            refused = callmood("webhooks", "test", *config, environment=strange)
-            assert (refused.returncode, "401 Unauthorized in" in refused.stdout) == (2, True)
+            refused = callmood("test", *config, environment=strange)
+            assert (refused.exit_code, "401 Unauthorized in" in refused.stdout) == (2, True)
         finally:
             process.kill()

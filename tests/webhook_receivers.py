@@ -16,8 +16,8 @@ from standardwebhooks.webhooks import Webhook
 from monitor.settings import Settings, WebhookSettings
 from monitor.webhook_endpoints import Endpoint, endpoints, write_webhook_secret
 
-STALL, HALF, DRIP = "stall", "half", "drip"
-"""Answers that are none: nothing, a part and then the end, a header a moment without end."""
+STALL, HALF, DRIP, RUBBISH = "stall", "half", "drip", "rubbish"
+"""Answers that are none: nothing, a part and then the end, a header a moment without end, no HTTP."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +96,8 @@ class Receiver:
             def break_off(self, how: str) -> None:
                 if how == STALL:
                     receiver.over.wait(30)
+                elif how == RUBBISH:
+                    self.wfile.write(b"\x00\xff\x1b[2J no HTTP \r\n\r\n")
                 elif how == HALF:
                     self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf of it")
                 elif how == DRIP:

@@ -17,7 +17,6 @@ _LINES = (".jsonl", ".ndjson", ".json")
 
 app = typer.Typer(
     help="When an alert is raised: the rules, and what they would have done on your calls.",
-    no_args_is_help=True,
     rich_markup_mode=None,
 )
 

@@ -82,7 +82,8 @@ def secret(path: Annotated[Path, typer.Argument(metavar="FILE", help="a new file
 
 def _in_queue(settings: Settings, do: Callable[[Any], Any]) -> Any:
     """What `do` says of the queue; None where there is no file. Raises ServiceError."""
-    from monitor.webhook_queue import open_queue, queue_path
+    from monitor.webhook_files import queue_path
+    from monitor.webhook_queue import open_queue
 
     path = queue_path(settings.webhooks or WebhookSettings())
     if not path.exists():
