@@ -11,6 +11,7 @@ LEFT_TO_RIGHT = [
     {"errors", "identities", "messages", "settings", "bearer", "position", "waits"},
     {"audio"},
     {"concealment", "features", "sources", "speech", "sources.audiofile"},
+    {"cells"},
     {
         "windows",
         "sources.recording",
