@@ -46,6 +46,8 @@ _log = logging.getLogger(__name__)
 
 _MOST_UNPUBLISHED = 65_536
 """Messages that may wait for the websocket's thread; past it readings are dropped and counted, the rest never is."""
+_GATHER_S = 0.01
+"""Messages that come within this go to it together: a wake-up a message would cost more than the messages."""
 _FILES_BESIDE = 256
 """Open files that are no connections of the websocket."""
 _LONGEST_OPENING_S = 3.0
@@ -346,7 +348,7 @@ class ServiceThread:
             self._waiting.append(message)
             woken, self._woken = self._woken, True
         if not woken:
-            self._loop.call_soon_threadsafe(self._publish_waiting)
+            self._loop.call_soon_threadsafe(self._loop.call_later, _GATHER_S, self._publish_waiting)
 
     def reload(self) -> None:
         self._loop.call_soon_threadsafe(self._reload)
@@ -358,6 +360,7 @@ class ServiceThread:
     def stop(self) -> None:
         if not self._thread.is_alive():
             return
+        self._loop.call_soon_threadsafe(self._publish_waiting)
         asyncio.run_coroutine_threadsafe(self.broadcaster.stop(), self._loop).result(_LONGEST_STOP_S)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(_LONGEST_STOP_S)
