@@ -4,12 +4,12 @@
                                                [--made-up]
 
 A whole node as `callmood serve` has it (but for the listeners): the model, the websocket, the history, the dashboard on a
-pseudo-terminal that is read. Two-party calls with the voices of the example calls, a reading twice a second a party; each call ends after one to
-three minutes and another begins. The dashboard's share of a core is the processor time of the thread that draws, from `settled`
-on. Memory and open files are looked at from `settled` to the end; where audio was dropped the machine was too busy, and what
-waited is part of the memory. The last snapshot is drawn naively too (a rich table, a span a cell), for a ratio that depends
-little on the machine. With `--made-up` the network is not run and scores wander at random: for a machine that is busy with
-something else. Prints one JSON object.
+pseudo-terminal that is read. Two-party calls with the voices of the example calls, a reading twice a second a party; each call
+ends after one to three minutes and another begins. The dashboard's share of a core is the processor time of the thread that
+draws, from `settled` on. Memory and open files are looked at from `settled` to the end; where audio was dropped the machine was
+too busy, and what waited is part of the memory. The last snapshot is drawn naively too (a rich table, a span a cell), for a ratio
+that depends little on the machine. With `--made-up` the network is not run and scores wander at random: for a machine that is busy
+with something else. Prints one JSON object.
 """
 
 import argparse
