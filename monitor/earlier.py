@@ -63,10 +63,13 @@ class _Restored:
         calls = self._calls(resume, left_s)
         return Past(self._memory(calls[:MOST_CALLS], resume), len(calls) <= MOST_CALLS)
 
-    def _calls(self, names: Mapping[str, int], ended_from_s: float | None) -> list[StoredCall]:
-        """Calls of the topic: those of `names`, and those that ended at `ended_from_s` or later, which were not heard at all."""
+    def _calls(self, names: Mapping[str, int], left_s: float | None) -> list[StoredCall]:
+        """Calls of the topic: those of `names`, and with `left_s` those that began since then, or were never heard to end.
+
+        A call that began before, and is not named, was heard to its end and forgotten.
+        """
         agent = self._topic.name if self._topic.kind == "agent" else None
-        return self._archive.calls_of_run(self._run, names, ended_from_s, MOST_CALLS + 1, agent)
+        return self._archive.calls_of_run(self._run, names, left_s, MOST_CALLS + 1, agent)
 
     def _memory(self, calls: Sequence[StoredCall], resume: Mapping[str, int]) -> Memory:
         kept = min(self._readings_kept, MOST_READINGS // max(1, len(calls)))

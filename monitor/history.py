@@ -27,7 +27,7 @@ MOST_WAITING = 20_000
 """Messages that may wait. Past it readings and gaps are dropped, past twice as many everything is; all of it is counted."""
 SWEEP_S = 3_600.0
 """How often what is too old is deleted."""
-_LONGEST_START_S = 5.0
+_LONGEST_START_S = 1.0
 
 _log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from monitor.database import transaction
+from monitor.database import UNFINISHED, transaction
 from monitor.interruption import interruption
 from monitor.messages import (
     AlertRaised,
@@ -148,9 +148,11 @@ class Ledger:
         close_call(self._database, call.place.number, ended, "ended", call.stored)
 
     def _deleted(self) -> list[str]:
-        numbers = [number for (number,) in self._database.execute("SELECT call FROM erasures")]
+        numbers = [
+            number for (number,) in self._database.execute("SELECT call FROM erasures WHERE call != ?", (UNFINISHED,))
+        ]
         if numbers:
-            self._database.execute("DELETE FROM erasures")
+            self._database.execute("DELETE FROM erasures WHERE call != ?", (UNFINISHED,))
         return [name for number in numbers if (name := self._names.pop(number, None)) is not None]
 
 
