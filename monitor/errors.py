@@ -11,6 +11,7 @@ CallmoodError
 ├── AccessError     access     a request that nobody, or not this asker, may make
 ├── RequestError    request    a request or a message of a subscriber that means nothing here
 ├── HistoryError    history    a history that cannot be read or written, or does not hold what was asked for
+├── ReportError     report     a call or a day that cannot be reported
 └── PipelineError   pipeline   a fault of our own: scoring stopped
 
 Every text is one line that says what was got, what was expected and how to mend it, lower case, no full stop.
@@ -98,6 +99,12 @@ class HistoryError(CallmoodError):
     """A history that cannot be read or written, or does not hold what was asked for."""
 
     code = "history"
+
+
+class ReportError(CallmoodError):
+    """A call or a day that cannot be reported."""
+
+    code = "report"
 
 
 class PipelineError(CallmoodError):

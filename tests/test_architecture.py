@@ -11,6 +11,7 @@ LEFT_TO_RIGHT = [
     {"errors", "identities", "messages", "settings", "bearer", "position", "waits"},
     {"audio"},
     {"concealment", "features", "sources", "speech", "sources.audiofile"},
+    {"cells"},
     {
         "windows",
         "sources.recording",
@@ -34,11 +35,15 @@ LEFT_TO_RIGHT = [
     {"sources.listeners"},
     {"model"},
     {"readings"},
-    {"alerts"},
+    {"rules"},
+    {"alerts", "rulefile", "stretches"},
+    {"trial", "lines"},
     {"bus"},
     {"calls"},
     {"pipeline"},
-    {"board", "snapshot", "recent", "backlog", "page", "schema", "subscription", "desktop", "audit", "tokens"},
+    {"playback"},
+    {"board", "course", "followed", "snapshot", "recent", "backlog", "page", "schema", "subscription", "desktop"},
+    {"audit", "tokens"},
     {"packing", "interruption", "database", "period"},
     {"retrieval"},
     {"ledger", "archive"},
@@ -50,13 +55,29 @@ LEFT_TO_RIGHT = [
     {"contract"},
     {"refusals"},
     {"greeting", "subscriber"},
-    {"handshake", "metrics", "client"},
-    {"conversation"},
-    {"broadcast", "looks", "rows", "plain", "sample", "dashboard", "pictures"},
+    {"handshake", "client"},
+    {"webhook_body", "webhook_endpoints", "webhook_files"},
+    {"webhook_post", "webhook_queue"},
+    {"webhook_lane"},
+    {"webhooks"},
+    {"conversation", "metrics"},
+    {"broadcast", "sample", "keys", "looks", "plain", "verdicts"},
+    {"keyboard", "frame", "view"},
+    {"rows", "terminal"},
+    {"detail", "guide", "header"},
+    {"dashboard", "pictures"},
+    {"report", "report.facts", "report.palette", "report.svg", "report.span", "report.files", "report.sound"},
+    {"report.timeline", "report.inputs"},
+    {"report.words"},
+    {"report.chart"},
+    {"report.markup", "report.day"},
+    {"report.call_page", "report.hours"},
+    {"report.day_page", "report.drawing"},
+    {"report.poster"},
     {"bench", "apart", "watch", "listing"},
     {"app"},
     {"cli.console", "cli.options"},
-    {"cli.running", "cli.inspecting", "cli.history"},
+    {"cli.running", "cli.inspecting", "cli.alerts", "cli.history", "cli.report", "cli.webhooks"},
     {"cli"},
     {"cli.__main__"},
 ]
@@ -72,7 +93,7 @@ def imported(path: Path) -> set[str]:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "monitor":
             inner = node.module.split(".", 1)[1:]
-            found |= set(inner) if inner else {alias.name for alias in node.names}
+            found |= {*inner, ".".join(inner)} if inner else {alias.name for alias in node.names}
     return found
 
 
