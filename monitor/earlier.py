@@ -9,10 +9,11 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from monitor.archive import Archive, StoredCall
+from monitor.desktop import desktop_view
 from monitor.errors import HistoryError
 from monitor.interruption import INTERRUPTED
 from monitor.memory import Memory
-from monitor.messages import AlertAcknowledged, AlertCleared, AlertRaised, AnyCallMessage, CallEnded
+from monitor.messages import AnyCallMessage, CallEnded
 from monitor.subscription import Topic
 
 MOST_CALLS = 500
@@ -87,11 +88,6 @@ class _Restored:
         last = messages[-1]
         if isinstance(last, CallEnded) and last.reason == INTERRUPTED:
             if self._topic.kind == "agent":
-                heard += sum(map(_is_hidden, messages))
+                heard += sum(desktop_view(message, agent_only=False) is None for message in messages)
             messages[-1] = replace(last, seq=max(last.seq, heard + 1))
         return messages
-
-
-def _is_hidden(message: AnyCallMessage) -> bool:
-    """Whether it is kept from desktops, which do not count it."""
-    return isinstance(message, AlertRaised | AlertAcknowledged | AlertCleared) and message.party == "agent"

@@ -1,6 +1,5 @@
 """Commands about calls that are over: which there were, all of what was told of them, and their deletion."""
 
-import importlib
 import os
 import sys
 import time
@@ -133,13 +132,12 @@ def _as_shown(history: Path, agent: str) -> tuple[str, ...]:
 
 def _forget_webhooks(settings: Settings, gone: "Sequence[StoredCall]") -> None:
     """What waits to be posted of these calls."""
-    named = getattr(settings, "webhooks", None)
-    try:
-        webhooks = importlib.import_module("monitor.webhooks")
-    except ModuleNotFoundError:
+    if settings.webhooks is None:
         return
-    for one in gone if named else ():
-        webhooks.forget(webhooks.queue_path(named), one.call)
+    from monitor.webhooks import forget, queue_path
+
+    for name in {one.call for one in gone}:
+        forget(queue_path(settings.webhooks), name)
 
 
 @contextmanager
