@@ -29,7 +29,8 @@ def report(
         Path | None, typer.Option(metavar="DIR", help="a page each, and a list of them; default for several: reports")
     ] = None,
     since: Annotated[
-        str | None, typer.Option(metavar="DAY", help="sum up a day: 2026-01-31, today, yesterday, or from a time on")
+        str | None,
+        typer.Option(metavar="DAY", help="sum up a day: 2026-01-31, today, yesterday; or from a time on, or 2h ago"),
     ] = None,
     until: Annotated[str | None, typer.Option(metavar="DAY", help="with --since: to the end of that day")] = None,
     sound: Annotated[bool, typer.Option("--sound/--no-sound", help="waveform and spectrogram of recordings")] = True,
@@ -71,7 +72,7 @@ def _one(asked: Any, settings: Any, channels: str | None, sound: bool, out: Path
         if len(found) > 1:
             raise ReportError(f"{len(found)} calls are in it: name a --folder for their pages")
         (facts,) = found
-        progress.drawing()
+        progress.drawing(facts.call)
         sounds = _sounds(facts) if sound else {}
         _save(out or Path(files.page_name(facts.call)), _page(facts, sounds).encode())
         if png is not None:
@@ -96,6 +97,7 @@ def _many(asked: Any, settings: Any, channels: str | None, sound: bool, folder: 
             if isinstance(facts, str):
                 faults.append(facts)
                 continue
+            progress.drawing(facts.call)
             name = files.page_name(facts.call, lines)
             lines[name] = line_of(facts)
             page = _page(facts, _sounds(facts) if sound else {}, back=files.index_in(folder).name)
@@ -185,7 +187,7 @@ def _sounds(facts: Any) -> dict[Any, Any]:
     """What the recording holds that a call was read from; nothing of other calls."""
     from monitor.report.sound import sounds
 
-    if facts.origin.kind != "recording" or facts.path is None:
+    if facts.origin.kind != "recording" or facts.source != "recording" or facts.path is None:
         return {}
     channels = {party.party: party.channel for party in facts.parties if party.channel is not None}
     return dict(sounds(facts.path, channels, facts.duration_s))
@@ -235,19 +237,25 @@ class _Progress:
 
     def __init__(self, bar: Any) -> None:
         self._bar = bar
+        self._task = bar.add_task("reading", total=None)
 
     def of_seconds(self, total_s: float) -> Any:
         """Told of seconds of recordings that were heard."""
-        task = self._bar.add_task("listening", total=total_s or None)
-        return lambda seconds: self._bar.advance(task, seconds)
+        self._bar.update(self._task, description="listening", total=total_s or None)
+        return lambda seconds: self._bar.update(self._task, description="listening", advance=seconds)
 
     def over(self, what: str, things: Sequence[Any]) -> Iterator[Any]:
         """`things`, one after the other."""
-        yield from self._bar.track(things, description=what)
+        self._bar.update(self._task, description=what, total=len(things))
+        for thing in things:
+            yield thing
+            self._bar.advance(self._task)
 
-    def drawing(self) -> None:
+    def drawing(self, call: str) -> None:
         """What comes now takes some seconds."""
-        self._bar.add_task("drawing", total=None)
+        from monitor.looks import fit, plain
+
+        self._bar.update(self._task, description=f"drawing {fit(plain(call), min(24, len(call)))}")
 
 
 @contextmanager
@@ -256,6 +264,6 @@ def _progress() -> Iterator[_Progress]:
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
-    columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
+    columns = TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as bar:
         yield _Progress(bar)

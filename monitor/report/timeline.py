@@ -130,6 +130,12 @@ def chief_moods(facts: CallFacts, party: PartyFacts) -> list[MoodStretch]:
     return [MoodStretch(run[0].mood, run[0].start_s, run[-1].end_s) for run in joined]
 
 
+def mood_shares(party: PartyFacts) -> dict[Mood, float]:
+    """Mood → share of the time in which it held, the longest first."""
+    counts = Counter(reading.mood for reading in party.readings if reading.mood is not None)
+    return {mood: count / counts.total() for mood, count in counts.most_common()}
+
+
 def bands(of: Sequence[Cell], label: Label) -> list[list[BandPoint]]:
     """What the windows say of `label`: runs of neighbouring cells that were scored."""
     scored = [cell for cell in of if _scores(cell, label)]

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from monitor.looks import MOODS, TONES, clock, plain, words
 from monitor.messages import LABELS, Party
 from monitor.report.facts import AlertFacts, CallFacts, PartyFacts
-from monitor.report.timeline import chief_moods
+from monitor.report.timeline import chief_moods, mood_shares
 from monitor.snapshot import Tone
 
 PARTIES: Mapping[Party, str] = {"customer": "customer", "agent": "agent", "mixed": "both voices"}
@@ -78,9 +78,11 @@ def _sentences(facts: CallFacts, party: PartyFacts) -> Iterator[str]:
 
 def _moods(facts: CallFacts, party: PartyFacts) -> str:
     who, held = PARTIES[party.party], chief_moods(facts, party)
-    if not held:
-        return f"Too little of the {who} was heard to tell a mood"
     subject = "The mood of both voices, heard as one," if party.party == "mixed" else f"The {who}’s mood"
+    if not held:
+        shares = mood_shares(party)
+        told = [f"{MOODS[mood].word} for {percent(share)} of the time" for mood, share in shares.items()]
+        return f"{subject} keeps changing: {_and(told[:3])}" if told else f"Nothing was heard of the {who}’s mood"
     first, *later = (MOODS[mood.mood].word for mood in held)
     if not later:
         throughout = "unclear throughout: the model is not sure of any" if first == "unclear" else f"{first} throughout"
