@@ -106,7 +106,8 @@ class _Chart:
         most = int(self._frame.span / 2)
         self._step_s = step_s(facts, most)
         self._cells = cells(party, self._step_s, facts.hop_s)
-        self._marks = [(alert.raised_s, alert) for alert in facts.alerts_of(party.party) if alert.raised_s is not None]
+        shown = [alert for alert in facts.alerts_of(party.party)[:_MOST_ALERTS] if alert.severity != "info"]
+        self._marks = [(alert.raised_s, alert) for alert in shown if alert.raised_s is not None]
         self._y = 4.0
 
     def alerts(self) -> None:
