@@ -66,7 +66,7 @@ LEFT_TO_RIGHT = [
     {"rows", "terminal"},
     {"detail", "guide", "header"},
     {"dashboard", "pictures"},
-    {"bench", "apart", "watch", "listing"},
+    {"bench", "apart", "lateness", "watch", "listing"},
     {"app"},
     {"cli.console", "cli.options"},
     {"cli.running", "cli.inspecting", "cli.alerts", "cli.history", "cli.webhooks"},
