@@ -132,9 +132,17 @@ def test_a_node_that_is_behind_says_so(model: EmotionModel) -> None:
             assert scored.wait(10)
             return super().score(powers)
 
-    telephone = Telephone()
+    class Endless:
+        def run(self, queue: BlockQueue, stop: threading.Event) -> None:
+            queue.put(CallOpened("a", "test", None, {"customer": 0}))
+            for start in range(0, 8_000_000, 800):
+                queue.put(Block("a", "customer", start, 8_000, VOICE[:800], time.monotonic()))
+                if stop.wait(0.01):
+                    break
+            queue.put(CallClosed("a", "stopped"))
+
     late = "late: audio waits longer than 0.2 s to be scored; fewer calls, or more processor"
-    with Node(Settings(queue_s=60.0, late_s=0.2), Stuck(model), [telephone]) as running:  # type: ignore[arg-type]
+    with Node(Settings(queue_s=60.0, late_s=0.2), Stuck(model), [Endless()]) as running:  # type: ignore[arg-type]
         deadline_s = time.monotonic() + 10
         while not running.unready():
             assert time.monotonic() < deadline_s

@@ -66,10 +66,18 @@ LEFT_TO_RIGHT = [
     {"rows", "terminal"},
     {"detail", "guide", "header"},
     {"dashboard", "pictures"},
+    {"report", "report.facts", "report.palette", "report.svg", "report.span", "report.files", "report.sound"},
+    {"report.timeline", "report.inputs"},
+    {"report.words"},
+    {"report.chart"},
+    {"report.markup", "report.day"},
+    {"report.call_page", "report.hours"},
+    {"report.day_page", "report.drawing"},
+    {"report.poster"},
     {"bench", "apart", "lateness", "watch", "listing"},
     {"app"},
     {"cli.console", "cli.options"},
-    {"cli.running", "cli.inspecting", "cli.alerts", "cli.history", "cli.webhooks"},
+    {"cli.running", "cli.inspecting", "cli.alerts", "cli.history", "cli.report", "cli.webhooks"},
     {"cli"},
     {"cli.__main__"},
 ]
@@ -85,7 +93,7 @@ def imported(path: Path) -> set[str]:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "monitor":
             inner = node.module.split(".", 1)[1:]
-            found |= set(inner) if inner else {alias.name for alias in node.names}
+            found |= {*inner, ".".join(inner)} if inner else {alias.name for alias in node.names}
     return found
 
 

@@ -75,7 +75,7 @@ def _one(asked: Any, settings: Any, channels: str | None, sound: bool, out: Path
         sounds = _sounds(facts) if sound else {}
         _save(out or Path(files.page_name(facts.call)), _page(facts, sounds).encode())
         if png is not None:
-            from monitor.report.drawing import picture
+            from monitor.report.poster import picture
 
             _save(png, picture(facts, sounds))
 

@@ -22,6 +22,7 @@ _RIBBON, _SCORE, _SPEECH, _MOOD, _ALERT = 76.0, 30.0, 22.0, 18.0, 18.0
 _BETWEEN = 12.0
 _MOST_ALERTS = 6
 """Lanes; the table tells of all."""
+_LONGEST_NAME = 28
 _LEAST_MOOD = 20.0
 """Wide enough for a mood's glyph."""
 _LABEL_LEAST = 0.3
@@ -90,6 +91,11 @@ def _draw_state(
             drawing.box(left, base - height, right - left, height, state, fill=drawing.texture(state))
         case _:
             drawing.path(area(steps, base), "uncertain", fill=drawing.texture("uncertain"))
+
+
+def _cut(text: str) -> str:
+    """A name from outside, short enough for a line."""
+    return text if len(text) <= _LONGEST_NAME else f"{text[: _LONGEST_NAME - 1]}…"
 
 
 class _Chart:
@@ -218,12 +224,13 @@ class _Chart:
                 return drawing.text(raised + 7, self._y + 13, text, "", glyph)
             if width <= left - frame.left - 8:
                 return drawing.text(left - 6, self._y + 13, text, "end", glyph)
+        drawing.text(frame.right - 4, self._y + 13, _cut(words(alert.rule)), "end", glyph)
 
     def _alert_texts(self, alert: AlertFacts) -> list[str]:
         """What can be said on a bar, the longest first."""
-        rule = words(alert.rule)
+        rule = _cut(words(alert.rule))
         raised = f"{rule}, raised {clock(alert.raised_s)}" if alert.raised_s is not None else rule
-        by = "".join(f", taken on by {taken.by} {clock(taken.at_s)}" for taken in alert.acknowledged)
+        by = "".join(f", taken on by {_cut(taken.by)} {clock(taken.at_s)}" for taken in alert.acknowledged)
         return [f"{raised}, {alert_end(alert, self._facts)}{by}", f"{raised}{by}", raised, rule]
 
     def _stretch(self, stretch: Stretch, base: float) -> None:

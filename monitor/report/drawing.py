@@ -1,4 +1,4 @@
-"""Pictures by matplotlib and librosa's display: the extra `report`. Facts and sound → PNG."""
+"""Waveforms and spectrograms by librosa's display, over matplotlib: the extra `report`. Sound → PNG."""
 
 import io
 from collections.abc import Mapping
@@ -58,13 +58,6 @@ def sound_pictures(facts: CallFacts, sounds: Mapping[Party, Sound]) -> list[Soun
     ]
 
 
-def picture(facts: CallFacts, sounds: Mapping[Party, Sound]) -> bytes:
-    """The whole report in one picture, PNG; of a call without a recording without its sound."""
-    from monitor.report.poster import poster
-
-    return _png(poster(facts, sounds))
-
-
 def _bare(draw: Any, width: int, height: int) -> bytes:
     """A picture of axes that fill it, on nothing."""
     from matplotlib.figure import Figure
@@ -73,7 +66,7 @@ def _bare(draw: Any, width: int, height: int) -> bytes:
     axes = figure.add_axes((0, 0, 1, 1))
     draw(axes)
     axes.set_axis_off()
-    return _png(figure, transparent=True)
+    return png_of(figure, transparent=True)
 
 
 def waveform(axes: "Axes", sound: Sound) -> None:
@@ -102,7 +95,8 @@ def spectrogram(axes: "Axes", sound: Sound) -> None:
     axes.set(xlim=(0, sound.duration_s), xlabel="")
 
 
-def _png(figure: "Figure", transparent: bool = False) -> bytes:
+def png_of(figure: "Figure", transparent: bool = False) -> bytes:
+    """`figure` as PNG."""
     file = io.BytesIO()
     figure.savefig(file, format="png", transparent=transparent, metadata={"Software": f"callmood {__version__}"})
     return file.getvalue()

@@ -1,4 +1,4 @@
-"""A call in one picture, by matplotlib: the page's chart with the sound under it, to paste elsewhere. Facts → figure."""
+"""A call in one picture, by matplotlib: the page's chart with the sound under it, to paste elsewhere. Facts → PNG."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from monitor import __version__
 from monitor.looks import MOODS, SEVERITIES, TONES, clock, plain, words
 from monitor.messages import LABELS, Label, Party
-from monitor.report.drawing import spectrogram, waveform
+from monitor.report.drawing import png_of, spectrogram, waveform
 from monitor.report.facts import AlertFacts, CallFacts, PartyFacts
 from monitor.report.palette import LIGHT, MOOD_COLOURS, SEVERITY_COLOURS, TONE_COLOURS
 from monitor.report.sound import Sound
@@ -27,8 +27,12 @@ _HATCHES: Mapping[Tone, str] = {"uncertain": "...", "speech": "...", "gap": "///
 _LETTERS_A_LINE = 145
 
 
-def poster(facts: CallFacts, sounds: Mapping[Party, Sound]) -> "Figure":
-    """The call as its judged party was read, or who speaks where nobody was."""
+def picture(facts: CallFacts, sounds: Mapping[Party, Sound]) -> bytes:
+    """The call as its judged party was read, or who speaks where nobody was; with what there is of its sound. PNG."""
+    return png_of(_poster(facts, sounds))
+
+
+def _poster(facts: CallFacts, sounds: Mapping[Party, Sound]) -> "Figure":
     from matplotlib.figure import Figure
 
     party = facts.judged or facts.parties[0]
