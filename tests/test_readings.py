@@ -141,7 +141,7 @@ def test_calm_after_an_alert_has_cleared_is_satisfied() -> None:
 
 def test_the_mood_rests_on_the_last_seconds_of_speech_only() -> None:
     reader = PartyReader(MEANING, Settings(mood_s=5.0, outcome_s=30.0))
-    read(reader, "sad", 50)
+    read(reader, "sad", 50, probability=0.95)
     assert read(reader, "happy", 10, start_s=28.0)[-1].mood == "satisfied"
     assert reader.mood(30.0) == "dissatisfied"
 

@@ -144,6 +144,8 @@ def write_calls(calls: Iterable[PseudoCall], folder: Path) -> Mapping[str, int]:
         rows.writerow(("call", "start_s", "end_s", "label", "speaker"))
         for call in calls:
             soundfile.write(folder / f"{call.name}.flac", call.samples, SAMPLE_RATE, subtype="PCM_16")
-            rows.writerows((call.name, f"{s.start_s:.2f}", f"{s.end_s:.2f}", s.label, call.speaker) for s in call.stretches)
+            rows.writerows(
+                (call.name, f"{s.start_s:.2f}", f"{s.end_s:.2f}", s.label, call.speaker) for s in call.stretches
+            )
             counts[call.kind] = counts.get(call.kind, 0) + 1
     return counts
