@@ -20,8 +20,8 @@ test: .venv/everything system-packages .venv/npm
 
 model: .venv/everything
 	.venv/bin/python -m train fit --cremad $(CREMAD)
+	.venv/bin/python -m train export --cremad $(CREMAD)
 	.venv/bin/python -m train evaluate --cremad $(CREMAD)
-	.venv/bin/python -m train export
 
 # The documentation's pictures of the dashboard and of the desktop page.
 pictures: .venv/everything

@@ -6,7 +6,6 @@ training starts from this file too.
 
 import json
 import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
@@ -305,5 +304,4 @@ def _print_figures(conditions: Mapping[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    sys.argv[0] = "python -m train"
     main()

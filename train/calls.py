@@ -1,5 +1,6 @@
 """What labelled calls say of alerts, moods and labels: measures of what the live path told of them. Pure."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -131,7 +132,7 @@ def _moods(found: Sequence[tuple[str, str, str]]) -> dict[str, Any]:
     recall = _recalls(found)
     mean = _mean_recall(found)
     low, high = _interval(found) if mean is not None else (None, None)
-    told = {mood: {t: sum(f[1:] == (mood, t) for f in found) for t in sorted({f[2] for f in found})} for mood in recall}
+    told = {mood: dict(Counter(f[2] for f in found if f[1] == mood)) for mood in recall}
     return {"stretches": len(found), "mean_recall": mean, "low": low, "high": high, "recall": recall, "told": told}
 
 
