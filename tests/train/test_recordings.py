@@ -97,7 +97,7 @@ def test_speakers_stay_whole_and_three_are_needed(tmp_path: Path) -> None:
     rows = [f"mono.wav,speaker{n},anger,{n},{n + 1}," for n in range(4)]
     split = speaker_split(load_recordings(write(tmp_path, *rows)), 1)
     assert sorted(split.fitted + split.tuning + split.validation) == [f"speaker{n}" for n in range(4)]
-    with pytest.raises(CorpusError, match="2 speakers .* expected at least 3"):
+    with pytest.raises(CorpusError, match=r"2 speakers .* expected at least 3"):
         speaker_split(load_recordings(write(tmp_path, *rows[:2])), 1)
 
 
