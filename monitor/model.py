@@ -141,7 +141,8 @@ class EmotionModel:
         """Windows' mel power, (188, 64) each → (n, 6) calibrated log probabilities, in the order of LABELS."""
         if not powers:
             return np.zeros((0, len(LABELS)), np.float32)
-        return log_softmax(np.log(np.maximum(self.raw(powers), 1e-9)) / self.meaning.calibration.temperature)
+        logs: Samples = np.log(np.maximum(self.raw(powers), np.float32(1e-9)))
+        return log_softmax(logs / np.float32(self.meaning.calibration.temperature))
 
     def raw(self, powers: list[Samples]) -> Samples:
         """Windows' mel power, (188, 64) each, at least one → (n, 6) the network's own probabilities, uncalibrated."""

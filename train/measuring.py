@@ -30,7 +30,7 @@ def actor_ids(text: str) -> tuple[str, ...]:
     path = Path(text)
     content = path.read_text(encoding="utf-8") if path.is_file() else text
     ids = tuple(dict.fromkeys(content.replace(",", " ").split()))
-    if not ids or any("/" in name or "." in name for name in ids):
+    if not ids or any("/" in name or name.endswith((".txt", ".csv", ".json")) for name in ids):
         raise CorpusError(f"--actors is {text!r}, expected ids with commas between, or a file of them that is there")
     return ids
 
@@ -46,7 +46,7 @@ def load(cremad: Path | None, data: Path | None, actors: Sequence[str] | None = 
     return Corpus(corpus.of(actors), {name: corpus.dropped[name] for name in names})
 
 
-def facts(model: EmotionModel, name: str) -> tuple[str, ...]:
+def named_actors(model: EmotionModel, name: str) -> tuple[str, ...]:
     """The actors that a model file says it was `fitted`, `tuned` or `validated` on. Raises `ModelError` where it does not."""
     actors = model.meaning.training.get(name)
     if not isinstance(actors, list) or not actors:
@@ -65,7 +65,7 @@ def measure(
     predictions: Path | None,
 ) -> dict[str, Any]:
     """One condition's figures, `changed` and `dropped`; by default of the actors that the model was validated on."""
-    chosen = tuple(actors or facts(model, "validated"))
+    chosen = tuple(actors or named_actors(model, "validated"))
     known = set(model.meaning.training.get("fitted") or ()) | set(model.meaning.training.get("tuned") or ())
     if learnt := [actor for actor in chosen if actor in known]:
         console.print(f"{len(learnt)} of these actors were fitted or tuned on: the figure flatters", highlight=False)
@@ -83,7 +83,7 @@ def report(
     cremad: Path | None, data: Path | None, model: EmotionModel, models: Path, calm: Path | None
 ) -> dict[str, Any]:
     """Everything about the validated actors; written to `models` with its pictures and the model card's figures."""
-    corpus = load(cremad, data, facts(model, "validated"))
+    corpus = load(cremad, data, named_actors(model, "validated"))
     clips, temperature = corpus.clips, model.meaning.calibration.temperature
     with working("clips") as told:
         scores = evaluate.evaluate(model, clips, evaluate.CONDITIONS, told)
@@ -184,4 +184,4 @@ def tuning_clips(
     cremad: Path | None, data: Path | None, actors: Sequence[str] | None, model: EmotionModel
 ) -> tuple[Clip, ...]:
     """The clips that a model is calibrated on: by default of the actors that it was tuned on."""
-    return load(cremad, data, actors or facts(model, "tuned")).clips
+    return load(cremad, data, actors or named_actors(model, "tuned")).clips
