@@ -44,9 +44,7 @@ class Verdict:
     mood: Mood
     confidence: float | None
     scores: Scores | None
-    """(6,) this window's probabilities, after calibration and baseline."""
-    rolling: Scores | None
-    """(6,) smoothed probabilities; what label and alerts rest on."""
+    """(6,) this window's probabilities, after calibration and baseline; label and alerts rest on them, smoothed."""
 
 
 def unscored_state(window: Window, settings: Settings) -> State | None:
@@ -77,6 +75,26 @@ class _Baseline:
         self._weight += windows
 
 
+class Smoothed:
+    """Exponential average of a party's scores by the time since the last scored window, pauses included."""
+
+    def __init__(self, smooth_s: float) -> None:
+        """`smooth_s`: time constant, seconds; 0 averages nothing."""
+        self._smooth_s = smooth_s
+        self._rolling: Scores | None = None
+        self._end_s = 0.0
+
+    def add(self, scores: Scores, end_s: float) -> Scores:
+        """(6,) the average with the window that ends at `end_s`."""
+        passed_s, self._end_s = end_s - self._end_s, end_s
+        if self._rolling is None or self._smooth_s == 0:
+            self._rolling = scores
+        else:
+            keep = np.exp(-passed_s / self._smooth_s)
+            self._rolling = keep * self._rolling + (1 - keep) * scores
+        return self._rolling
+
+
 class PartyReader:
     """The memory of one party: its baselines, its rolling scores, its last speech."""
 
@@ -85,15 +103,14 @@ class PartyReader:
         prior, cap = np.array(meaning.baseline.prior, np.float64), meaning.baseline.cap
         self._baseline = _Baseline(prior, meaning.baseline.weight_windows, cap)
         self._slow_baseline = _Baseline(prior, meaning.moods.weight_windows, cap)
-        self._rolling: Scores | None = None
+        self._smoothed = Smoothed(settings.smooth_s)
         self._label: int | None = None
-        self._scored_end = 0
         self._recent: deque[Scores] = deque(maxlen=round(max(settings.mood_s, settings.outcome_s) / settings.hop_s))
         self._alert_cleared = False
 
     def unscored(self, state: State) -> Verdict:
         """The verdict on a window without scores: the mood stays, nothing else is claimed."""
-        return Verdict(state, None, self.mood(self._settings.mood_s), None, None, None)
+        return Verdict(state, None, self.mood(self._settings.mood_s), None, None)
 
     def read(self, window: Window, log_posteriors: Scores, hears_anger: bool) -> Verdict:
         """The verdict on a scored window; `hears_anger` freezes the baselines."""
@@ -102,13 +119,12 @@ class PartyReader:
         self._recent.append(np.maximum(self._slow_baseline.corrected(log_posteriors), _LEAST_LOG))
         if not hears_anger:
             self._learn(log_posteriors)
-        self._smooth(window, corrected)
-        assert self._rolling is not None
-        self._label = self._choose(self._rolling)
-        confidence = float(self._rolling[self._label if self._label is not None else int(self._rolling.argmax())])
+        rolling = self._smoothed.add(corrected, window.end / SAMPLE_RATE)
+        self._label = self._choose(rolling)
+        confidence = float(rolling[self._label if self._label is not None else int(rolling.argmax())])
         label: Label | None = None if self._label is None else LABELS[self._label]
         state: State = "speech" if label else "uncertain"
-        return Verdict(state, label, self.mood(self._settings.mood_s), confidence, corrected, self._rolling)
+        return Verdict(state, label, self.mood(self._settings.mood_s), confidence, corrected)
 
     def alert_cleared(self) -> None:
         """Sustained anger has cleared: calm speech from now on is satisfaction won back."""
@@ -134,16 +150,6 @@ class PartyReader:
         windows = self._settings.hop_s / _BASELINE_STEP_S
         self._baseline.learn(log_posteriors, windows)
         self._slow_baseline.learn(log_posteriors, windows)
-
-    def _smooth(self, window: Window, corrected: Scores) -> None:
-        """Exponential average by the time since the last scored window, pauses included."""
-        passed_s = (window.end - self._scored_end) / SAMPLE_RATE
-        self._scored_end = window.end
-        if self._rolling is None or self._settings.smooth_s == 0:
-            self._rolling = corrected
-        else:
-            keep = np.exp(-passed_s / self._settings.smooth_s)
-            self._rolling = keep * self._rolling + (1 - keep) * corrected
 
     def _choose(self, rolling: Scores) -> int | None:
         best, kept = int(rolling.argmax()), self._label

@@ -149,9 +149,10 @@ def test_sustained_anger_is_raised_with_its_evidence_and_decides_the_outcome(mod
 def test_calm_after_anger_clears_the_alert_and_is_satisfied(model: EmotionModel) -> None:
     calm_again = np.concatenate([CALM, LOUD, speech_like(40.0) * 0.2])
     told = run(AngryModel(model), events_of("a", {"customer": calm_again}, 800))  # type: ignore[arg-type]
-    (raised,) = [m for m in told if isinstance(m, AlertRaised)]
+    anger, recovery = (m for m in told if isinstance(m, AlertRaised))
     (cleared,) = [m for m in told if isinstance(m, AlertCleared)]
-    assert (cleared.alert, cleared.rule) == (raised.alert, "sustained_anger")
+    assert (anger.rule, cleared.alert, cleared.rule) == ("sustained_anger", anger.alert, "sustained_anger")
+    assert (recovery.rule, recovery.severity) == ("recovery", "info")
     assert isinstance(told[-1], CallEnded)
     assert told[-1].outcome == "satisfied"
 

@@ -80,14 +80,16 @@ def read_calls(model: EmotionModel, calls: Sequence[PseudoCall]) -> Heard:
 
 def _read(model: EmotionModel, call: PseudoCall) -> list[tuple[float, float, np.ndarray]]:
     """End, largest rolling score and the mood's evidence of every scored window."""
-    reader, rows = PartyReader(model.meaning, LIVE), []
+    # Nothing is sure enough for a label: so `confidence` is always the largest rolling score.
+    unsure = msgspec.structs.replace(model.meaning.thresholds, uncertain=2.0)
+    reader, rows = PartyReader(msgspec.structs.replace(model.meaning, thresholds=unsure), LIVE), []
     scored = [window for window in windows(call.samples) if unscored_state(window, LIVE) is None]
     for window, scores in zip(scored, model.score([window.power for window in scored]), strict=True):  # type: ignore[misc]
         verdict = reader.read(window, scores, hears_anger=False)
         evidence = reader.mood_evidence(LIVE.mood_s)
-        assert verdict.rolling is not None
+        assert verdict.confidence is not None
         assert evidence is not None
-        rows.append((window.end / SAMPLE_RATE, float(verdict.rolling.max()), evidence))
+        rows.append((window.end / SAMPLE_RATE, verdict.confidence, evidence))
     return rows
 
 
