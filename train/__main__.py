@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, NoReturn
 
 for _threads in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
     os.environ.setdefault(_threads, "1")  # before numpy: its small products gain nothing from more, and spin
@@ -16,6 +16,28 @@ for _threads in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
 import typer  # noqa: E402
 
 from monitor.errors import CallmoodError  # noqa: E402
+from train.options import (  # noqa: E402
+    Actors,
+    Calm,
+    Codec,
+    Cremad,
+    Data,
+    Each,
+    Floor,
+    Gain,
+    Gate,
+    Json,
+    Loss,
+    MaybeCremad,
+    Model,
+    Models,
+    Noise,
+    NoiseFile,
+    PredictionsFile,
+    Seed,
+    Snr,
+    Work,
+)
 
 app = typer.Typer(
     help="From CREMA-D, or from your own recordings, to models/emotion.onnx.",
@@ -25,40 +47,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Cremad = Annotated[
-    Path, typer.Option("--cremad", metavar="DIR", help="CREMA-D's folder: AudioWAV, VideoDemographics.csv, split.json")
-]
-MaybeCremad = Annotated[
-    Path | None,
-    typer.Option("--cremad", metavar="DIR", help="CREMA-D's folder; of it only AudioWAV is needed to measure"),
-]
-Data = Annotated[
-    Path | None,
-    typer.Option(
-        "--data",
-        metavar="LABELS.csv",
-        help="your own recordings instead: path, speaker, label, and if you like start, end (seconds), party",
-    ),
-]
-Actors = Annotated[
-    str | None, typer.Option("--actors", metavar="IDS|FILE", help="actors with commas between, or a file of them")
-]
-Work = Annotated[
-    Path, typer.Option(metavar="DIR", help="where the training keeps its network; an interrupted one goes on from here")
-]
-Models = Annotated[Path, typer.Option(metavar="DIR", help="where figures, pictures and the model go")]
-Model = Annotated[Path, typer.Option("--model", metavar="FILE", help="the model file")]
-Seed = Annotated[int, typer.Option(min=0, help="of everything random")]
-Noise = Annotated[
-    Path | None,
-    typer.Option(
-        "--noise",
-        metavar="DIR",
-        help="recorded noise to train with; by default the folder `noise` beside CREMA-D, where there is one",
-    ),
-]
-Json = Annotated[bool, typer.Option("--json", help="print one JSON object and nothing else")]
-Each = Annotated[int, typer.Option(min=1, max=1000, help="calls of every kind of every actor")]
 OurModel = Path("models/emotion.onnx")
 
 
@@ -153,34 +141,15 @@ def evaluate(
     data: Data = None,
     actors: Actors = None,
     model: Model = OurModel,
-    codec: Annotated[
-        Literal["none", "mulaw", "alaw"], typer.Option(help="through G.711, every clip at -26 dBFS RMS")
-    ] = "none",
-    gate: Annotated[bool, typer.Option("--gate", help="digital silence in the pauses")] = False,
-    floor: Annotated[
-        float | None, typer.Option(metavar="DB", min=-40.0, max=80.0, help="gated, then noise so far under the speech")
-    ] = None,
-    snr: Annotated[
-        float | None,
-        typer.Option(metavar="DB", min=-40.0, max=80.0, help="noise so far under the speech of the clip as it is"),
-    ] = None,
-    noise: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="recorded noise; seeded pink noise where none is named")
-    ] = None,
-    loss: Annotated[
-        float, typer.Option(metavar="PERCENT", min=0.0, max=100.0, help="20 ms packets dropped at random")
-    ] = 0.0,
-    gain: Annotated[float, typer.Option(metavar="DB", min=-60.0, max=60.0, help="louder or softer")] = 0.0,
-    predictions: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="write every clip's label and scores, for `folds`")
-    ] = None,
-    calm: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="recordings in which nobody is angry; by default the folder `calls` beside CREMA-D, where there is one",
-        ),
-    ] = None,
+    codec: Codec = "none",
+    gate: Gate = False,
+    floor: Floor = None,
+    snr: Snr = None,
+    noise: NoiseFile = None,
+    loss: Loss = 0.0,
+    gain: Gain = 0.0,
+    predictions: PredictionsFile = None,
+    calm: Calm = None,
     models: Annotated[
         Path | None, typer.Option(metavar="DIR", help="where figures and pictures go; by default beside the model")
     ] = None,
