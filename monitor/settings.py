@@ -202,6 +202,9 @@ class Settings:
     queue_s: float = _setting(
         10.0, "audio that may wait for scoring, a party on average, before the oldest is dropped", "s", 1.0, 60.0
     )
+    late_s: float = _setting(
+        2.0, "while audio waits longer than this for scoring, new telephone calls get 503", "s", 0.2, 60.0
+    )
     show_identities: bool = _setting(
         False, "show phone numbers, names and agents' ids in messages and logs; else pseudonyms stand for them"
     )

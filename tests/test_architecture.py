@@ -74,7 +74,7 @@ LEFT_TO_RIGHT = [
     {"report.call_page", "report.hours"},
     {"report.day_page", "report.drawing"},
     {"report.poster"},
-    {"bench", "apart", "watch", "listing"},
+    {"bench", "apart", "lateness", "watch", "listing"},
     {"app"},
     {"cli.console", "cli.options"},
     {"cli.running", "cli.inspecting", "cli.alerts", "cli.history", "cli.report", "cli.webhooks"},

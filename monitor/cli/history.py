@@ -97,10 +97,12 @@ def forget(
     with _archive(settings) as archive:
         wanted = [archive.call(call)] if call else archive.calls(until_s=_moment(before, "--before"))
     gone = wanted if call else [one for one in wanted if one.state != "running"]
-    erase(archive.path, gone)
+    still_there = erase(archive.path, gone)
     _forget_webhooks(settings, gone)
     audit.note("forgotten", calls=len(gone), **({} if call else {"before": str(before)}))
     audit.close()
+    if still_there:
+        raise HistoryError(still_there)
     typer.echo(f"forgotten: {len(gone)} call{'' if len(gone) == 1 else 's'}")
     if running := len(wanted) - len(gone):
         typer.echo(f"callmood: {running} more are running: forget them when they have ended", err=True)
