@@ -8,8 +8,8 @@ pseudo-terminal that is read. Two-party calls with the voices of the example cal
 ends after one to three minutes and another begins. The dashboard's share of a core is the processor time of the thread that
 draws, from `settled` on. Memory and open files are looked at from `settled` to the end; where audio was dropped the machine was
 too busy, and what waited is part of the memory. The last snapshot is drawn naively too (a rich table, a span a cell), for a ratio
-that depends little on the machine. With `--made-up` the network is not run and scores wander at random: for a busy machine. Prints
-one JSON object.
+that depends little on the machine. With `--made-up` the network is not run and scores wander at random: for a busy machine.
+Prints one JSON object.
 """
 
 import argparse
