@@ -9,6 +9,9 @@ import pytest
 MONITOR = Path(__file__).parents[1] / "monitor"
 LEFT_TO_RIGHT = [
     {"errors", "identities", "messages", "settings", "bearer", "position", "waits"},
+    {"subscription"},
+    {"tokens"},
+    {"access"},
     {"audio"},
     {"concealment", "features", "sources", "speech", "sources.audiofile"},
     {
@@ -31,6 +34,11 @@ LEFT_TO_RIGHT = [
     {"sources.sip_dialog", "sources.sip_sockets", "sources.siprec_recording"},
     {"sources.siprec_session"},
     {"sources.siprec"},
+    {"sources.credentials", "sources.switchboard"},
+    {"sources.streams"},
+    {"sources.stream_connection", "sources.twilio_messages", "sources.twilio_order", "sources.twilio_signature"},
+    {"sources.audiohook_messages", "sources.audiohook_signature"},
+    {"sources.stream_listener", "sources.twilio", "sources.audiohook"},
     {"sources.listeners"},
     {"model"},
     {"readings"},
@@ -38,8 +46,8 @@ LEFT_TO_RIGHT = [
     {"bus"},
     {"calls"},
     {"pipeline"},
-    {"board", "snapshot", "recent", "backlog", "page", "schema", "subscription", "desktop", "audit", "tokens"},
-    {"access", "memory"},
+    {"board", "snapshot", "recent", "backlog", "page", "schema", "desktop", "audit"},
+    {"memory"},
     {"address", "asyncapi"},
     {"contract"},
     {"refusals"},
