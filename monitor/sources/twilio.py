@@ -7,6 +7,7 @@ custom parameters), else the setting `twilio.inbound`.
 """
 
 import logging
+import time
 from collections.abc import Mapping
 from typing import Literal, cast
 
@@ -14,6 +15,7 @@ from monitor.errors import CallmoodError, ProtocolError, RequestError, SettingEr
 from monitor.messages import PARTIES, Party
 from monitor.settings import Settings, TwilioSettings
 from monitor.sources.codecs import Codec
+from monitor.sources.complaints import Complaints
 from monitor.sources.credentials import secrets_from
 from monitor.sources.streams import GOING_AWAY, POLICY, UNSUPPORTED_DATA, Line, Upgrade
 from monitor.sources.switchboard import Claim, Seat, Switchboard
@@ -43,6 +45,7 @@ class Twilio:
         self._auth_tokens = secrets_from(self._settings.auth_token_file, "CALLMOOD_TWILIO_AUTH_TOKEN")
         self._tokens = secrets_from(self._settings.token_file, "CALLMOOD_TWILIO_TOKEN")
         self.guarded = bool(self._auth_tokens or self._tokens)
+        self._complaints = Complaints(_log, time.monotonic)
 
     def open(self, upgrade: Upgrade, line: Line, switchboard: Switchboard, now_s: float) -> "TwilioSession":
         """See Dialect."""
@@ -51,7 +54,7 @@ class Twilio:
         query = upgrade.query
         if (party := query.get("party", "")) and party not in PARTIES:
             raise RequestError(f"the address says party={party[:40]!a}, expected one of {', '.join(PARTIES)}")
-        return TwilioSession(self._settings, query, line, switchboard, now_s + self._open_s)
+        return TwilioSession(self._settings, query, line, switchboard, self._complaints, now_s + self._open_s)
 
 
 class TwilioSession:
@@ -63,10 +66,11 @@ class TwilioSession:
         query: Mapping[str, str],
         line: Line,
         switchboard: Switchboard,
+        complaints: Complaints,
         start_until_s: float,
     ) -> None:
         self._settings, self._query, self._line, self._switchboard = settings, query, line, switchboard
-        self._start_until_s = start_until_s
+        self._complaints, self._start_until_s = complaints, start_until_s
         self._start: Start | None = None
         self._codec: Codec
         self._seat: Seat | None = None
@@ -159,7 +163,7 @@ class TwilioSession:
         """Once a stream: what is passed over."""
         if not self._complained:
             self._complained = True
-            _log.warning("%s: passed over: %s", self._seat.name if self._seat else "a stream", what)
+            self._complaints.tell(f"{self._seat.name if self._seat else 'a stream'}: passed over: {what}")
 
     def _connect(self, start: Start, tracks: tuple[Track, ...], now_s: float) -> None:
         parameters = {**self._query, **start.parameters}
