@@ -1,7 +1,8 @@
 """A websocket connection that hands every message to its session at once, and reads no more than its budget allows.
 
 The library's own way to receive wakes a task a message; 100 calls with 100 messages a second each would spend most of
-their time there. So frames go straight from the parser to the session.
+their time there. So frames go straight from the parser to the session, and a connection is read every 40 ms only: four
+messages at once cost less than four one after the other.
 """
 
 import asyncio
@@ -21,6 +22,9 @@ from monitor.sources.streams import Dialect, Session
 
 _log = logging.getLogger(__name__)
 
+_NAP_S = 0.04
+_LONGEST_WAIT_S = 5.0
+"""Whoever floods is still read so often: a goodbye must be heard."""
 _BURST_S = 10.0
 """So much of its budget may come at once: what waited on the network."""
 _MOST_UNREAD_BYTES = 1 << 18
@@ -85,9 +89,12 @@ class StreamConnection(ServerConnection):
         self.heard_s = self.hall.now()
         self._bytes.spend(len(data))
         super().data_received(data)
-        owed_s = max(self._bytes.owed_s(self.heard_s), self._messages.owed_s(self.heard_s))
-        if owed_s > 0 and self._resuming is None and self.session is not None:
-            self._wait(owed_s)
+        if self._resuming is None and self.session is not None and self.protocol.state is State.OPEN:
+            owed_s = max(self._bytes.owed_s(self.heard_s), self._messages.owed_s(self.heard_s))
+            self.transport.pause_reading()
+            self._resuming = asyncio.get_running_loop().call_later(
+                min(max(owed_s, _NAP_S), _LONGEST_WAIT_S), self._go_on
+            )
 
     def process_event(self, event: Event) -> None:
         if self.session is None or not isinstance(event, Frame) or event.opcode not in DATA_OPCODES:
@@ -175,11 +182,6 @@ class StreamConnection(ServerConnection):
         if sent is not None and sent.code in _FAULTS and not self.protocol.close_rcvd_then_sent:
             why = f"what came is no websocket message of at most {self.hall.settings.frame_bytes} bytes (code {sent.code})"
         self._do(lambda session: session.gone(why, self.hall.now()), self.hall.now())
-
-    def _wait(self, owed_s: float) -> None:
-        """Reads no more until the budget allows it."""
-        self.transport.pause_reading()
-        self._resuming = asyncio.get_running_loop().call_later(owed_s, self._go_on)
 
     def _go_on(self) -> None:
         self._resuming = None

@@ -9,7 +9,7 @@ import binascii
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import msgspec
 
@@ -164,6 +164,8 @@ def _start(data: bytes) -> Start:
 
 
 def _track(value: Any) -> Track:
+    if value == "inbound" or value == "outbound":
+        return cast(Track, value)
     if isinstance(value, str):
         if value.startswith("inbound"):
             return "inbound"
@@ -174,10 +176,12 @@ def _track(value: Any) -> Track:
 
 def _number(value: Any) -> int | None:
     """A number that may be written as text; None for what is none, or absurd."""
+    if value is None:
+        return None
     if isinstance(value, str):
         if not (value.isascii() and value.isdecimal() and len(value) < 17):
             return None
-        value = int(value)
+        return number if (number := int(value)) < _MOST_NUMBER else None
     if isinstance(value, float):
         value = round(value) if abs(value) < _MOST_NUMBER else None
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _MOST_NUMBER else None

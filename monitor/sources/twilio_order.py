@@ -21,7 +21,7 @@ _LONGEST_JUMP_S = 3_600.0
 """A longer pause is none: its count has begun anew."""
 _NEAR = 0.25
 """By so much of its length a step of timestamps may miss a piece's duration and still speak for a unit."""
-_MOST_VOTES = 8
+_ENOUGH_VOTES = 8
 
 
 class Chunks:
@@ -32,7 +32,14 @@ class Chunks:
 
     def sequence(self, track: str, chunk: int | None) -> int:
         """Of the next message of `track`; without a chunk it follows the last."""
-        count = self._tracks.setdefault(track, _Count())
+        count = self._tracks.get(track)
+        if count is None:
+            count = self._tracks[track] = _Count()
+        elif chunk == count.last + 1:  # as nearly all are
+            count.last = chunk
+            count.seen.append(chunk)
+            count.sequence += 1
+            return count.sequence
         if chunk is None or not count.seen or abs(chunk - count.last) > _FAR:
             count.sequence += 1
             if chunk is not None:
@@ -81,6 +88,8 @@ class Timeline:
         units = {codec.clock_rate / 1_000, 1.0, codec.clock_rate / codec.sample_rate}
         self._votes = dict.fromkeys(sorted(units, reverse=True), 0)
         """Ticks that one unit of the stated time may be → how often that was right."""
+        self._unit: float | None = None
+        """What it is, once that is sure."""
         self._tolerance = round(_TOLERANCE_S * codec.clock_rate)
         self._furthest = round(_LONGEST_JUMP_S * codec.clock_rate)
         self._last = _Piece(0, None, 0, 0)
@@ -95,7 +104,7 @@ class Timeline:
         counted = last.begins + (last.ticks * steps if steps else 0)
         begins = counted
         if stated is not None:
-            if steps == 1 and last.stated is not None:
+            if self._unit is None and steps == 1 and last.stated is not None:
                 self._vote(stated - last.stated, last.ticks)
             begins = self._agreed(stated, counted)
         if steps > 0:
@@ -105,13 +114,14 @@ class Timeline:
     def _vote(self, step: int, ticks: int) -> None:
         for unit, votes in self._votes.items():
             if ticks and abs(step * unit - ticks) <= _NEAR * ticks:
-                self._votes[unit] = min(_MOST_VOTES, votes + 1)
+                self._votes[unit] = votes + 1
+                self._unit = unit if votes + 1 >= _ENOUGH_VOTES else None
                 return
 
     def _agreed(self, stated: int, counted: int) -> int:
         """What the sender says, where it differs by more than rounding from what was counted."""
-        unit, votes = max(self._votes.items(), key=lambda item: item[1])
-        if self._anchor is None or not votes:
+        unit = self._unit or max(self._votes, key=lambda unit: self._votes[unit])
+        if self._anchor is None or not self._votes[unit]:
             self._anchor = stated, counted
             return counted
         says = self._anchor[1] + round((stated - self._anchor[0]) * unit)
