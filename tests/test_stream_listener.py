@@ -70,6 +70,7 @@ def test_another_path_a_plain_request_and_a_stranger_are_refused() -> None:
             assert (code, text) == (404, "no source of calls has the path '/elsewhere': there are /twilio")
             assert (await plain(house, "/twilio")).startswith("HTTP/1.1 426 Upgrade Required")
             assert (await plain(house, "/healthz")).endswith("\r\n\r\nok\n")
+            await (await call(house.url("/twilio/"), MediaStream())).end()
         async with stream_house(twilio={}, streams={"allow": ("192.0.2.0/24",)}) as house:
             assert (await status(house.url("/twilio")))[:2] == (403, "127.0.0.1 is not in streams.allow")
             assert house.listener.refused == 1

@@ -218,6 +218,16 @@ def test_parameters_and_the_addresss_query_say_who_is_on_the_phone(caplog: pytes
     run(scenario)
 
 
+def test_an_address_that_names_no_party_is_refused() -> None:
+    async def scenario() -> None:
+        async with stream_house(twilio={}) as house:
+            with pytest.raises(InvalidStatus) as refused:
+                await connect(house.url("/twilio?party=boss"))
+            assert refused.value.response.status_code == 400
+
+    run(scenario)
+
+
 def test_two_streams_of_one_call_are_its_two_parties() -> None:
     async def scenario() -> None:
         async with stream_house(twilio={}) as house:

@@ -59,6 +59,20 @@ def test_tracks_as_platforms_name_them(tracks: Any, expected: tuple[str, ...]) -
 
 
 @pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ('{"X-PH-agent": "4711"}', {"agent": "4711"}),
+        ({"agent": 4711}, {"agent": "4711"}),
+        ("{", {}),
+        ("[1]", {}),
+        (7, {}),
+    ],
+)
+def test_custom_parameters_of_plivo(headers: Any, expected: dict[str, str]) -> None:
+    assert parsed({"event": "start", "start": {}, "extra_headers": headers}).parameters == expected
+
+
+@pytest.mark.parametrize(
     ("media", "expected"),
     [
         ({"track": "inbound", "chunk": "2", "timestamp": "20", "payload": "AQI="}, Media("inbound", 2, 20, b"\1\2")),
@@ -90,6 +104,8 @@ def test_other_messages(event: str) -> None:
         ("audio/x-raw", 8_000, linear(8_000, "little")),
         ("audio/L16;rate=16000", 8_000, linear(16_000, "little")),
         ("base64", 8_000, linear(8_000, "little")),
+        ("L16@24000h", 8_000, linear(24_000, "little")),
+        ("audio/x-mulaw;rate=8000", 16_000, PCMU),
     ],
 )
 def test_encodings_as_platforms_name_them(encoding: str, rate: int, expected: object) -> None:

@@ -195,7 +195,7 @@ class StreamListener:
             raise AccessError(f"{upgrade.peer} is not in streams.allow", 403, "host")
         if why := self._busy():
             raise AccessError(why, 503, "limit")
-        dialect = self._dialects.get(upgrade.path)
+        dialect = self._dialects.get(upgrade.path) or self._dialects.get(upgrade.path.rstrip("/"))
         if dialect is None:
             paths = ", ".join(self._dialects)
             raise RequestError(f"no source of calls has the path {upgrade.path[:60]!a}: there are {paths}", 404, "path")

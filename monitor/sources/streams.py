@@ -13,7 +13,7 @@ from monitor.errors import CallmoodError, SettingError
 from monitor.settings import StreamSettings
 from monitor.sources.switchboard import Switchboard
 
-UNSUPPORTED_DATA, POLICY, GOING_AWAY = 1003, 1008, 1001
+GOING_AWAY, UNSUPPORTED_DATA, POLICY, INTERNAL_ERROR = 1001, 1003, 1008, 1011
 """Close codes (RFC 6455, 7.4.1)."""
 _DEFAULT_PORTS = {"wss": "443", "https": "443", "ws": "80", "http": "80"}
 

@@ -17,7 +17,7 @@ from monitor.settings import Settings, TwilioSettings
 from monitor.sources.codecs import Codec
 from monitor.sources.complaints import Complaints
 from monitor.sources.credentials import secrets_from
-from monitor.sources.streams import GOING_AWAY, POLICY, UNSUPPORTED_DATA, Line, Upgrade
+from monitor.sources.streams import GOING_AWAY, INTERNAL_ERROR, UNSUPPORTED_DATA, Line, Upgrade
 from monitor.sources.switchboard import Claim, Seat, Switchboard
 from monitor.sources.twilio_messages import Media, Other, Start, Track, codec_of, parse_message
 from monitor.sources.twilio_order import Chunks, Timeline
@@ -117,7 +117,7 @@ class TwilioSession:
         """See Session."""
         name = f"{self._seat.name}: " if self._seat else ""
         self._end(f"error: {error}", ProtocolError(f"{name}{error}"), now_s)
-        self._line.hang_up(UNSUPPORTED_DATA if isinstance(error, ProtocolError) else POLICY, str(error))
+        self._line.hang_up(UNSUPPORTED_DATA if isinstance(error, ProtocolError) else INTERNAL_ERROR, str(error))
 
     def leave(self, now_s: float) -> None:
         """See Session."""

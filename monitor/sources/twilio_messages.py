@@ -25,6 +25,7 @@ _RATES = (8_000, 12_000, 16_000, 24_000, 32_000, 44_100, 48_000)
 _MOST_NUMBER = 1 << 53
 _CALL_IDS = ("callSid", "call_sid", "callId", "call_id", "call_session_id", "call_control_id", "callSessionId")
 _STREAM_IDS = ("streamSid", "stream_sid", "streamId", "stream_id")
+_PLIVO_PREFIX = "X-PH-"
 _PCMU_NAMES = ("mulaw", "mu-law", "ulaw", "pcmu", "basic")
 _PCMA_NAMES = ("alaw", "a-law", "pcma")
 _LINEAR_NAMES = ("l16", "raw", "pcm", "linear16", "slin", "lpcm", "base64")
@@ -85,6 +86,8 @@ class _StartFrame(msgspec.Struct):
     stream_sid: Any = None
     streamId: Any = None  # noqa: N815
     stream_id: Any = None
+    extra_headers: Any = None
+    """Plivo's custom parameters: an object, or one in a text; their names may have its own prefix."""
 
 
 _frame = msgspec.json.Decoder(_Frame)
@@ -104,10 +107,10 @@ def parse_message(data: bytes) -> Start | Media | Other:
 
 def codec_of(start: Start, l16_order: Literal["big", "little"]) -> Codec:
     """What its media are encoded in. Raises ProtocolError for what cannot be decoded here."""
-    name, _, options = start.encoding.lower().partition(";")
+    name, *options = re.split("[;@]", start.encoding.lower())  # audio/x-l16;rate=16000, L16@24000h
     name = name.strip().removeprefix("audio/").removeprefix("x-")
-    given = re.search(r"\brate=(\d{4,6})\b", options)
-    rate = int(given[1]) if given else start.sample_rate
+    given = re.search(r"\d{4,6}", " ".join(options))
+    rate = int(given[0]) if given else start.sample_rate
     codec: Codec | None = None
     if start.channels != 1:
         raise ProtocolError(f"media of {start.channels} channels, expected 1: let the platform send tracks")
@@ -145,7 +148,7 @@ def _start(data: bytes) -> Start:
     start = frame.start
     outer = msgspec.structs.asdict(frame)
     media = _first_dict(start, "mediaFormat", "media_format")
-    parameters = _first_dict(start, "customParameters", "custom_parameters", "extra_headers")
+    parameters = {**_headers(frame.extra_headers), **_first_dict(start, "customParameters", "custom_parameters")}
     tracks = start.get("tracks", start.get("track"))
     listed = tracks if isinstance(tracks, list) else [tracks]
     known = dict.fromkeys(track for one in listed[:8] if (track := _track(one)))
@@ -161,6 +164,16 @@ def _start(data: bytes) -> Start:
         sample_rate=_number(media.get("sampleRate", media.get("sample_rate"))) or 8_000,
         channels=_number(media.get("channels")) or 1,
     )
+
+
+def _headers(value: Any) -> Mapping[str, Any]:
+    if isinstance(value, str):
+        try:
+            value = msgspec.json.decode(value.encode("utf-8", "replace"))
+        except (msgspec.DecodeError, RecursionError):
+            return {}
+    named = value.items() if isinstance(value, dict) else ()
+    return {name.removeprefix(_PLIVO_PREFIX): one for name, one in named if isinstance(name, str)}
 
 
 def _track(value: Any) -> Track:

@@ -51,7 +51,7 @@ class StreamServer(Server):
     def end(self) -> tuple[list[dict[str, Any]], dict[str, int]]:
         """Its messages, and its counters of the audio."""
         self.process.send_signal(signal.SIGTERM)
-        self.process.wait(30)
+        self.process.wait(120)
         log = self._log.read_text()
         said = re.findall(r"audio of all calls: (.*)", log)
         counters = {name: int(count) for count, name in re.findall(r"(\d+) (\w+)", said[-1])} if said else {}
