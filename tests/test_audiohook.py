@@ -93,7 +93,7 @@ def test_a_session_from_its_opening_to_its_close(caplog: pytest.LogCaptureFixtur
 def test_each_format_and_order_of_channels(offer: Any, chosen: int, data: Any, parties: set[str]) -> None:
     async def scenario() -> None:
         async with stream_house(audiohook={}) as house:
-            client = await dial(house.url("/audiohook"))
+            client = await dial(house.url("/audiohook"), session=str(uuid.uuid4()).upper())
             opened = await client.open([offer])
             assert opened["parameters"]["media"] == [offer]
             await client.play(data.tobytes(), data.shape[1] * data.itemsize)

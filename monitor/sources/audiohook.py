@@ -39,6 +39,7 @@ REFUSED_S = 0.5
 """How long the answer to wrong credentials takes."""
 _GOODBYE_S = 10.0
 """How long a client may take to close, or to hang up, before we do."""
+_REFUSED_GOODBYE_S = 2.0
 _PARTIES: Mapping[str, Party] = {"external": "customer", "internal": "agent"}
 _LONGEST_INFO = 200
 
@@ -98,7 +99,7 @@ class AudioHookSession:
         self._state: State = "refused" if refusal else "preparing"
         self._until_s = now_s + (REFUSED_S if refusal else terms.open_s)
         """When something is to be done, unless the client has done it before."""
-        self._id = upgrade.headers.get("audiohook-session-id", "").lower()
+        self._id = upgrade.headers.get("audiohook-session-id", "")
         self._seq = self._clientseq = 0
         self._format: Format | None = None
         self._seat: Seat | None = None
@@ -117,8 +118,8 @@ class AudioHookSession:
         self._clientseq = message.seq
         if message.serverseq > self._seq:
             raise ProtocolError(f"serverseq {message.serverseq}, though only {self._seq} messages were sent")
-        self._id = self._id or message.id.lower()
-        if message.id.lower() != self._id:
+        self._id = self._id or message.id
+        if message.id.lower() != self._id.lower():
             raise ProtocolError(f"a message of the session {message.id}, expected {self._id[:40]!a}")
         if self._state in ("refused", "failed") and message.type != "close":
             return
@@ -151,7 +152,7 @@ class AudioHookSession:
                     f"an AudioHook client at {self._upgrade.peer} is unauthorized: {self._refusal}"
                 )
                 self._refusal = None
-                self._until_s = now_s + _GOODBYE_S
+                self._until_s = now_s + _REFUSED_GOODBYE_S
                 self._say("disconnect", {"reason": "unauthorized"})
             case "preparing":
                 self._until_s = now_s + _GOODBYE_S
@@ -221,7 +222,7 @@ class AudioHookSession:
             return
         organization = self._upgrade.headers.get("audiohook-organization-id", "").lower()
         if organization and organization != wish.organization:
-            self._state, self._until_s = "refused", now_s + _GOODBYE_S
+            self._state, self._until_s = "refused", now_s + _REFUSED_GOODBYE_S
             self._terms.complaints.tell(f"an AudioHook client at {self._upgrade.peer} opens for another organization")
             return self._say("disconnect", {"reason": "unauthorized"})
         chosen = choose(wish.formats)

@@ -4,6 +4,7 @@ A dialect belongs to a path. It decides on a request, and its session gets whate
 reads: it is called on the event loop with what came and when.
 """
 
+import base64
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -40,6 +41,19 @@ class Upgrade:
         """Decoded; of a name that comes twice the first."""
         pairs = parse_qsl(self.target.partition("?")[2], keep_blank_values=True)
         return dict(reversed(pairs))
+
+    @property
+    def tokens(self) -> list[str]:
+        """What may be a token: `Authorization: Bearer T`, `Basic` (its password), or bare; `?token=T`."""
+        authorization = self.headers.get("authorization", "")
+        scheme, _, rest = authorization.partition(" ")
+        token = rest.strip() if scheme.lower() in ("bearer", "basic") else authorization
+        if scheme.lower() == "basic":
+            try:
+                token = base64.b64decode(token, validate=True).decode().partition(":")[2]
+            except ValueError:  # neither base64 nor text
+                token = ""
+        return [one for one in (token, self.query.get("token", "")) if one]
 
     def public_url(self, public_url: str) -> str:
         """What the peer was told to connect to: under `public_url` where that is set, else by the request itself."""

@@ -24,7 +24,7 @@ _SCHEMES = {"wss": ("wss", "https"), "https": ("wss", "https"), "ws": ("ws", "ht
 def check_request(upgrade: Upgrade, public_url: str, auth_tokens: Sequence[str], tokens: Sequence[str]) -> None:
     """Raises AccessError where neither a signature with one of `auth_tokens` nor one of `tokens` comes along."""
     signature = next((upgrade.headers[name] for name in _SIGNATURES if name in upgrade.headers), "")
-    shown = [token for token in shown_tokens(upgrade) if token]
+    shown = upgrade.tokens
     if signature and auth_tokens:
         url = upgrade.public_url(public_url)
         if not is_signed(url, signature, auth_tokens, upgrade.headers.get(_SIGNATURE_SETTINGS, "")):
@@ -69,21 +69,6 @@ def urls(url: str) -> Iterator[str]:
         for authority in authorities(parts.netloc, scheme):
             for one in paths:
                 yield f"{scheme}://{authority}{one}{mark}{query}"
-
-
-def shown_tokens(upgrade: Upgrade) -> Iterator[str]:
-    """What may be a token: `Authorization: Bearer T`, `Basic` (its password), or bare; `?token=T`."""
-    authorization = upgrade.headers.get("authorization", "")
-    scheme, _, rest = authorization.partition(" ")
-    if scheme.lower() == "basic":
-        try:
-            pair = base64.b64decode(rest.strip(), validate=True).decode()
-        except (binascii.Error, ValueError):
-            pair = ""
-        yield pair.partition(":")[2]
-    else:
-        yield rest.strip() if scheme.lower() == "bearer" else authorization
-    yield upgrade.query.get("token", "")
 
 
 def _without_query(url: str) -> str:
