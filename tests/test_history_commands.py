@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -27,6 +28,9 @@ from monitor.messages import AlertAcknowledged, CallEnded, decode
 from monitor.model import EmotionModel
 from monitor.settings import Settings
 from monitor.sources import BlockQueue, CallClosed, CallOpened
+from monitor.webhook_body import Notice
+from monitor.webhook_endpoints import Endpoint
+from monitor.webhook_queue import open_queue
 from tests.broadcasting import ended, started
 from tests.stored import BEGAN_S, a_call, until, write
 from tests.test_app import Telephone
@@ -174,6 +178,34 @@ def test_forgetting_is_noted_without_a_word_of_the_call(path: Path, callmood: An
     ]
     with Archive(path) as archive:
         assert archive.calls() == []
+
+
+def test_what_waits_to_be_posted_of_a_forgotten_call_is_gone(path: Path, callmood: Any, tmp_path: Path) -> None:
+    crm = Endpoint(1, "https://crm.example.com/a", (b"k" * 24,), "https://crm.example.com/…")
+    write(path, a_call("mark-one"))
+    queue = open_queue(tmp_path / "webhooks.db")
+    for name in ("mark-one", "other"):
+        queue.put([Notice(name, "alert.raised", name, "sustained_anger", "critical", b"{}")], [crm], 1.0)
+    queue.close()
+    assert callmood("forget", "mark-one", "--set", f"webhooks.queue={tmp_path / 'webhooks.db'}")[0] == 0
+    content = (tmp_path / "webhooks.db").read_bytes()
+    assert (b"mark-one" in content, b"other" in content) == (False, True)
+
+
+def test_the_settings_the_sql_and_the_python_of_the_documentation_work(path: Path, tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "history.md").read_text()
+    blocks = {kind: text.partition(f"```{kind}\n")[2].partition("```")[0] for kind in ("toml", "sql", "python")}
+    (tmp_path / "shown.toml").write_text(blocks["toml"])
+    assert Settings.load(tmp_path / "shown.toml") == Settings()
+    write(path, a_call("a"))
+    database = sqlite3.connect(path)
+    answers = [database.execute(query).fetchall() for query in blocks["sql"].split(";")[:2]]
+    database.close()
+    assert answers[0] == [("2026-09-21", "angry", 1)]
+    assert answers[1][0][2] == "Kim"
+    shown: dict[str, Any] = {}
+    exec(blocks["python"].replace("history.db", str(path)), shown)
+    assert shown["messages"] == a_call("a")
 
 
 def test_a_large_export_shows_how_far_it_is(path: Path) -> None:

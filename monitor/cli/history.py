@@ -12,7 +12,7 @@ import typer
 
 from monitor.cli.options import ConfigOption, SetOption, load_settings
 from monitor.errors import HistoryError, SettingError
-from monitor.settings import Settings
+from monitor.settings import Settings, WebhookSettings
 
 if TYPE_CHECKING:
     from monitor.archive import Archive, StoredCall
@@ -132,12 +132,11 @@ def _as_shown(history: Path, agent: str) -> tuple[str, ...]:
 
 def _forget_webhooks(settings: Settings, gone: "Sequence[StoredCall]") -> None:
     """What waits to be posted of these calls."""
-    if settings.webhooks is None:
-        return
     from monitor.webhooks import forget, queue_path
 
+    queue = queue_path(settings.webhooks or WebhookSettings())  # something may wait though they are off now
     for name in {one.call for one in gone}:
-        forget(queue_path(settings.webhooks), name)
+        forget(queue, name)
 
 
 @contextmanager
