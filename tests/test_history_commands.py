@@ -21,6 +21,7 @@ from websockets.sync.client import connect
 from monitor import cli
 from monitor.app import Node
 from monitor.archive import Archive
+from monitor.cli.running import _history
 from monitor.export import safe
 from monitor.identities import Identities
 from monitor.lasting_key import key_path, lasting_key
@@ -339,3 +340,18 @@ def test_a_node_that_is_started_anew_tells_who_comes_back_what_was_missed(path: 
         address = second.serve().address
         with second:
             assert come_back(address, epoch, 1)[: len(expected)] == expected
+
+
+def test_telephony_and_microphones_keep_a_history_and_what_only_plays_keeps_one_where_it_is_told_to(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", "/var/state")
+    plain, named = Settings(), Settings.load(overrides=[f"history.file={path}"])
+    off = Settings.load(overrides=[f"history.file={path}", "history.keep=false"])
+    assert _history(plain, always=True) == Path("/var/state/callmood/history.db")
+    assert _history(plain, always=False) is None
+    assert [_history(named, always) for always in (True, False)] == [path, path]
+    assert [_history(off, always) for always in (True, False)] == [None, None]
+    monkeypatch.delenv("XDG_STATE_HOME")
+    monkeypatch.setenv("HOME", "/home/kim")
+    assert _history(plain, always=True) == Path("/home/kim/.local/state/callmood/history.db")
