@@ -11,6 +11,7 @@ import stat
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,11 @@ from monitor.identities import Identities
 from monitor.lasting_key import key_path, lasting_key
 from monitor.messages import AlertAcknowledged, CallEnded, decode
 from monitor.model import EmotionModel
-from monitor.settings import Settings
+from monitor.settings import Settings, WebhookSettings
 from monitor.sources import BlockQueue, CallClosed, CallOpened
 from monitor.webhook_body import Notice
 from monitor.webhook_endpoints import Endpoint
+from monitor.webhook_files import queue_path
 from monitor.webhook_queue import open_queue
 from tests.broadcasting import ended, started
 from tests.stored import BEGAN_S, a_call, until, write
@@ -181,18 +183,6 @@ def test_forgetting_is_noted_without_a_word_of_the_call(path: Path, callmood: An
         assert archive.calls() == []
 
 
-def test_what_waits_to_be_posted_of_a_forgotten_call_is_gone(path: Path, callmood: Any, tmp_path: Path) -> None:
-    crm = Endpoint(1, "https://crm.example.com/a", (b"k" * 24,), "https://crm.example.com/…")
-    write(path, a_call("mark-one"))
-    queue = open_queue(tmp_path / "webhooks.db")
-    for name in ("mark-one", "other"):
-        queue.put([Notice(name, "alert.raised", name, "sustained_anger", "critical", b"{}")], [crm], 1.0)
-    queue.close()
-    assert callmood("forget", "mark-one", "--set", f"webhooks.queue={tmp_path / 'webhooks.db'}")[0] == 0
-    content = (tmp_path / "webhooks.db").read_bytes()
-    assert (b"mark-one" in content, b"other" in content) == (False, True)
-
-
 def test_the_settings_the_sql_and_the_python_of_the_documentation_work(path: Path, tmp_path: Path) -> None:
     text = (ROOT / "docs" / "history.md").read_text()
     blocks = {kind: text.partition(f"```{kind}\n")[2].partition("```")[0] for kind in ("toml", "sql", "python")}
@@ -207,6 +197,20 @@ def test_the_settings_the_sql_and_the_python_of_the_documentation_work(path: Pat
     shown: dict[str, Any] = {}
     exec(blocks["python"].replace("history.db", str(path)), shown)
     assert shown["messages"] == a_call("a")
+
+
+def test_forgetting_a_call_forgets_what_waits_to_be_posted_of_it(path: Path, callmood: Any) -> None:
+    waiting = queue_path(WebhookSettings())  # in the tests' state folder
+    end = Endpoint(1, "https://crm.example.com/", (b"k" * 24,), "https://crm.example.com/…")
+    with closing(open_queue(waiting)) as queue:
+        notices = [
+            Notice(name, "alert.raised", name, "rule", "critical", name.encode()) for name in ("mark-one", "two")
+        ]
+        queue.put(notices, [end], BEGAN_S)
+        write(path, [*a_call("mark-one"), *a_call("two", began_s=BEGAN_S + 60)])
+        assert callmood("forget", "mark-one")[:2] == (0, "forgotten: 1 call\n")
+        assert [one.call for one in queue.all()] == ["two"]
+    assert b"mark-one" not in waiting.read_bytes()
 
 
 def test_a_large_export_shows_how_far_it_is(path: Path) -> None:

@@ -12,7 +12,7 @@ import typer
 
 from monitor.cli.options import ConfigOption, SetOption, load_settings
 from monitor.errors import HistoryError, SettingError
-from monitor.settings import Settings, WebhookSettings
+from monitor.settings import Settings
 
 if TYPE_CHECKING:
     from monitor.archive import Archive, StoredCall
@@ -132,11 +132,11 @@ def _as_shown(history: Path, agent: str) -> tuple[str, ...]:
 
 def _forget_webhooks(settings: Settings, gone: "Sequence[StoredCall]") -> None:
     """What waits to be posted of these calls."""
-    from monitor.webhooks import forget, queue_path
+    from monitor.settings import WebhookSettings
+    from monitor.webhook_files import queue_path
+    from monitor.webhook_queue import forget
 
-    queue = queue_path(settings.webhooks or WebhookSettings())  # something may wait though they are off now
-    for name in {one.call for one in gone}:
-        forget(queue, name)
+    forget(queue_path(settings.webhooks or WebhookSettings()), *(one.call for one in gone))
 
 
 @contextmanager
