@@ -327,6 +327,39 @@ def test_the_dashboard_draws_until_it_is_stopped_and_gives_the_terminal_back() -
     assert text.rindex(SHOW_CURSOR) > text.rindex("no calls yet")
 
 
+def test_a_pressed_key_acknowledges_what_stands_on_the_board_in_the_name_of_whoever_sits_there() -> None:
+    board = Board()
+    for message in (started(), reading(3.0), raised(3.0)):
+        board.receive(message)
+    asked: list[tuple[str, str, str]] = []
+
+    def acknowledge(call: str, alert: str, by: str) -> None:
+        asked.append((call, alert, by))
+        board.receive(acknowledged(4.0, call, by=by))
+
+    dashboard = Dashboard(
+        board, Health, terminal(), now=lambda: T0 + 4.0, acknowledge=acknowledge, view=View(name="Maria")
+    )
+    for key in "aaa":
+        dashboard.press(key)
+    assert asked == [("one", "one-sustained_anger", "Maria")]
+    text = screen_text(dashboard)
+    assert "✓ Maria looks after it" in text
+    assert "one: Maria looks after it already" in text
+    dashboard.press("enter")
+    assert "outcome so far: ▲ angry" in screen_text(dashboard)
+
+
+def screen_text(dashboard: Dashboard) -> str:
+    return "\n".join("".join(segment.text for segment in line) for line in dashboard.frame().lines)
+
+
+@pytest.mark.usefixtures("_quick")
+def test_the_key_that_quits_ends_the_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("monitor.terminal.Terminal.keys", lambda *_: ["redraw", "q"])
+    assert Dashboard(Board(), Health, terminal()).run(threading.Event())
+
+
 @pytest.mark.usefixtures("_quick")
 @pytest.mark.parametrize("fault", [KeyboardInterrupt(), ValueError("a fault of ours")])
 def test_an_exception_passes_through_after_the_terminal_is_given_back(fault: BaseException) -> None:
