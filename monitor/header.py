@@ -33,6 +33,9 @@ def health_lines(snapshot: Snapshot, health: Health, width: int) -> list[Line]:
         (plain(health.address), DIM),
     ]
     node: list[Part] = []
+    if health.history or health.unstored:
+        lacks = f"history lacks {count(health.unstored, 'message')}" if health.unstored else "history fails"
+        node.append((lacks, WARNING))
     if snapshot.latency_p50_ms is not None and snapshot.latency_p99_ms is not None:
         node.append((f"latency {snapshot.latency_p50_ms:.0f} ms, p99 {snapshot.latency_p99_ms:.0f} ms", DIM))
     if health.waiting_s is not None:
@@ -97,15 +100,12 @@ def notice_lines(snapshot: Snapshot, health: Health, width: int) -> list[Line]:
         fault = snapshot.faults[-1]
         earlier = f" ({count(snapshot.fault_count, 'error')})" if snapshot.fault_count > 1 else ""
         texts.append(f"{plain(fault.code)}, {clock(fault.ago_s)} ago{earlier}: {plain(fault.text)}")
-    texts += [f"{what}: {plain(why)}" for what, why in _beside(health) if why]
+    if health.history:
+        texts.append(f"calls are not stored: {plain(health.history)}")
+    texts += [plain(warning) for warning in health.warnings]
     if snapshot.missed:
         texts.append(f"{count(snapshot.missed, 'message')} missed: what is shown may be incomplete")
     return [[Segment(fit(f"  ! {text}", width), WARNING)] for text in texts]
-
-
-def _beside(health: Health) -> Sequence[tuple[str, str]]:
-    """What can fail without scoring: its name, and what is wrong with it."""
-    return ("history", health.history), ("webhooks", health.webhooks)
 
 
 def hint_lines(health: Health, width: int) -> list[Line]:

@@ -267,8 +267,10 @@ class Health:
     away: str = ""
     """Why nothing comes from another machine's node; empty while it does, and of the own node."""
     history: str = ""
-    """What is wrong with the storing of calls; empty while nothing is, and where none are stored."""
-    webhooks: str = ""
-    """What is wrong with the alerts to other systems; empty while nothing is, and where there are none."""
+    """Why calls are not stored just now; empty while they are, and where no history is kept."""
+    unstored: int | None = None
+    """Messages that the history lacks for good; null where none is kept, or it is not known."""
+    warnings: tuple[str, ...] = ()
+    """What else goes wrong beside scoring (what is posted to other systems), each in one line."""
     answer: str = ""
     """What became of the last thing that was asked for by a key; empty where there is nothing to say."""

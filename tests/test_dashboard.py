@@ -57,6 +57,14 @@ def screen_of(snapshot: Snapshot, width: int = 120, height: int = 36) -> str:
     return "\n".join(lines_of(snapshot, width, height))
 
 
+def test_a_history_that_fails_or_lacks_something_is_said() -> None:
+    failing = lines_of(sample(), health=Health(history="/h: the disk is full; make room", unstored=0))
+    assert "history fails" in failing[1]
+    assert any("! calls are not stored: /h: the disk is full; make room" in line for line in failing)
+    assert "history lacks 7 messages" in lines_of(sample(), health=Health(unstored=7))[1]
+    assert not any("history" in line for line in lines_of(sample(), health=Health(unstored=0)))
+
+
 SCREENS = {
     "list": View(selected="hotline-21"),
     "detail": View(opened="claims-07"),
@@ -168,10 +176,8 @@ def test_the_last_error_is_shown_with_its_age_for_five_minutes() -> None:
 
 
 def test_what_fails_beside_scoring_is_a_line_of_its_own() -> None:
-    health = Health(history="the disk is full; 12 calls were not stored", webhooks="crm: no answer for 4:10")
-    text = "\n".join(lines_of(snapshot_of(started()), health=health))
-    assert "  ! history: the disk is full; 12 calls were not stored" in text
-    assert "  ! webhooks: crm: no answer for 4:10" in text
+    text = "\n".join(lines_of(snapshot_of(started()), health=Health(warnings=("webhooks: no answer from crm",))))
+    assert "  ! webhooks: no answer from crm" in text
 
 
 def test_the_header_tells_how_many_alerts_somebody_looks_after() -> None:

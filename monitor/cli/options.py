@@ -52,6 +52,8 @@ def load_settings(config: Path | None, overrides: Sequence[str] | None, port: in
     given = [*(overrides or ()), *([] if port is None else [f"port={port}"])]
     settings = Settings.load(config, given)
     for name, value in settings.changed().items():
+        if name == "webhooks.urls":  # some services' addresses are secrets
+            value = f"{len(value)} addresses"
         level = logging.WARNING if name in ("score_agent", "score_mixed") else logging.INFO
         _log.log(level, "setting %s = %s", name, str(value).lower() if isinstance(value, bool) else repr(value))
     return settings
