@@ -237,7 +237,7 @@ def _alert(alert: AlertView, ended: bool, width: int) -> list[Line]:
         held += f", {'open to the end' if ended and alert.open_s else 'cleared'} at {clock(alert.over_s)}"
     parts: list[Part] = [
         (f"{look.glyph} {words(alert.rule)} for {clock(alert.open_s)}", style),
-        (f"{look.word}, {alert.party}, {held}", DIM),
+        (f"{look.word}, {alert.party or 'whole call'}, {held}", DIM),
     ]
     if alert.by:
         parts.append(
