@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 from board_messages import T0, acknowledged, agent, ended, error, raised, reading, started
+from hypothesis import given
+from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
@@ -395,3 +397,36 @@ def test_a_picture_fetches_nothing() -> None:
     for picture in DRAWN.values():
         assert "url(http" not in picture.replace("'", "").replace('"', "")
         assert "<script" not in picture
+
+
+_FROM_OUTSIDE = st.text(max_size=30) | st.sampled_from(
+    ["[bold]x[/]", "\x1b[2J\x9b31m", "田中さん" * 5, "e\u0301\u0316\u0316\u0316", "\u202eabc", "👩‍👩‍👧", "שלום 12"]
+)
+
+
+@given(
+    outside=_FROM_OUTSIDE,
+    width=st.integers(0, 250),
+    height=st.integers(0, 60),
+    view=st.sampled_from([*SCREENS.values(), View(opened="[outside]"), View(filter="[outside]", typing=True)]),
+)
+def test_any_text_from_outside_on_any_screen_of_any_size_is_text_and_moves_nothing(
+    outside: str, width: int, height: int, view: View
+) -> None:
+    told = [started(outside, agent=outside, identity=outside), reading(3.0, call=outside)]
+    told += [raised(3.0, outside, rule=outside), acknowledged(3.0, outside, outside, outside), error(outside)]
+    board = Board()
+    for message in told:
+        board.receive(message)
+    view = replace(
+        view,
+        opened=outside if view.opened == "[outside]" else view.opened,
+        filter=outside if view.filter == "[outside]" else view.filter,
+    )
+    health = Health(address=outside, model=outside, hint=outside, warnings=(outside,), answer=outside)
+    frame = render(board.snapshot(T0 + 4.0, view.opened), health, width, height, view)
+    assert frame.size == (width, height)
+    for line in frame.lines:
+        text = "".join(segment.text for segment in line)
+        assert cell_len(text) == width
+        assert text.isprintable()
