@@ -27,8 +27,9 @@ from monitor.handshake import Ties
 from monitor.history import History
 from monitor.identities import Identities
 from monitor.lasting_key import lasting_key
+from monitor.lateness import Lateness
 from monitor.ledger import Run
-from monitor.messages import Acknowledge, AlertRaised, AnyMessage, CallEnded, Error, Gap, Hello, Reading, rfc3339
+from monitor.messages import AlertRaised, AnyMessage, CallEnded, Error, Gap, Hello, Reading, rfc3339
 from monitor.model import EmotionModel
 from monitor.pipeline import Pipeline
 from monitor.rulefile import load_rules
@@ -40,11 +41,14 @@ from monitor.tokens import Tokens
 
 if TYPE_CHECKING:
     from monitor.metrics import Metrics
+    from monitor.webhooks import Webhooks
 
 _log = logging.getLogger(__name__)
 
 _MOST_UNPUBLISHED = 65_536
 """Messages that may wait for the websocket's thread; past it readings are dropped and counted, the rest never is."""
+_GATHER_S = 0.01
+"""Messages that come within this go to it together: a wake-up a message would cost more than the messages."""
 _FILES_BESIDE = 256
 """Open files that are no connections of the websocket."""
 _LONGEST_OPENING_S = 3.0
@@ -64,9 +68,8 @@ class Node:
         receivers: Iterable[Receiver] = (),
         history: Path | None = None,
     ) -> None:
-        """`history`: the file that calls are kept in; None keeps nothing.
-
-        Raises SettingError where the rules of `alert_rules` cannot hold.
+        """`history`: the file that calls are kept in; None keeps nothing. Raises SettingError where the rules of
+        `alert_rules` cannot hold.
         """
         self.settings, self.model = settings, model
         self._rules = load_rules(settings.alert_rules)
@@ -87,11 +90,13 @@ class Node:
         self._identities = Identities(settings.show_identities, _pseudonyms_key(history))
         self._history = self._made_history(history) if history else None
         self._queue = BlockQueue(settings.queue_s)
+        self._lateness = Lateness(settings.late_s, self._queue.waited_s)
         self._sources = sources
         self._stop = threading.Event()
         self._sources_through = threading.Event()
         self._server: ServiceThread | None = None
         self._listening: Apart | None = None
+        self._webhooks: Webhooks | None = None
         self._draining = False
         self._threads: list[threading.Thread] = []
         kept = [self._history.receive] if self._history else []
@@ -104,27 +109,49 @@ class Node:
         `tokens` stand in for those that the settings name.
         """
         _raise_file_limit(self.settings.max_connections)
-        ties = Ties(self.hello, self._acknowledge, self.unready, lambda: metrics.text(), self._past)
+        ties = Ties(
+            self.hello,
+            lambda said: self.acknowledge(said.call, said.alert, said.by),
+            self.unready,
+            lambda: metrics.text(),
+            self._past,
+        )
         server = self._server = ServiceThread(
             Broadcaster(self.settings, ties, identities=self._identities, tokens=tokens, epoch=self._epoch)
         )
-        metrics = server.metrics(self.health, self.board, ties.hello().model)
+        metrics = server.metrics(self.health, self.board, ties.hello().model, lambda: self._webhooks)
         server.start()
         self._bus.subscribe(metrics.receive)
         self._bus.subscribe(server.publish)
         return server.broadcaster
 
+    def post_alerts(self) -> None:
+        """Opens the webhooks that the settings name, before anything plays. Raises SettingError, ServiceError."""
+        if self.settings.webhooks is None:
+            return
+        from monitor.webhooks import Webhooks
+
+        webhooks = Webhooks(self.settings, self._model_name, [rule.name for rule in self._rules])
+        webhooks.start()
+        self._webhooks = webhooks
+        self._bus.subscribe(webhooks.receive)
+
     def reload(self) -> None:
-        """Reads the websocket's certificate and tokens' key anew; a fault is logged, and all stays as it was."""
+        """Reads certificate, keys and secrets of websocket and webhooks anew; a fault is logged, all stays as it was."""
         if self._server is not None:
             self._server.reload()
+        if self._webhooks is not None:
+            try:
+                self._webhooks.reload()
+            except CallmoodError as error:
+                _log.error("the webhooks' secrets were not reloaded: %s", error)
 
     def listen(self, make: Callable[[], Sequence[Listener]]) -> list[str]:
         """Opens listeners for calls, before anything plays; returns what they listen on. Raises CallmoodError.
 
         They are made by `make` in a process of their own: see `monitor.apart`.
         """
-        self._listening = Apart(make, self._queue, self._identities)
+        self._listening = Apart(make, self._queue, self._identities, self._late)
         self._sources = [*self._sources, self._listening]
         return self._listening.start()
 
@@ -148,7 +175,7 @@ class Node:
         self.stop()
 
     def stop(self) -> None:
-        """Ends the sources, lets what they captured be told, then ends the websocket. May be called twice."""
+        """Ends the sources, lets what they captured be told, then ends websocket and webhooks. May be called twice."""
         self._stop.set()
         for thread in self._threads:
             thread.join(_LONGEST_STOP_S)
@@ -158,12 +185,15 @@ class Node:
             self._history.stop(_LONGEST_STOP_S)
         if self._server is not None:
             self._server.stop()
+        if self._webhooks is not None:
+            self._webhooks.stop()
 
     def health(self) -> Health:
         """What the board cannot know of itself."""
         broadcaster = self._server.broadcaster if self._server else None
+        late = self._late()
         return Health(
-            model=f"{self.model.meaning.name} {self.model.meaning.version}",
+            model=self._model_name,
             address=broadcaster.address if broadcaster else "",
             subscribers=broadcaster.subscribers if broadcaster else 0,
             dropped_s=self._queue.dropped_s,
@@ -171,7 +201,12 @@ class Node:
             hint=self.hint,
             history=self._history.failure if self._history else "",
             unstored=self._history.unstored if self._history else None,
+            warnings=(*([late] if late else []), *(self._webhooks.warnings() if self._webhooks else ())),
         )
+
+    def acknowledge(self, call: str, alert: str, by: str) -> None:
+        """`by` looks after an open alert; nothing comes of it where the alert is not open, or somebody does already."""
+        self._queue.put(Acknowledged(call, alert, by))
 
     def unready(self) -> str:
         """Why no further call should come to this node, in one line; empty when one may."""
@@ -184,7 +219,10 @@ class Node:
         running = self.board.running
         if running >= self.settings.max_calls:
             return f"full: {running} calls run, max_calls is {self.settings.max_calls}"
-        return ""
+        return self._late()
+
+    def _late(self) -> str:
+        return self._lateness.look(time.monotonic())
 
     def hello(self) -> Hello:
         """The first message to every subscriber."""
@@ -192,7 +230,7 @@ class Node:
         return Hello(
             at=rfc3339(time.time()),
             node=self.settings.node,
-            model=f"{meaning.name} {meaning.version}",
+            model=self._model_name,
             window_s=self.settings.window_s,
             hop_s=self.settings.hop_s,
             model_scores={name: value for name, value in meaning.scores.items() if isinstance(value, float)},
@@ -215,11 +253,13 @@ class Node:
         with self._keeping:
             self.ended = [ended for ended in self.ended if ended.call not in calls]
             self.alerts = [alert for alert in self.alerts if alert.call not in calls]
+        self.board.forget(calls)
         if self._server is not None:
             self._server.forget(calls)
 
-    def _acknowledge(self, said: Acknowledge) -> None:
-        self._queue.put(Acknowledged(said.call, said.alert, said.by))
+    @property
+    def _model_name(self) -> str:
+        return f"{self.model.meaning.name} {self.model.meaning.version}"
 
     def _keep(self, message: AnyMessage) -> None:
         with self._keeping:
@@ -280,7 +320,9 @@ class ServiceThread:
         self._woken = False
         self._lock = threading.Lock()
 
-    def metrics(self, health: Callable[[], Health], board: Board, model: str) -> "Metrics":
+    def metrics(
+        self, health: Callable[[], Health], board: Board, model: str, webhooks: Callable[[], "Webhooks | None"]
+    ) -> "Metrics":
         """What Prometheus reads of this server and its node."""
         from monitor.metrics import Gauges, Metrics
 
@@ -292,6 +334,7 @@ class ServiceThread:
             waiting=lambda: broadcaster.waiting,
             unpublished=lambda: self.unpublished,
             audit_lost=lambda: broadcaster.audit_lost,
+            webhooks=webhooks,
         )
         return Metrics(gauges, model, __version__)
 
@@ -312,7 +355,7 @@ class ServiceThread:
             self._waiting.append(message)
             woken, self._woken = self._woken, True
         if not woken:
-            self._loop.call_soon_threadsafe(self._publish_waiting)
+            self._loop.call_soon_threadsafe(self._loop.call_later, _GATHER_S, self._publish_waiting)
 
     def reload(self) -> None:
         self._loop.call_soon_threadsafe(self._reload)
@@ -324,6 +367,7 @@ class ServiceThread:
     def stop(self) -> None:
         if not self._thread.is_alive():
             return
+        self._loop.call_soon_threadsafe(self._publish_waiting)
         asyncio.run_coroutine_threadsafe(self.broadcaster.stop(), self._loop).result(_LONGEST_STOP_S)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(_LONGEST_STOP_S)
