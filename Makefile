@@ -20,8 +20,8 @@ test: .venv/everything system-packages .venv/npm
 
 model: .venv/everything
 	.venv/bin/python -m train fit --cremad $(CREMAD)
+	.venv/bin/python -m train export --cremad $(CREMAD)
 	.venv/bin/python -m train evaluate --cremad $(CREMAD)
-	.venv/bin/python -m train export
 
 # The documentation's pictures of the dashboard, of the desktop page and of reports, and the example of a report.
 pictures: .venv/everything

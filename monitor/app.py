@@ -253,6 +253,7 @@ class Node:
         with self._keeping:
             self.ended = [ended for ended in self.ended if ended.call not in calls]
             self.alerts = [alert for alert in self.alerts if alert.call not in calls]
+        self.board.forget(calls)
         if self._server is not None:
             self._server.forget(calls)
 

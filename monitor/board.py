@@ -2,6 +2,7 @@
 
 import threading
 from collections import deque
+from collections.abc import Collection
 from datetime import datetime
 
 from monitor import messages
@@ -124,6 +125,12 @@ class Board:
         self._ended[ended.call] = call
         while len(self._ended) > ENDED_KEPT:
             del self._ended[next(iter(self._ended))]
+
+    def forget(self, calls: Collection[str]) -> None:
+        """Show nothing of these calls any more, which have ended."""
+        with self._lock:
+            for call in calls:
+                self._ended.pop(call, None)
 
     def _forget(self, now_s: float) -> None:
         old = [name for name, call in self._ended.items() if now_s - call.ended_at_s > ENDED_KEPT_S]

@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,12 @@ from monitor.identities import Identities
 from monitor.lasting_key import key_path, lasting_key
 from monitor.messages import AlertAcknowledged, CallEnded, decode
 from monitor.model import EmotionModel
-from monitor.settings import Settings
+from monitor.settings import Settings, WebhookSettings
 from monitor.sources import BlockQueue, CallClosed, CallOpened
+from monitor.webhook_body import Notice
+from monitor.webhook_endpoints import Endpoint
+from monitor.webhook_files import queue_path
+from monitor.webhook_queue import open_queue
 from tests.broadcasting import ended, started
 from tests.stored import BEGAN_S, a_call, until, write
 from tests.test_app import Telephone
@@ -174,6 +179,20 @@ def test_forgetting_is_noted_without_a_word_of_the_call(path: Path, callmood: An
     ]
     with Archive(path) as archive:
         assert archive.calls() == []
+
+
+def test_forgetting_a_call_forgets_what_waits_to_be_posted_of_it(path: Path, callmood: Any) -> None:
+    waiting = queue_path(WebhookSettings())  # in the tests' state folder
+    end = Endpoint(1, "https://crm.example.com/", (b"k" * 24,), "https://crm.example.com/…")
+    with closing(open_queue(waiting)) as queue:
+        notices = [
+            Notice(name, "alert.raised", name, "rule", "critical", name.encode()) for name in ("mark-one", "two")
+        ]
+        queue.put(notices, [end], BEGAN_S)
+        write(path, [*a_call("mark-one"), *a_call("two", began_s=BEGAN_S + 60)])
+        assert callmood("forget", "mark-one")[:2] == (0, "forgotten: 1 call\n")
+        assert [one.call for one in queue.all()] == ["two"]
+    assert b"mark-one" not in waiting.read_bytes()
 
 
 def test_a_large_export_shows_how_far_it_is(path: Path) -> None:

@@ -1,13 +1,15 @@
 """What the dashboard costs while calls go on, and whether a node grows meanwhile.
 
     python -m tests.benchmarks.dashboard_load [--calls 40] [--seconds 600] [--settled 120] [--width 120] [--height 36]
+                                               [--made-up]
 
 A whole node as `callmood serve` has it (but for the listeners): the model, the websocket, the dashboard on a pseudo-terminal
 that is read. Two-party calls with the voices of the example calls, a reading twice a second a party; each call ends after one to
 three minutes and another begins. The dashboard's share of a core is the processor time of the thread that draws, from `settled`
 on. Memory and open files are looked at from `settled` to the end; where audio was dropped the machine was too busy, and what
 waited is part of the memory. The last snapshot is drawn naively too (a rich table, a span a cell), for a ratio that depends
-little on the machine. Prints one JSON object.
+little on the machine. With `--made-up` the network is not run and scores wander at random: for a machine that is busy with
+something else. Prints one JSON object.
 """
 
 import argparse
@@ -24,6 +26,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -63,6 +66,19 @@ class Moment:
     rss_mb: float
     files: int
     readings: int
+
+
+class MadeUp:
+    """Scores that wander at random, instead of a network's."""
+
+    def __init__(self, model: EmotionModel) -> None:
+        self.meaning = model.meaning
+        self._random = np.random.default_rng(0)
+
+    def score(self, powers: list[Samples]) -> Samples:
+        """(windows, 6) log probabilities."""
+        drawn = self._random.dirichlet(np.full(6, 0.3), len(powers)).astype(np.float32)
+        return np.asarray(np.log(drawn + 1e-6))
 
 
 class Telephones:
@@ -139,7 +155,8 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
     def count(message: AnyMessage) -> None:
         readings[0] += isinstance(message, Reading)
 
-    node = Node(Settings(port=0), model, [telephones], [count])
+    scorer: Any = MadeUp(model) if options.made_up else model
+    node = Node(Settings(port=0), scorer, [telephones], [count])
     node.serve()
     terminal, over, moments = Terminal(options.width, options.height), threading.Event(), list[Moment]()
     clock = time.pthread_getcpuclockid(threading.get_ident())
@@ -166,6 +183,7 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
     naive_ms = milliseconds(lambda console: console.print(naive(snapshot)), options)
     return {
         "calls": options.calls,
+        "scores": "made up" if options.made_up else "the model's",
         "calls_started": telephones.started,
         "seconds": options.seconds,
         "screen": f"{options.width}x{options.height}",
@@ -215,6 +233,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, default in (("calls", 40), ("seconds", 600), ("settled", 120), ("width", 120), ("height", 36)):
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--made-up", action="store_true")
     options = parser.parse_args()
     if not 0 < options.settled < options.seconds:
         parser.error(f"settled must be within 1..{options.seconds - 1} s, got {options.settled}")
