@@ -141,6 +141,11 @@ class StreamConnection(ServerConnection):
                 self.protocol.send_ping(b"")
                 self.send_data()
 
+    def leave(self, now_s: float) -> None:
+        """We end: so does its session."""
+        if self.session is not None and not self._gone:
+            self._do(lambda session: session.leave(now_s), now_s)
+
     def _hand_over(self, data: bytes) -> None:
         now_s = self.told_s = self.heard_s
         if self._closing is None:
