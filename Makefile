@@ -20,13 +20,14 @@ test: .venv/everything system-packages .venv/npm
 
 model: .venv/everything
 	.venv/bin/python -m train fit --cremad $(CREMAD)
+	.venv/bin/python -m train export --cremad $(CREMAD)
 	.venv/bin/python -m train evaluate --cremad $(CREMAD)
-	.venv/bin/python -m train export
 
-# The documentation's pictures of the dashboard and of the desktop page.
+# The documentation's pictures of the dashboard, of the desktop page and of reports, and the example of a report.
 pictures: .venv/everything
 	.venv/bin/python -m monitor.dashboard --svg docs/pictures
-	CALLMOOD_PICTURES=docs/pictures .venv/bin/python -m pytest tests/peers/test_desktop_page.py -k pictures
+	CALLMOOD_PICTURES=docs/pictures .venv/bin/python -m pytest tests/peers/test_desktop_page.py tests/peers/test_report_in_browser.py -k pictures
+	.venv/bin/callmood report examples/calls/growing_anger.flac --out examples/reports/growing_anger.html
 
 bench: .venv/everything
 	.venv/bin/callmood bench

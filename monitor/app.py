@@ -6,11 +6,13 @@ captured is scored and told before the listeners go.
 
 import asyncio
 import logging
+import secrets
 import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -19,26 +21,38 @@ from monitor.apart import Apart
 from monitor.board import Board
 from monitor.broadcast import Broadcaster
 from monitor.bus import Bus, Receiver
-from monitor.errors import CallmoodError, SourceError
+from monitor.earlier import Past, past
+from monitor.errors import CallmoodError, HistoryError, SourceError
 from monitor.handshake import Ties
+from monitor.history import History
 from monitor.identities import Identities
-from monitor.messages import Acknowledge, AlertRaised, AnyMessage, CallEnded, Error, Gap, Hello, Reading, rfc3339
+from monitor.lasting_key import lasting_key
+from monitor.lateness import Lateness
+from monitor.ledger import Run
+from monitor.messages import AlertRaised, AnyMessage, CallEnded, Error, Gap, Hello, Reading, rfc3339
 from monitor.model import EmotionModel
 from monitor.pipeline import Pipeline
+from monitor.rulefile import load_rules
 from monitor.settings import Settings
 from monitor.snapshot import Health
 from monitor.sources import Acknowledged, BlockQueue, Listener, Source
+from monitor.subscription import Topic
 from monitor.tokens import Tokens
 
 if TYPE_CHECKING:
     from monitor.metrics import Metrics
+    from monitor.webhooks import Webhooks
 
 _log = logging.getLogger(__name__)
 
 _MOST_UNPUBLISHED = 65_536
 """Messages that may wait for the websocket's thread; past it readings are dropped and counted, the rest never is."""
+_GATHER_S = 0.01
+"""Messages that come within this go to it together: a wake-up a message would cost more than the messages."""
 _FILES_BESIDE = 256
 """Open files that are no connections of the websocket."""
+_LONGEST_OPENING_S = 3.0
+"""So long a subscriber that comes from an earlier run waits for the history to be opened."""
 _LONGEST_STOP_S = 5.0
 """A thread that has not ended by then is left behind, with a log line."""
 
@@ -47,9 +61,18 @@ class Node:
     """One running monitor. A context manager: inside, everything runs; `finished` is set when all is played and told."""
 
     def __init__(
-        self, settings: Settings, model: EmotionModel, sources: Sequence[Source], receivers: Iterable[Receiver] = ()
+        self,
+        settings: Settings,
+        model: EmotionModel,
+        sources: Sequence[Source],
+        receivers: Iterable[Receiver] = (),
+        history: Path | None = None,
     ) -> None:
+        """`history`: the file that calls are kept in; None keeps nothing. Raises SettingError where the rules of
+        `alert_rules` cannot hold.
+        """
         self.settings, self.model = settings, model
+        self._rules = load_rules(settings.alert_rules)
         self.board = Board()
         self.errors: list[Error] = []
         """What could not be done, as it was published."""
@@ -61,17 +84,23 @@ class Node:
         """A line for whoever looks at the dashboard: what to try."""
         self.finished = threading.Event()
         """All sources are through and everything is told, or scoring failed."""
+        self._keeping = threading.Lock()
         self._bus = Bus()
-        self._identities = Identities(settings.show_identities)
+        self._epoch = secrets.token_urlsafe(6)
+        self._identities = Identities(settings.show_identities, _pseudonyms_key(history))
+        self._history = self._made_history(history) if history else None
         self._queue = BlockQueue(settings.queue_s)
+        self._lateness = Lateness(settings.late_s, self._queue.waited_s)
         self._sources = sources
         self._stop = threading.Event()
         self._sources_through = threading.Event()
         self._server: ServiceThread | None = None
         self._listening: Apart | None = None
+        self._webhooks: Webhooks | None = None
         self._draining = False
         self._threads: list[threading.Thread] = []
-        for receiver in (self._keep, self.board.receive, *receivers):
+        kept = [self._history.receive] if self._history else []
+        for receiver in (self._keep, self.board.receive, *kept, *receivers):
             self._bus.subscribe(receiver)
 
     def serve(self, tokens: Tokens | None = None) -> Broadcaster:
@@ -80,27 +109,49 @@ class Node:
         `tokens` stand in for those that the settings name.
         """
         _raise_file_limit(self.settings.max_connections)
-        ties = Ties(self.hello, self._acknowledge, self.unready, lambda: metrics.text())
-        server = self._server = ServiceThread(
-            Broadcaster(self.settings, ties, identities=self._identities, tokens=tokens)
+        ties = Ties(
+            self.hello,
+            lambda said: self.acknowledge(said.call, said.alert, said.by),
+            self.unready,
+            lambda: metrics.text(),
+            self._past,
         )
-        metrics = server.metrics(self.health, self.board, ties.hello().model)
+        server = self._server = ServiceThread(
+            Broadcaster(self.settings, ties, identities=self._identities, tokens=tokens, epoch=self._epoch)
+        )
+        metrics = server.metrics(self.health, self.board, ties.hello().model, lambda: self._webhooks)
         server.start()
         self._bus.subscribe(metrics.receive)
         self._bus.subscribe(server.publish)
         return server.broadcaster
 
+    def post_alerts(self) -> None:
+        """Opens the webhooks that the settings name, before anything plays. Raises SettingError, ServiceError."""
+        if self.settings.webhooks is None:
+            return
+        from monitor.webhooks import Webhooks
+
+        webhooks = Webhooks(self.settings, self._model_name, [rule.name for rule in self._rules])
+        webhooks.start()
+        self._webhooks = webhooks
+        self._bus.subscribe(webhooks.receive)
+
     def reload(self) -> None:
-        """Reads the websocket's certificate and tokens' key anew; a fault is logged, and all stays as it was."""
+        """Reads certificate, keys and secrets of websocket and webhooks anew; a fault is logged, all stays as it was."""
         if self._server is not None:
             self._server.reload()
+        if self._webhooks is not None:
+            try:
+                self._webhooks.reload()
+            except CallmoodError as error:
+                _log.error("the webhooks' secrets were not reloaded: %s", error)
 
     def listen(self, make: Callable[[], Sequence[Listener]]) -> list[str]:
         """Opens listeners for calls, before anything plays; returns what they listen on. Raises CallmoodError.
 
         They are made by `make` in a process of their own: see `monitor.apart`.
         """
-        self._listening = Apart(make, self._queue, self._identities)
+        self._listening = Apart(make, self._queue, self._identities, self._late)
         self._sources = [*self._sources, self._listening]
         return self._listening.start()
 
@@ -111,7 +162,9 @@ class Node:
             self._listening.drain()
 
     def __enter__(self) -> "Node":
-        pipeline = Pipeline(self.model, self.settings, self._bus, identities=self._identities)
+        if self._history is not None:
+            self._history.start()
+        pipeline = Pipeline(self.model, self.settings, self._bus, identities=self._identities, rules=self._rules)
         self._start("pipeline", lambda: self._run_pipeline(pipeline))
         self._start("sources", self._run_sources)
         return self
@@ -122,26 +175,38 @@ class Node:
         self.stop()
 
     def stop(self) -> None:
-        """Ends the sources, lets what they captured be told, then ends the websocket. May be called twice."""
+        """Ends the sources, lets what they captured be told, then ends websocket and webhooks. May be called twice."""
         self._stop.set()
         for thread in self._threads:
             thread.join(_LONGEST_STOP_S)
             if thread.is_alive():
                 _log.error("%s did not end within %g s", thread.name, _LONGEST_STOP_S)
+        if self._history is not None:
+            self._history.stop(_LONGEST_STOP_S)
         if self._server is not None:
             self._server.stop()
+        if self._webhooks is not None:
+            self._webhooks.stop()
 
     def health(self) -> Health:
         """What the board cannot know of itself."""
         broadcaster = self._server.broadcaster if self._server else None
+        late = self._late()
         return Health(
-            model=f"{self.model.meaning.name} {self.model.meaning.version}",
+            model=self._model_name,
             address=broadcaster.address if broadcaster else "",
             subscribers=broadcaster.subscribers if broadcaster else 0,
             dropped_s=self._queue.dropped_s,
             waiting_s=self._queue.waiting_s,
             hint=self.hint,
+            history=self._history.failure if self._history else "",
+            unstored=self._history.unstored if self._history else None,
+            warnings=(*([late] if late else []), *(self._webhooks.warnings() if self._webhooks else ())),
         )
+
+    def acknowledge(self, call: str, alert: str, by: str) -> None:
+        """`by` looks after an open alert; nothing comes of it where the alert is not open, or somebody does already."""
+        self._queue.put(Acknowledged(call, alert, by))
 
     def unready(self) -> str:
         """Why no further call should come to this node, in one line; empty when one may."""
@@ -154,7 +219,10 @@ class Node:
         running = self.board.running
         if running >= self.settings.max_calls:
             return f"full: {running} calls run, max_calls is {self.settings.max_calls}"
-        return ""
+        return self._late()
+
+    def _late(self) -> str:
+        return self._lateness.look(time.monotonic())
 
     def hello(self) -> Hello:
         """The first message to every subscriber."""
@@ -162,22 +230,45 @@ class Node:
         return Hello(
             at=rfc3339(time.time()),
             node=self.settings.node,
-            model=f"{meaning.name} {meaning.version}",
+            model=self._model_name,
             window_s=self.settings.window_s,
             hop_s=self.settings.hop_s,
             model_scores={name: value for name, value in meaning.scores.items() if isinstance(value, float)},
         )
 
-    def _acknowledge(self, said: Acknowledge) -> None:
-        self._queue.put(Acknowledged(said.call, said.alert, said.by))
+    def _made_history(self, path: Path) -> History:
+        hello = self.hello()
+        run = Run(self._epoch, hello.node, hello.model, self._identities.fingerprint)
+        return History(path, run, self.settings.history.days, self._forget)
+
+    def _past(self, epoch: str, topic: Topic, resume: Mapping[str, int]) -> Past | None:
+        """For the websocket, in a thread of its own."""
+        if self._history is None:
+            return None
+        self._history.wait(_LONGEST_OPENING_S)
+        return past(self._history.path, epoch, self._identities.fingerprint, topic, resume, self.settings.resume)
+
+    def _forget(self, calls: Sequence[str]) -> None:
+        """Calls that were deleted from the history."""
+        with self._keeping:
+            self.ended = [ended for ended in self.ended if ended.call not in calls]
+            self.alerts = [alert for alert in self.alerts if alert.call not in calls]
+        self.board.forget(calls)
+        if self._server is not None:
+            self._server.forget(calls)
+
+    @property
+    def _model_name(self) -> str:
+        return f"{self.model.meaning.name} {self.model.meaning.version}"
 
     def _keep(self, message: AnyMessage) -> None:
-        if isinstance(message, Error):
-            self.errors = [*self.errors[-999:], message]
-        elif isinstance(message, CallEnded):
-            self.ended = [*self.ended[-999:], message]
-        elif isinstance(message, AlertRaised):
-            self.alerts = [*self.alerts[-999:], message]
+        with self._keeping:
+            if isinstance(message, Error):
+                self.errors = [*self.errors[-999:], message]
+            elif isinstance(message, CallEnded):
+                self.ended = [*self.ended[-999:], message]
+            elif isinstance(message, AlertRaised):
+                self.alerts = [*self.alerts[-999:], message]
 
     def _start(self, name: str, run: Callable[[], None]) -> None:
         thread = threading.Thread(target=run, name=name, daemon=True)
@@ -229,7 +320,9 @@ class ServiceThread:
         self._woken = False
         self._lock = threading.Lock()
 
-    def metrics(self, health: Callable[[], Health], board: Board, model: str) -> "Metrics":
+    def metrics(
+        self, health: Callable[[], Health], board: Board, model: str, webhooks: Callable[[], "Webhooks | None"]
+    ) -> "Metrics":
         """What Prometheus reads of this server and its node."""
         from monitor.metrics import Gauges, Metrics
 
@@ -241,6 +334,7 @@ class ServiceThread:
             waiting=lambda: broadcaster.waiting,
             unpublished=lambda: self.unpublished,
             audit_lost=lambda: broadcaster.audit_lost,
+            webhooks=webhooks,
         )
         return Metrics(gauges, model, __version__)
 
@@ -261,14 +355,19 @@ class ServiceThread:
             self._waiting.append(message)
             woken, self._woken = self._woken, True
         if not woken:
-            self._loop.call_soon_threadsafe(self._publish_waiting)
+            self._loop.call_soon_threadsafe(self._loop.call_later, _GATHER_S, self._publish_waiting)
 
     def reload(self) -> None:
         self._loop.call_soon_threadsafe(self._reload)
 
+    def forget(self, calls: Sequence[str]) -> None:
+        """Tell nobody of these calls any more."""
+        self._loop.call_soon_threadsafe(self.broadcaster.forget, calls)
+
     def stop(self) -> None:
         if not self._thread.is_alive():
             return
+        self._loop.call_soon_threadsafe(self._publish_waiting)
         asyncio.run_coroutine_threadsafe(self.broadcaster.stop(), self._loop).result(_LONGEST_STOP_S)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(_LONGEST_STOP_S)
@@ -292,6 +391,17 @@ class ServiceThread:
             _log.error("nothing was reloaded: %s", error)
         else:
             _log.info("certificate and token keys were read anew")
+
+
+def _pseudonyms_key(history: Path | None) -> bytes | None:
+    """The lasting one beside the history; None where there is no history, or the key cannot be read."""
+    if history is None:
+        return None
+    try:
+        return lasting_key(history)
+    except HistoryError as error:
+        _log.warning("pseudonyms are those of this run alone: %s", error)
+        return None
 
 
 def _raise_file_limit(connections: int) -> None:

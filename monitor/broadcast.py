@@ -14,7 +14,7 @@ import socket
 import ssl
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -26,8 +26,9 @@ from monitor.access import check_origins, check_reach, load_certificate, tls_con
 from monitor.audit import Audit
 from monitor.backlog import Backlog, Line
 from monitor.conversation import Conversation, decoded, moment
+from monitor.earlier import Past
 from monitor.errors import AccessError, RequestError, ServiceError
-from monitor.greeting import greeting
+from monitor.greeting import LEFT_OUT, Greeting, greeting
 from monitor.handshake import Connection, Door, Ties, kept_by, select_subprotocol
 from monitor.identities import Identities
 from monitor.memory import Memory, Told
@@ -52,6 +53,8 @@ HANDSHAKE_S = 5.0
 """How long a client may take to ask for something, and to name its resume point."""
 BUFFER_BYTES = 131_072
 """What the operating system is asked to hold for one subscriber at most; it takes twice as much."""
+PAST_S = 4.0
+"""How long a subscriber waits for what the history knows of an earlier run; then it is greeted like a newcomer."""
 REASON_CHARACTERS = 120
 """A close frame has room for 123 bytes (RFC 6455, 5.5)."""
 UNSUPPORTED_STATUS = 415
@@ -75,10 +78,11 @@ class Broadcaster:
         identities: Identities | None = None,
         tokens: Tokens | None = None,
         stuck_s: float = STUCK_S,
+        epoch: str = "",
     ) -> None:
-        """`tokens` stand in for those that `settings` name."""
+        """`tokens` stand in for those that `settings` name; without an `epoch` one is made."""
         self.counters = Counters()
-        self.epoch = secrets.token_urlsafe(6)
+        self.epoch = epoch or secrets.token_urlsafe(6)
         """Names this run."""
         self._settings, self._ties, self._tokens, self._stuck_s = settings, ties, tokens, stuck_s
         self._door = Door(settings, ties, self.counters, identities or Identities(settings.show_identities))
@@ -88,6 +92,8 @@ class Broadcaster:
         self._audit = Audit(None)
         self._subscribers: defaultdict[Topic, set[Subscriber]] = defaultdict(set)
         self._memory = Memory(settings.resume)
+        self._looking = asyncio.Semaphore(1)
+        """After a restart all come back at once: they look into the history one after the other."""
 
     async def start(self) -> None:
         """Listen on `settings.host` and `settings.port`. Raises ServiceError, or SettingError, when that cannot be."""
@@ -180,6 +186,11 @@ class Broadcaster:
                 if subscriber.topic != ALL_CALLS:
                     subscriber.add(line)
 
+    def forget(self, calls: Iterable[str]) -> None:
+        """Tell nobody of these calls any more, which have ended."""
+        for call in calls:
+            self._memory.drop(call)
+
     async def stop(self) -> None:
         """Send what waits, close every subscriber with code 1001 and the port: within a second, whoever hangs."""
         if self._server is None:
@@ -235,6 +246,7 @@ class Broadcaster:
     async def _serve(self, connection: Connection, after: Mapping[str, int] | None) -> None:
         """Greet a subscriber and serve it to its end. Raises RequestError where `after` is no resume point of ours."""
         subscription, grant = connection.subscription, connection.grant
+        past = await self._past(subscription, after)
         assert grant is not None, "it was admitted"
         subscriber = Subscriber(
             connection,
@@ -246,9 +258,8 @@ class Broadcaster:
             heartbeat_s=self._settings.heartbeat_s,
             stuck_s=self._stuck_s,
         )
-        lines = self._greeting(
-            subscriber, subscription, after
-        )  # in one step with what follows: nothing is published in between
+        # In one step with what follows: nothing is published in between.
+        lines = self._greeting(subscriber, subscription, after, past)
         topic = subscription.topic
         who: dict[str, str | int | float] = {
             "subject": grant.subject,
@@ -273,15 +284,42 @@ class Broadcaster:
                 del self._subscribers[topic]
             self._audit.note("left", **who, seconds=round(time.monotonic() - began_s, 1))
 
+    async def _past(self, subscription: Subscription, after: Mapping[str, int] | None) -> Past | None:
+        """What the history holds of an earlier run that the subscriber comes from."""
+        if after is None or subscription.epoch is None or subscription.epoch == self.epoch:
+            return None
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PAST_S), self._looking:
+                return await asyncio.to_thread(self._ties.past, subscription.epoch, subscription.topic, after)
+        return None
+
     def _greeting(
-        self, subscriber: Subscriber, subscription: Subscription, after: Mapping[str, int] | None
+        self,
+        subscriber: Subscriber,
+        subscription: Subscription,
+        after: Mapping[str, int] | None,
+        past: Past | None,
     ) -> list[Line]:
+        """All that comes before everything live: what was missed of an earlier run, then this one as to a newcomer."""
         self._memory.forget(time.monotonic())
-        same_epoch = subscription.epoch == self.epoch
-        start = greeting(self._memory, subscription.topic, after, same_epoch=same_epoch)
+        topic, lines = subscription.topic, list[Line]()
+        if past is not None:
+            start = greeting(past.memory, topic, after)
+            if not past.whole:
+                start.missed.append((None, 0, LEFT_OUT))
+            lines, after = self._opening(subscriber, start, subscription.epoch or ""), None
+        if past is None or topic.kind != "call":
+            start = greeting(self._memory, topic, after, same_epoch=subscription.epoch == self.epoch)
+            lines += self._opening(subscriber, start, self.epoch)
+        if topic.kind == "call" and not start.after:
+            subscriber.expect_no_more()  # it has ended, which this subscriber may have heard before its cut
+        return lines
+
+    def _opening(self, subscriber: Subscriber, start: Greeting, epoch: str) -> list[Line]:
+        """One run of the server, from its `hello` on."""
         hello = replace(
             self._ties.hello(),
-            epoch=self.epoch,
+            epoch=epoch,
             after=start.after,
             heartbeat_s=self._settings.heartbeat_s,
             expires_at=moment(subscriber.grant),
@@ -293,8 +331,6 @@ class Broadcaster:
             self._note_call(subscriber, one)
             if (line := subscriber.picked(one)) is not None:
                 told.append(line)
-        if subscription.topic.kind == "call" and not start.after:
-            subscriber.expect_no_more()  # it has ended, which this subscriber may have heard before its cut
         return [Line(encode(hello)), *(Line(encode(one)) for one in missed), *told]
 
 

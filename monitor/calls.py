@@ -1,11 +1,13 @@
 """One running call: its parties' streams and memories, and the messages about it in the order of time. No clock, no bus."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from monitor.alerts import RULES, SUSTAINED_ANGER, Change, RuleWatch
+from monitor.alerts import CallWatch, Change
 from monitor.audio import SAMPLE_RATE, Block, Samples
+from monitor.cells import Cell, Lost
 from monitor.identities import Identities
 from monitor.messages import (
     LABELS,
@@ -23,10 +25,11 @@ from monitor.messages import (
     State,
 )
 from monitor.model import Meaning
-from monitor.readings import PartyReader, Scores, Verdict, unscored_state
+from monitor.readings import PartyReader, Verdict, unscored_state
+from monitor.rules import SUSTAINED_ANGER, Rule
 from monitor.settings import Settings
 from monitor.sources import CallClosed, CallOpened
-from monitor.windows import Lost, PartyWindows, Window
+from monitor.windows import PartyWindows, Window
 
 
 @dataclass
@@ -38,23 +41,17 @@ class PartyState:
     windows: PartyWindows
     reader: PartyReader | None
     """None for a party that is not scored."""
-    watches: list[RuleWatch] = field(default_factory=lambda: [RuleWatch(rule) for rule in RULES])
     tally: Counter[str] = field(default_factory=Counter)
     """Readings by label, or by state where there is none."""
 
-    @property
-    def hears_anger(self) -> bool:
-        """Whether sustained anger is open."""
-        return any(watch.open and watch.rule is SUSTAINED_ANGER for watch in self.watches)
-
-    def judge(self, window: Window, state: State | None, scores: Samples | None) -> Verdict | None:
+    def judge(self, window: Window, state: State | None, scores: Samples | None, hears_anger: bool) -> Verdict | None:
         """What `window` says; None for a party that is not scored. `scores` where `state` is None."""
         if self.reader is None:
             return None
         if scores is None:
             assert state is not None
             return self.reader.unscored(state)
-        return self.reader.read(window, scores, self.hears_anger)
+        return self.reader.read(window, scores, hears_anger)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +70,21 @@ class Due:
         return self.item.power if isinstance(self.item, Window) and self.state is None else None
 
 
+class Piece(NamedTuple):
+    """Something about a call that is to be heard next: a cell, lost audio, or its end."""
+
+    call: "CallState"
+    party: PartyState | None
+    """None for the end."""
+    item: Cell | Lost | CallClosed
+
+
 class CallState:
     """A call from its beginning to its end."""
 
-    def __init__(self, opened: CallOpened, meaning: Meaning, settings: Settings) -> None:
+    def __init__(self, opened: CallOpened, meaning: Meaning, settings: Settings, rules: Sequence[Rule]) -> None:
         self.name = opened.call
+        self._watch = CallWatch(rules, opened.parties, settings.smooth_s, settings.hop_s)
         self._opened, self._settings = opened, settings
         self.parties = {name: self._party(name, channel, meaning) for name, channel in opened.parties.items()}
         self._seq = 0
@@ -85,19 +92,40 @@ class CallState:
         self._open_alerts: dict[tuple[Party, str], str] = {}
         self._acknowledged: set[str] = set()
         self._waiting: list[tuple[int, PartyState, Window | Lost]] = []
-        """Complete, but a party that comes in step is behind: (moment, …)."""
+        """Heard, but a party that comes in step may be behind: (moment, …)."""
+        self._closed: CallClosed | None = None
 
-    def push(self, block: Block) -> list[Due]:
-        """What `block` makes due. Raises AudioError where it cannot belong to the call."""
+    def push(self, block: Block) -> list["Piece"]:
+        """What is to be heard of `block`. Raises AudioError where it cannot belong to the call."""
         party = self.parties[block.party]
-        self._collect(party, party.windows.push(block))
-        return self._release() if self._waiting else []
+        return [Piece(self, party, item) for item in party.windows.cells.push(block)]
 
-    def finish(self, closed: CallClosed) -> list[Due]:
-        """What is left when no more audio comes, and the end."""
+    def finish(self, closed: CallClosed) -> list["Piece"]:
+        """What is still to be heard when no more audio comes, and the end."""
+        rest = [Piece(self, party, cell) for party in self.parties.values() for cell in party.windows.cells.finish()]
+        return [*rest, Piece(self, None, closed)]
+
+    def collect(self, party: PartyState, item: Window | Lost | None) -> None:
+        """Keeps what was heard until it is `released`."""
+        if item is not None:
+            self._waiting.append((item.start if isinstance(item, Lost) else item.end, party, item))
+
+    def close(self, closed: CallClosed) -> None:
+        """All has been heard."""
+        self._closed = closed
         for party in self.parties.values():
-            self._collect(party, party.windows.finish())
-        return [*self._release(everything=True), Due(self, None, closed)]
+            self.collect(party, party.windows.last())
+
+    def released(self) -> list[Due]:
+        """What no party of the call can still overtake, in order of time and then of the parties; then the end."""
+        everything = self._closed is not None or not self._opened.in_step
+        horizon = min(party.windows.cells.position for party in self.parties.values())
+        ready = [waiting for waiting in self._waiting if everything or waiting[0] <= horizon]
+        self._waiting = [] if everything else [waiting for waiting in self._waiting if waiting[0] > horizon]
+        order = {name: number for number, name in enumerate(self.parties)}
+        ready.sort(key=lambda waiting: (waiting[0], order[waiting[1].name]))
+        due = [Due(self, party, item, self._state(party, item)) for _, party, item in ready]
+        return due if self._closed is None else [*due, Due(self, None, self._closed)]
 
     def started(self, at: str, identities: Identities) -> CallStarted:
         """The call's first message."""
@@ -131,12 +159,12 @@ class CallState:
             case Due(party=PartyState() as party, item=Lost() as lost):
                 yield self._gap(party, lost, at)
             case Due(party=PartyState() as party, item=Window() as window):
-                verdict = party.judge(window, due.state, scores)
+                verdict = party.judge(window, due.state, scores, self._hears_anger(party))
                 reading = self._reading(party, window, verdict, at, now_s)
                 party.tally[reading.label or reading.state] += 1
                 yield reading
-                if verdict is not None and verdict.rolling is not None:
-                    yield from self._alerts_at(reading, party, verdict.rolling)
+                for change in self._watch.see(reading):
+                    yield self._alert(change, reading.at)
 
     def acknowledge(self, alert: str, by: str, at: str) -> AlertAcknowledged | None:
         """Somebody looks after `alert`; None where it is not open, or is looked after already."""
@@ -146,18 +174,12 @@ class CallState:
         self._acknowledged.add(alert)
         return AlertAcknowledged(at=at, call=self.name, seq=self._next(), alert=alert, party=party, by=by)
 
-    def _alerts_at(self, reading: Reading, party: PartyState, rolling: Scores) -> Iterator[AnyCallMessage]:
-        for watch in party.watches:
-            change = watch.see(rolling, reading.end_s, self._settings.hop_s, reading.seq)
-            if change is not None:
-                yield self._alert(party, change, reading.end_s, reading.at)
-
     def _ended(self, reason: str, at: str) -> CallEnded:
         return CallEnded(
             at=at,
             call=self.name,
             seq=self._next(),
-            duration_s=_seconds(max(party.windows.position for party in self.parties.values())),
+            duration_s=_seconds(max(party.windows.cells.position for party in self.parties.values())),
             reason=reason,
             outcome=self._outcome(),
             shares={party.name: _shares(party.tally) for party in self.parties.values()},
@@ -168,20 +190,6 @@ class CallState:
         scored = {"customer": True, "agent": settings.score_agent, "mixed": settings.score_mixed}[name]
         windows = PartyWindows(settings.window_s, settings.hop_s, with_features=scored)
         return PartyState(name, channel, windows, PartyReader(meaning, settings) if scored else None)
-
-    def _collect(self, party: PartyState, items: Iterable[Window | Lost]) -> None:
-        for item in items:
-            self._waiting.append((item.start if isinstance(item, Lost) else item.end, party, item))
-
-    def _release(self, everything: bool = False) -> list[Due]:
-        """What no party of the call can still overtake, in order of time and then of the parties."""
-        everything = everything or not self._opened.in_step
-        horizon = min(party.windows.position for party in self.parties.values())
-        ready = [waiting for waiting in self._waiting if everything or waiting[0] <= horizon]
-        self._waiting = [] if everything else [waiting for waiting in self._waiting if waiting[0] > horizon]
-        order = {name: number for number, name in enumerate(self.parties)}
-        ready.sort(key=lambda waiting: (waiting[0], order[waiting[1].name]))
-        return [Due(self, party, item, self._state(party, item)) for _, party, item in ready]
 
     def _state(self, party: PartyState, item: Window | Lost) -> State | None:
         if isinstance(item, Lost):
@@ -216,30 +224,40 @@ class CallState:
             latency_ms=round(1000 * max(0.0, now_s - window.arrived_s), 1),
         )
 
-    def _alert(self, party: PartyState, change: Change, at_s: float, at: str) -> AlertRaised | AlertCleared:
-        key = (party.name, change.rule.name)
-        if change.kind == "raised":
-            # Counted apart: the customer's alerts must not tell how many the agent had.
-            self._raised[party.name] += 1
-            whose = f"{self.name}:agent" if party.name == "agent" else self.name
-            alert = self._open_alerts[key] = f"{whose}:{self._raised[party.name]}"
-        else:
-            alert = self._open_alerts.pop(key)
-            if change.rule is SUSTAINED_ANGER and party.reader:
-                party.reader.alert_cleared()
+    def _alert(self, change: Change, at: str) -> AlertRaised | AlertCleared:
+        rule = change.rule
         kind = AlertRaised if change.kind == "raised" else AlertCleared
         return kind(
             at=at,
             call=self.name,
             seq=self._next(),
-            alert=alert,
-            rule=change.rule.name,
-            severity=change.rule.severity,
-            party=party.name,
+            alert=self._raise(change) if change.kind == "raised" else self._clear(change),
+            rule=rule.name,
+            severity=rule.severity,
+            party=change.party,
             start_s=round(change.start_s, 4),
-            at_s=at_s,
+            at_s=change.at_s,
             evidence=list(change.evidence),
+            about="call" if rule.about_call else "party",
         )
+
+    def _raise(self, change: Change) -> str:
+        """The new alert's identifier."""
+        # Counted apart: the customer's alerts must not tell how many the agent had.
+        self._raised[change.party] += 1
+        whose = f"{self.name}:agent" if change.party == "agent" else self.name
+        alert = self._open_alerts[change.party, change.rule.name] = f"{whose}:{self._raised[change.party]}"
+        return alert
+
+    def _clear(self, change: Change) -> str:
+        """The cleared alert's identifier."""
+        reader = self.parties[change.party].reader
+        if change.rule.name == SUSTAINED_ANGER and reader:
+            reader.alert_cleared()
+        return self._open_alerts.pop((change.party, change.rule.name))
+
+    def _hears_anger(self, party: PartyState) -> bool:
+        return self._watch.is_open(SUSTAINED_ANGER, party.name)
 
     def _outcome(self) -> Mood:
         """The customer's (else the first scored party's) last mood; its open alert of sustained anger makes it angry."""
@@ -247,7 +265,7 @@ class CallState:
         judged = next((party for party in parties if party.reader), None)
         if judged is None or judged.reader is None:
             return "unclear"
-        return "angry" if judged.hears_anger else judged.reader.mood(self._settings.outcome_s)
+        return "angry" if self._hears_anger(judged) else judged.reader.mood(self._settings.outcome_s)
 
     def _next(self) -> int:
         self._seq += 1

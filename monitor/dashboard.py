@@ -1,4 +1,4 @@
-"""The supervisors' terminal: `render` draws a snapshot, `Dashboard` keeps it on the screen.
+"""The supervisors' terminal: `render` draws a snapshot, `Dashboard` keeps it on the screen and heeds the keys.
 
 `python -m monitor.dashboard` shows a sample; `--svg FOLDER` draws the pictures of the documentation.
 """
@@ -8,57 +8,69 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr
+from dataclasses import replace
 
-from rich.console import Console, ConsoleOptions
-from rich.live import Live
+from rich.console import Console
 from rich.segment import Segment
 
 from monitor.board import Board
-from monitor.looks import clock, fit, plain
+from monitor.detail import detail_lines, gone_lines
+from monitor.frame import Frame, Line
+from monitor.guide import guide_lines
+from monitor.header import failure_lines, health_lines, hint_lines, key_lines, notice_lines, view_lines
+from monitor.looks import BOLD, DIM, count
 from monitor.plain import line, summary
-from monitor.rows import ALARM, BOLD, DIM, WARNING, Columns, Line, legend, lines_of, titles
-from monitor.snapshot import Health, Snapshot
+from monitor.rows import Columns, legend, lines_of, titles
+from monitor.snapshot import CallView, Health, Snapshot
+from monitor.terminal import Terminal, size_of
+from monitor.view import View, arranged, pressed
 
 __all__ = ["Dashboard", "Frame", "line", "render", "summary"]
 
 REFRESH_S = 0.25
 """From one frame to the next."""
-FAULT_SHOWN_S = 300.0
-"""How long an error stays on the screen."""
-
 HELD = 1_000
 """Pieces of stderr that are kept while the screen is up."""
 AIRY = 28
 """Lines of a terminal from which some stay blank."""
+_LEAST_BODY = 6
+"""Lines for the calls, for which what explains gives way."""
 
-Part = tuple[str, bool]
-"""A piece of the header, and whether it is a warning."""
-
-
-class Frame:
-    """One screen: lines of segments that rich prints as they are."""
-
-    def __init__(self, lines: list[Line], width: int) -> None:
-        self._lines = [Segment.adjust_line_length(line, width) for line in lines]
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
-        for segments in self._lines:
-            yield from segments
-            yield Segment.line()
+Acknowledge = Callable[[str, str, str], None]
+"""Call, alert, by whom. What becomes of it comes as a message, or in `Health.answer`."""
 
 
-def render(snapshot: Snapshot, health: Health, width: int, height: int) -> Frame:
-    """The whole screen in exactly `height` lines of `width` terminal cells."""
-    air: list[Line] = [[]] if height >= AIRY else []
-    columns = titles(Columns.of(width))
-    head = [*_header(snapshot, health, width), *air, *_failure(snapshot, health, width), columns]
-    hint = [[Segment(fit(f"  {plain(health.hint)}", width), DIM)]] if health.hint else []
-    foot = [*air, *_notices(snapshot, width), *hint, legend(width)]
-    stopped = snapshot.failure is not None or bool(health.away)
-    body = _body(snapshot, width, max(0, height - len(head) - len(foot)), stopped)
+def render(snapshot: Snapshot, health: Health, width: int, height: int, view: View | None = None) -> Frame:
+    """The whole screen in exactly `height` lines of `width` terminal cells.
+
+    `snapshot` is the latest, with the detail of the call that `view` has opened; a paused view has its own, and what fails
+    meanwhile is shown all the same.
+    """
+    view = view or View(keys=False)
+    shown = view.frozen or snapshot
+    failure = failure_lines(snapshot, health, width)
+    head = [*health_lines(snapshot, health, width), *_air(height), *failure, *view_lines(snapshot, view, width)]
+    words_are_there = view.helping or (view.opened is not None and height < AIRY)
+    explained = [] if words_are_there else [legend(width)]
+    keys = key_lines(snapshot, health, view, width)
+    foot = [*notice_lines(snapshot, health, width), *hint_lines(health, width), *explained, *keys]
+    room = height - len(head)
+    if room - len(foot) < _LEAST_BODY:
+        foot = [*notice_lines(snapshot, health, width), *keys]
+    if room - len(foot) < 1:
+        foot = keys if view.typing or view.leaving else []
+        head = [*failure[1:3], *head[:1]][: max(1, height - 1)]
+    foot = [*_air(height), *foot]
+    space = max(0, height - len(head) - len(foot))
+    body = _body(shown, view, width, space, stopped=bool(failure))
     return Frame([*head, *body, *foot][:height], width)
+
+
+def page_of(height: int) -> int:
+    """Lines that a page key moves on a terminal of `height` lines."""
+    return max(1, height - 10)
 
 
 class Dashboard:
@@ -70,30 +82,49 @@ class Dashboard:
         health: Callable[[], Health],
         console: Console | None = None,
         now: Callable[[], float] = time.time,
+        acknowledge: Acknowledge | None = None,
+        view: View | None = None,
     ) -> None:
-        """`now`: Unix seconds on the clock of the node that makes the messages."""
-        self._board, self._health, self._console, self._now = board, health, console or Console(), now
+        """`now`: Unix seconds on the clock of the node that makes the messages; `acknowledge`: does what the key `a` asks for;
+        `view`: where it begins."""
+        self._board, self._health, self._now, self._acknowledge = board, health, now, acknowledge
+        self._console, self._view = console or Console(), view or View()
 
-    def run(self, stop: threading.Event) -> None:
-        """Draw until `stop` is set or an exception (Ctrl-C, too) passes through; both leave the terminal as it was.
+    def run(self, stop: threading.Event) -> bool:
+        """Draw until `stop` is set, or a key quits (True), or an exception (Ctrl-C, too) passes through; whatever it is, the
+        terminal is then as it was.
 
         What is written to stderr meanwhile would tear the screen: its end is written afterwards.
         """
         held = _Held()
         try:
-            with redirect_stderr(held), self._live() as live:
-                while not stop.wait(REFRESH_S):
-                    live.update(self.frame(), refresh=True)
+            with redirect_stderr(held), Terminal(self._console) as terminal:
+                self._view = replace(self._view, keys=terminal.has_keys)
+                while not (stop.is_set() or self._view.left):
+                    terminal.draw(self.frame())
+                    for key in terminal.keys(REFRESH_S):
+                        if key == "redraw":
+                            terminal.redraw()
+                        self.press(key)
         finally:
             sys.stderr.write(held.text())
+        return self._view.left
 
     def frame(self) -> Frame:
         """The board as it stands now, as large as the terminal is now."""
-        width, height = self._console.size
-        return render(self._board.snapshot(self._now()), self._health(), width, height)
+        width, height = size_of(self._console)
+        return render(self._snapshot(), self._health(), width, height, self._view)
 
-    def _live(self) -> Live:
-        return Live(self.frame(), console=self._console, screen=True, auto_refresh=False, redirect_stderr=False)
+    def press(self, key: str) -> None:
+        """Heed a key."""
+        self._view = pressed(key, self._view, self._snapshot(), page_of(size_of(self._console)[1]))
+        asked, self._view = self._view.asked, replace(self._view, asked=())
+        if self._acknowledge is not None:
+            for call, alert in asked:
+                self._acknowledge(call, alert, self._view.name)
+
+    def _snapshot(self) -> Snapshot:
+        return self._board.snapshot(self._now(), self._view.opened)
 
 
 class _Held(io.TextIOBase):
@@ -110,91 +141,80 @@ class _Held(io.TextIOBase):
         return "".join(self._pieces)
 
 
-def _header(snapshot: Snapshot, health: Health, width: int) -> list[Line]:
-    calls: list[Part] = [
-        (_count(len(snapshot.calls), "call"), False),
-        (f"{snapshot.scored_parties} scored", False),
-        (_count(snapshot.open_alerts, "open alert"), snapshot.open_alerts > 0),
-        (plain(health.address), False),
-    ]
-    node: list[Part] = []
-    if health.waiting_s is not None:
-        node.append((f"waiting {health.waiting_s:.1f} s", False))
-    if health.dropped_s is not None:
-        node.append((f"dropped {health.dropped_s:.1f} s", health.dropped_s > 0.0))
-    if health.subscribers is not None:
-        node.append((_count(health.subscribers, "subscriber"), False))
-    node.append((plain(health.model), False))
-    if snapshot.latency_p50_ms is not None and snapshot.latency_p99_ms is not None:
-        node.insert(0, (f"latency {snapshot.latency_p50_ms:.0f} ms, p99 {snapshot.latency_p99_ms:.0f} ms", False))
-    return [
-        [Segment("  callmood", BOLD), *_parts(calls, width - 10)],
-        [Segment(" " * 10), *_parts(node, width - 10)],
-    ]
+def _air(height: int) -> list[Line]:
+    return [[]] if height >= AIRY else []
 
 
-def _parts(parts: list[Part], width: int) -> Line:
-    """The parts that fit, the first ones first."""
-    line: Line = []
-    for text, warns in parts:
-        width -= len(text) + 3
-        if text and width >= 0:
-            line += [Segment("   "), Segment(text, WARNING if warns else DIM)]
-    return line
+def _body(snapshot: Snapshot, view: View, width: int, height: int, stopped: bool) -> list[Line]:
+    """Exactly `height` lines: the help, a call in detail, or the calls."""
+    if view.helping:
+        return _scrolled(guide_lines(width), view.scroll, height)
+    if view.opened is None:
+        return _calls(snapshot, view, width, height, stopped)
+    detail = snapshot.detail
+    if detail is None or detail.call.name != view.opened:
+        return _scrolled(gone_lines(view.opened, width), 0, height)
+    return _scrolled(detail_lines(detail, width, view.whole, stopped, height >= AIRY - 8), view.scroll, height)
 
 
-def _failure(snapshot: Snapshot, health: Health, width: int) -> list[Line]:
-    if health.away:
-        what, why = "NOT CONNECTED", health.away
-    elif snapshot.failure is not None:
-        what, why = "SCORING HAS STOPPED", snapshot.failure
-    else:
+def _scrolled(lines: list[Line], passed: int, height: int) -> list[Line]:
+    """`height` of the lines, from `passed` on as far as there are so many, and a word about the rest."""
+    first = min(passed, max(0, len(lines) - height))
+    shown = lines[first : first + height]
+    below = len(lines) - first - len(shown)
+    if below and shown:
+        shown[-1] = [Segment(f"  ▾ {count(below + 1, 'line')} more below", BOLD)]
+    return [*shown, *([[]] * (height - len(shown)))]
+
+
+def _calls(snapshot: Snapshot, view: View, width: int, height: int, stopped: bool) -> list[Line]:
+    """The titles and as many calls as fit, the chosen one among them, then how many do not."""
+    if height < 1:
         return []
-    texts = ("", f"{what}: nothing below is current", plain(why), "")
-    return [[Segment(fit(f"  {text}", width), ALARM)] for text in texts] + [[]]
-
-
-def _body(snapshot: Snapshot, width: int, height: int, stopped: bool) -> list[Line]:
-    """As many calls as fit into `height` lines, then how many do not, or blanks."""
-    columns = Columns.of(width)
-    calls = (*snapshot.calls, *snapshot.ended)
+    calls = arranged(snapshot, view)
     if not calls:
-        text = "" if stopped else "  no calls yet"
+        text = "" if stopped else "  no calls yet" if not view.filter else "  no call has these words"
         return [[], [Segment(text, DIM)], *([[]] * height)][:height]
-    lines: list[Line] = []
-    shown = 0
-    for call in calls:
-        added = lines_of(call, columns, stopped)
-        last = shown + 1 == len(calls)
-        if len(lines) + len(added) > height - (not last):
-            break
-        lines += added
-        shown += 1
-    hidden = [_hidden(snapshot, shown)] if shown < len(calls) else []
-    return [*lines, *([[]] * (height - len(lines) - len(hidden))), *hidden]
+    columns = Columns.of(width, agents=any(call.agent for call in (*snapshot.calls, *snapshot.ended)))
+    head = [titles(columns)] if height > 1 else []
+    height -= len(head)
+    blocks = [lines_of(call, columns, stopped, call.name == view.selected) for call in calls]
+    first, last = _window(blocks, _chosen(calls, view), height)
+    lines = [line for block in blocks[first:last] for line in block]
+    hidden = [_hidden([*calls[:first], *calls[last:]])] if last - first < len(calls) else []
+    return [*head, *lines, *([[]] * (height - len(lines) - len(hidden))), *hidden]
 
 
-def _hidden(snapshot: Snapshot, shown: int) -> Line:
-    running = max(0, len(snapshot.calls) - shown)
-    ended = len(snapshot.ended) - max(0, shown - len(snapshot.calls))
-    counts = [f"{number} {what}" for number, what in ((running, "running"), (ended, "ended")) if number]
-    return [Segment(f"  ▾ {_count(running + ended, 'call')} not shown: {', '.join(counts)}", BOLD)]
+def _chosen(calls: Sequence[CallView], view: View) -> int:
+    """Where the chosen call stands; the first where none is chosen."""
+    return next((row for row, call in enumerate(calls) if call.name == view.selected), 0)
 
 
-def _notices(snapshot: Snapshot, width: int) -> list[Line]:
-    """The last error and what was missed, where there is anything to tell."""
-    texts = []
-    if snapshot.faults and snapshot.faults[-1].ago_s < FAULT_SHOWN_S:
-        fault = snapshot.faults[-1]
-        earlier = f" ({_count(snapshot.fault_count, 'error')})" if snapshot.fault_count > 1 else ""
-        texts.append(f"  ! {plain(fault.code)}, {clock(fault.ago_s)} ago{earlier}: {plain(fault.text)}")
-    if snapshot.missed:
-        texts.append(f"  ! {_count(snapshot.missed, 'message')} missed: what is shown may be incomplete")
-    return [*([Segment(fit(text, width), WARNING)] for text in texts)]
+def _window(blocks: Sequence[Sequence[Line]], chosen: int, height: int) -> tuple[int, int]:
+    """The first and the one after the last block that are shown: from the top while the chosen one fits, else around it.
+    A line is kept for how many do not fit."""
+    room = height if sum(map(len, blocks)) <= height else height - 1
+    first = 0
+    if sum(map(len, blocks[: chosen + 1])) > room:
+        first, above = chosen, len(blocks[chosen])
+        while first and above + len(blocks[first - 1]) <= (room + 1) // 2:
+            first -= 1
+            above += len(blocks[first])
+    last, used = first, 0
+    while last < len(blocks) and used + len(blocks[last]) <= room:
+        used += len(blocks[last])
+        last += 1
+    while first and used + len(blocks[first - 1]) <= room:
+        first -= 1
+        used += len(blocks[first])
+    return first, last
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+def _hidden(calls: Sequence[CallView]) -> Line:
+    """What is not shown for want of room."""
+    ended = sum(call.ending is not None for call in calls)
+    counts = [f"{number} {what}" for number, what in ((len(calls) - ended, "running"), (ended, "ended")) if number]
+    return [Segment(f"  ▾ {count(len(calls), 'call')} not shown: {', '.join(counts)}", BOLD)]
 
 
 if __name__ == "__main__":

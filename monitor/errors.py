@@ -10,6 +10,8 @@ CallmoodError
 ├── ServiceError    service    a listener that cannot be opened
 ├── AccessError     access     a request that nobody, or not this asker, may make
 ├── RequestError    request    a request or a message of a subscriber that means nothing here
+├── HistoryError    history    a history that cannot be read or written, or does not hold what was asked for
+├── ReportError     report     a call or a day that cannot be reported
 └── PipelineError   pipeline   a fault of our own: scoring stopped
 
 Every text is one line that says what was got, what was expected and how to mend it, lower case, no full stop.
@@ -91,6 +93,18 @@ class RequestError(CallmoodError):
         """As in HTTP: 400, 404."""
         self.reason = reason
         """One word, for the counter."""
+
+
+class HistoryError(CallmoodError):
+    """A history that cannot be read or written, or does not hold what was asked for."""
+
+    code = "history"
+
+
+class ReportError(CallmoodError):
+    """A call or a day that cannot be reported."""
+
+    code = "report"
 
 
 class PipelineError(CallmoodError):

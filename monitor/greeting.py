@@ -10,6 +10,7 @@ from monitor.subscription import Topic
 RESTARTED = "the server was started anew since: nobody knows how many"
 FORGOTTEN = "this call ended a while ago, or was never heard here"
 TOO_OLD = "the server keeps no more of this call"
+LEFT_OUT = "more calls went on before the server was started anew than are told"
 
 
 @dataclass

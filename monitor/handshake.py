@@ -4,7 +4,7 @@ import asyncio
 import dataclasses
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from websockets.asyncio.server import ServerConnection
@@ -12,6 +12,7 @@ from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from monitor.access import SUBPROTOCOL, bearer, check_front, is_loopback
+from monitor.earlier import Past
 from monitor.errors import AccessError, RequestError
 from monitor.identities import Identities
 from monitor.messages import Acknowledge, Hello
@@ -41,6 +42,9 @@ class Ties:
     """Why no further call should come to this node; empty when one may."""
     metrics: Callable[[], bytes] = lambda: b""
     """In Prometheus' text format."""
+    past: Callable[[str, Topic, Mapping[str, int]], Past | None] = lambda *_: None
+    """An earlier run, by its epoch, as far as a subscriber of a topic missed it, who says what it heard. This one may take a
+    while, and is called in a thread."""
 
 
 class Connection(ServerConnection):

@@ -8,7 +8,7 @@ import secrets
 class Identities:
     """Phone numbers, names and agents' ids as they may leave the node: as they are, or as pseudonyms under a key.
 
-    The key is made anew at every start unless it is given, so pseudonyms of two runs cannot be joined.
+    Without a `key` one is made: pseudonyms of two runs cannot be joined. A node that keeps a history gives a lasting one.
     """
 
     def __init__(self, show: bool, key: bytes | None = None) -> None:
@@ -20,3 +20,8 @@ class Identities:
         if self._show:
             return identity
         return "id-" + hmac.digest(self._key, identity.encode(), hashlib.sha256)[:6].hex()
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal where two runs show identities alike, so that what one showed is what the other would."""
+        return "shown" if self._show else self.shown("")

@@ -14,6 +14,12 @@ from rich.style import Style
 from monitor.messages import Mood, Severity
 from monitor.snapshot import Tone
 
+ALARM = Style.parse("bold red reverse")
+BOLD = Style.parse("bold")
+CHOSEN = Style.parse("bold reverse")
+DIM = Style.parse("dim")
+WARNING = Style.parse("bold yellow")
+
 
 @dataclass(frozen=True, slots=True)
 class Look:
@@ -60,6 +66,12 @@ SEVERITIES: Mapping[Severity, Look] = {
     "info": _look("good news", "+", "green"),
 }
 
+METER = "·▁▂▃▄▅▆▇█"
+"""From nothing to all."""
+
+_IN_ASCII = str.maketrans("▲◆≈▼●─╳░▁▂▃▄▅▆▇█·▌▸▾✓→↘↗↑↓…━║", "^*~vo-x%_,-=+*#@.|>v+=\\/^v.=|")
+"""Distinct where they could be mistaken for each other: emotions among themselves, steps of a meter likewise."""
+
 _MARKS_A_BASE = 2
 _DROPPED = {"\u200c", "\u200d", "\ufe0e", "\ufe0f"}
 """Joiners and variation selectors: without them a terminal and we agree on the width."""
@@ -90,10 +102,33 @@ def fit(text: str, width: int) -> str:
     return set_cell_size(text, width - 1) + "…"
 
 
+def in_ascii(text: str, encoding: str) -> str:
+    """`text` as a terminal of that `encoding` can show it: unchanged in UTF-8, else each glyph of ours as another letter or
+    mark, and `?` for what has none."""
+    if encoding.lower().replace("-", "").startswith("utf"):
+        return text
+    return "".join(_encodable(character, encoding) for character in text.translate(_IN_ASCII))
+
+
+@lru_cache(maxsize=4_096)
+def _encodable(character: str, encoding: str) -> str:
+    """`character`, or as many `?` as it is wide."""
+    try:
+        character.encode(encoding)
+    except UnicodeEncodeError:
+        return "?" * cell_len(character)
+    return character
+
+
 def clock(seconds: float) -> str:
     """A duration in at most six characters: `0:07`, `83:20`, `2h05m`."""
     minutes, rest = divmod(int(max(0.0, seconds)), 60)
     return f"{minutes}:{rest:02d}" if minutes < 100 else f"{minutes // 60}h{minutes % 60:02d}m"
+
+
+def count(number: int, noun: str) -> str:
+    """`1 call`, `2 calls`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def words(name: str) -> str:

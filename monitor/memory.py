@@ -162,6 +162,10 @@ class Memory:
         call = self._calls[message.call] = CallMemory(agent, scored <= {"agent"})
         return call
 
+    def drop(self, name: str) -> None:
+        """Keep nothing of a call that has ended."""
+        self._ended.pop(name, None)
+
     def forget(self, now_s: float) -> None:
         """Drop what ended a while ago."""
         while self._ended:

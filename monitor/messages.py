@@ -15,14 +15,16 @@ Mood = Literal["angry", "dissatisfied", "satisfied", "calm", "unclear"]
 State = Literal["speech", "uncertain", "silence", "too_little_speech", "clipped", "gap", "not_scored"]
 Party = Literal["agent", "customer", "mixed"]
 Severity = Literal["info", "warning", "critical"]
+About = Literal["party", "call"]
 
-SCHEMA = "1.1"
+SCHEMA = "1.2"
 """Version of the contract: the second number counts what was added to v1."""
 LABELS: tuple[Label, ...] = ("anger", "disgust", "fear", "happy", "neutral", "sad")
 """The six emotions, in the order of every score vector."""
 MOODS: tuple[Mood, ...] = ("angry", "dissatisfied", "satisfied", "calm", "unclear")
 STATES: tuple[State, ...] = ("speech", "uncertain", "silence", "too_little_speech", "clipped", "gap", "not_scored")
 PARTIES: tuple[Party, ...] = ("agent", "customer", "mixed")
+SEVERITIES: tuple[Severity, ...] = ("info", "warning", "critical")
 
 
 def rfc3339(unix_s: float) -> str:
@@ -120,6 +122,8 @@ class AlertRaised(CallMessage, frozen=True, kw_only=True, tag="alert_raised"):
     """When it was raised, seconds of the call."""
     evidence: list[int]
     """`seq` of the readings that raised it."""
+    about: About = "party"
+    """`call`: the rule looks at all parties together, as for dead air; `party` is then the one that the call is judged by."""
 
 
 class AlertCleared(CallMessage, frozen=True, kw_only=True, tag="alert_cleared"):
@@ -134,6 +138,8 @@ class AlertCleared(CallMessage, frozen=True, kw_only=True, tag="alert_cleared"):
     """When it cleared, seconds of the call."""
     evidence: list[int]
     """`seq` of the readings that cleared it."""
+    about: About = "party"
+    """As of the raised alert."""
 
 
 class AlertAcknowledged(CallMessage, frozen=True, kw_only=True, tag="alert_acknowledged"):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
@@ -10,6 +11,9 @@ from prometheus_client.registry import Collector
 from monitor.messages import AlertCleared, AlertRaised, AnyMessage, CallEnded, CallStarted, Error, Gap, Reading
 from monitor.snapshot import Health
 from monitor.subscriber import Counters
+
+if TYPE_CHECKING:
+    from monitor.webhooks import Webhooks
 
 LATENCY_S = (0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0)
 
@@ -27,6 +31,8 @@ class Gauges:
     unpublished: Callable[[], int]
     """Readings that the websocket's thread could not take."""
     audit_lost: Callable[[], int]
+    webhooks: Callable[[], "Webhooks | None"]
+    """None while alerts are posted nowhere."""
 
 
 class Metrics:
@@ -123,4 +129,29 @@ class _Present(Collector):
             "callmood_authentication_failures", "Without a valid token", counters.refused["token"]
         )
         yield CounterMetricFamily("callmood_audit_lost", "Notes that the audit log lost", gauges.audit_lost())
+        if health.unstored is not None:
+            yield CounterMetricFamily(
+                "callmood_history_unstored", "Messages that the history lacks for good", health.unstored
+            )
+            yield GaugeMetricFamily(
+                "callmood_history_failing", "1 while calls cannot be stored in the history", bool(health.history)
+            )
+        if (webhooks := gauges.webhooks()) is not None:
+            yield from _webhooks(webhooks)
         yield InfoMetricFamily("callmood_model", "The model", {"model": self._model, "callmood": self._version})
+
+
+def _webhooks(webhooks: "Webhooks") -> Iterator[Metric]:
+    """By endpoint: its number in the settings, since an address may be a secret."""
+    waiting = GaugeMetricFamily("callmood_webhooks_waiting", "Deliveries that wait", labels=["endpoint"])
+    posted = CounterMetricFamily("callmood_webhooks_posted", "Deliveries that arrived", labels=["endpoint"])
+    failed = CounterMetricFamily("callmood_webhooks_failed_tries", "Tries without success", labels=["endpoint"])
+    given_up = CounterMetricFamily("callmood_webhooks_given_up", "Deliveries that were given up", labels=["endpoint"])
+    for counts in webhooks.counts():
+        label = [str(counts.number)]
+        waiting.add_metric(label, counts.waiting)
+        posted.add_metric(label, counts.posted)
+        failed.add_metric(label, counts.failed)
+        given_up.add_metric(label, counts.given_up)
+    yield from (waiting, posted, failed, given_up)
+    yield CounterMetricFamily("callmood_webhooks_lost", "Webhooks that could not be stored", webhooks.lost)

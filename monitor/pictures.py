@@ -3,32 +3,80 @@
 import argparse
 import io
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.segment import Segment
 
-from monitor.dashboard import Frame, render
-from monitor.sample import HEALTH, sample
-from monitor.snapshot import Snapshot
+from monitor.board import Board
+from monitor.dashboard import render
+from monitor.frame import Frame
+from monitor.sample import HEALTH, NOW_S, acknowledged, raised, sample, sample_board
+from monitor.snapshot import Health, Snapshot
+from monitor.view import View
 
-_PIECES = re.compile(r" +|[!-~]+(?: [!-~]+)*|─+|░+|.")
+_PIECES = re.compile(r" +|[!-~]+(?: [!-~]+)*|─+|░+|━+|.")
 """Blanks, words, lines, and each other glyph by itself: then every font keeps the columns."""
 _FONT_FACE = re.compile(r"\s*@font-face \{.*?\}", re.DOTALL)
 
 
+WIDE, NARROW = (120, 30), (80, 24)
+"""Terminal cells, lines."""
+_VIEW = View(name="Maria")
+_FAILURE = "the model answered with five scores, expected six; start callmood again"
+
+
 def pictures() -> dict[str, str]:
     """File name → SVG."""
-    failure = "the model answered with five scores, expected six; start callmood again"
+    return {f"{name}.svg": svg(frame) for name, frame in _frames().items()}
+
+
+def _frames() -> dict[str, Frame]:
+    """Every screen in every state that the documentation shows."""
+    told, opened_told = sample(), sample(opened="claims-07")
+    calls, opened = replace(_VIEW, selected="hotline-21", row=1), replace(_VIEW, opened="claims-07")
+    away = replace(
+        HEALTH, dropped_s=None, waiting_s=None, subscribers=None, away="the connection broke; next try in 4 s"
+    )
+    typed = replace(_VIEW, filter="claims", typing=True)
     return {
-        "dashboard.svg": svg(sample(), 120, 28),
-        "dashboard_80x24.svg": svg(sample(), 80, 24),
-        "dashboard_failed.svg": svg(sample(failure), 120, 28),
+        "dashboard": _drawn(told, calls),
+        "dashboard_80x24": _drawn(told, calls, size=NARROW),
+        "dashboard_acknowledged": _drawn(_looked_after(), replace(_VIEW, selected="claims-07")),
+        "dashboard_detail": _drawn(opened_told, opened),
+        "dashboard_detail_80x24": _drawn(opened_told, opened, size=NARROW),
+        "dashboard_ended": _drawn(sample(opened="claims-19"), replace(_VIEW, opened="claims-19")),
+        "dashboard_stale": _drawn(sample(opened="sales-14"), replace(_VIEW, opened="sales-14")),
+        "dashboard_filter": _drawn(told, typed),
+        "dashboard_help": _drawn(told, replace(_VIEW, helping=True)),
+        "dashboard_paused": _drawn(_later(), replace(_VIEW, frozen=told)),
+        "dashboard_failed": _drawn(sample(_FAILURE), _VIEW),
+        "dashboard_not_connected": _drawn(told, _VIEW, away),
+        "dashboard_empty": _drawn(Board().snapshot(NOW_S), _VIEW, size=NARROW),
     }
 
 
-def svg(snapshot: Snapshot, width: int, height: int) -> str:
-    """The dashboard of `snapshot` on a terminal of that size; it fetches no font from elsewhere."""
+def _drawn(snapshot: Snapshot, view: View, health: Health = HEALTH, size: tuple[int, int] = WIDE) -> Frame:
+    return render(snapshot, health, *size, view)
+
+
+def _looked_after() -> Snapshot:
+    board = sample_board()
+    acknowledged(board, "claims-07", "Maria")
+    return board.snapshot(NOW_S)
+
+
+def _later() -> Snapshot:
+    """42 s after the sample, one more alert."""
+    board = sample_board()
+    raised(board, "hotline-09", "distressed_caller", "warning", NOW_S + 30.0)
+    return board.snapshot(NOW_S + 42.0)
+
+
+def svg(frame: Frame) -> str:
+    """`frame` as a terminal shows it; it fetches no font from elsewhere."""
+    width, height = frame.size
     console = Console(
         record=True,
         width=width,
@@ -39,7 +87,7 @@ def svg(snapshot: Snapshot, width: int, height: int) -> str:
         legacy_windows=False,
         _environ={},
     )
-    console.print(_Pieces(render(snapshot, HEALTH, width, height)), end="")
+    console.print(_Pieces(frame), end="")
     return _FONT_FACE.sub("", console.export_svg(title="callmood", unique_id="callmood"))
 
 

@@ -68,7 +68,8 @@ def _parties(started: CallStarted) -> str:
 
 def _alert(alert: AlertRaised | AlertCleared, what: str, since: str) -> str:
     rule = f"{what} {words(alert.rule)} ({alert.severity}), {since}"
-    return _at(alert.at_s, alert.call, f"{alert.party:<9} {rule}")
+    whose = alert.party if alert.about == "party" else alert.about
+    return _at(alert.at_s, alert.call, f"{whose:<9} {rule}")
 
 
 def _shares(shares: Mapping[str, float]) -> str:

@@ -1,10 +1,14 @@
 """A made-up moment in a call centre, told by messages: what the dashboard's pictures and tests show. Pure."""
 
+import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import count
 
 from monitor.board import Board
 from monitor.messages import (
+    AlertAcknowledged,
+    AlertCleared,
     AlertRaised,
     CallEnded,
     CallStarted,
@@ -44,20 +48,46 @@ _STATES: dict[str, State] = {
 }
 
 
-def sample(failure: str = "") -> Snapshot:
-    """A board in which something of everything happens; with `failure` scoring has stopped for that reason."""
-    board = Board()
-    for name, story in _STORIES.items():
-        _play(board, name, story, NOW_S)
-    _play(board, "sales-14", "nnnnnnnnnnnnnnnnnnnnnnnnnnnnn", NOW_S - 17.0)
-    _alert(board, "claims-07", "sustained_anger", "critical", 80.0, 101.5)
-    _alert(board, "hotline-21", "turning_worse", "warning", 104.0, 112.0)
-    _finish(board, "orders-02", "nnnnnn?nnSSSSn..nnnnHHHHHnnHHHH", "satisfied", 12.0)
-    _finish(board, "claims-19", "nnnnnnnnDDDDnnDDDAAAAAAAAAAAAAA", "angry", 41.0)
-    board.receive(Error(at=rfc3339(NOW_S - 95.0), code="audio", text="scan.wav: no samples, expected a recording"))
+@dataclass(frozen=True, slots=True)
+class _Alert:
+    """One that is raised in the course of a story."""
+
+    rule: str
+    severity: Severity
+    start_s: float
+    at_s: float
+    cleared_s: float = float("inf")
+
+
+def sample(failure: str = "", opened: str = "") -> Snapshot:
+    """A board in which something of everything happens, with call `opened` in detail; with `failure` scoring has stopped
+    for that reason."""
+    board = sample_board()
     if failure:
         board.receive(Error(at=rfc3339(NOW_S - 8.0), code="pipeline", text=failure))
-    return board.snapshot(NOW_S)
+    return board.snapshot(NOW_S, opened)
+
+
+def sample_board() -> Board:
+    """The board of `sample`, for whoever goes on with it."""
+    board = Board()
+    for name, story in _STORIES.items():
+        _play(board, name, story, NOW_S - (17.0 if name == "sales-14" else 0.0))
+    _finish(board, "claims-19", "angry", 41.0)
+    _finish(board, "orders-02", "satisfied", 12.0)
+    board.receive(Error(at=rfc3339(NOW_S - 95.0), code="audio", text="scan.wav: no samples, expected a recording"))
+    return board
+
+
+def acknowledged(board: Board, call: str, by: str) -> None:
+    """`by` looks after the alert of `call`."""
+    alert = AlertAcknowledged(at=rfc3339(NOW_S), call=call, seq=1_000, alert=f"{call}:1", party="customer", by=by)
+    board.receive(alert)
+
+
+def raised(board: Board, call: str, rule: str, severity: Severity, now_s: float) -> None:
+    """One alert more in `call`, just now."""
+    board.receive(_raised(call, 1_001, _Alert(rule, severity, 110.0, 114.0), 2, rfc3339(now_s), []))
 
 
 _STORIES = {
@@ -74,19 +104,41 @@ _STORIES = {
     "orders-08": "nnnnnn####n#######",
     "hotline-17": ":::",
     "trunk-1": "--------------",
+    "sales-14": "nnnnnnnnnnnnnnnnnnnnnnnnnnnnn",
 }
+_ENDED = {"orders-02": "nnnnnn?nnSSSSn..nnnnHHHHHnnHHHH", "claims-19": "nnnnnnnnDDDDnnDDDAAAAAAAAAAAAAA"}
+_ALERTS = {
+    "claims-07": [_Alert("sustained_anger", "critical", 80.0, 82.5)],
+    "hotline-21": [_Alert("turning_worse", "warning", 104.0, 112.0)],
+    "hotline-04": [
+        _Alert("sustained_anger", "critical", 28.5, 31.0, 69.0),
+        _Alert("recovery", "info", 93.0, 101.0, 108.0),
+    ],
+    "claims-19": [_Alert("sustained_anger", "critical", 52.0, 54.5)],
+}
+_AGENTS = {name: str(4_700 + 11 * number % 97) for number, name in enumerate([*_STORIES, *_ENDED]) if name != "trunk-1"}
 
 
 def _play(board: Board, name: str, story: str, end_s: float) -> None:
     """Tell `story`, one character a cell of the strip, so that its last reading comes at `end_s`."""
     parties = _MIXED if name.startswith("trunk") else _TWO_PARTIES
     start_s, seqs = end_s - len(story) * CELL_S, count(2)
-    board.receive(CallStarted(at=rfc3339(start_s), call=name, seq=1, source="rtp", path=None, parties=parties))
+    at, agent = rfc3339(start_s), _AGENTS.get(name)
+    board.receive(CallStarted(at=at, call=name, seq=1, source="siprec", path=None, agent=agent, parties=parties))
+    heard: list[tuple[float, int]] = []
     for at_s, character, mood in _moments(story):
         for party, info in parties.items():
-            heard = (character, mood) if info.scored else ("-", None)
+            said = (character, mood) if info.scored else ("-", None)
             share = _speech_share(party, character, at_s)
-            board.receive(_reading(name, next(seqs), party, start_s, at_s, heard, share))
+            reading = _reading(name, next(seqs), party, start_s, at_s, said, share)
+            heard += [(at_s, reading.seq)] if info.scored else []
+            board.receive(reading)
+        for number, alert in enumerate(_ALERTS.get(name, ()), 1):
+            evidence = [seq for end_s, seq in heard if alert.start_s < end_s <= alert.at_s]
+            if at_s == alert.at_s:
+                board.receive(_raised(name, next(seqs), alert, number, rfc3339(start_s + at_s), evidence))
+            if at_s == alert.cleared_s:
+                board.receive(_cleared(name, next(seqs), alert, number, rfc3339(start_s + at_s)))
 
 
 _TWO_PARTIES: dict[Party, PartyInfo] = {
@@ -119,7 +171,8 @@ def _reading(
     character, mood = heard
     label = _EMOTIONS[character][0] if character in _EMOTIONS else None
     state: State = "speech" if label else _STATES[character]
-    confidence = 0.62 + ord(character) % 7 / 25.0 if label else 0.31 if character == "?" else None
+    wobble = 0.09 * math.sin(1.7 * end_s + ord(character))
+    confidence = 0.66 + ord(character) % 7 / 30.0 + wobble if label else 0.31 if character == "?" else None
     return Reading(
         at=rfc3339(began_s + end_s),
         call=call,
@@ -131,37 +184,53 @@ def _reading(
         label=label,
         mood=mood,
         confidence=confidence,
-        scores=_scores(label or "neutral", confidence) if confidence else None,
+        scores=_scores(label or "neutral", confidence, end_s) if confidence else None,
         speech_share=share,
         level_db=None if character == "." else -24.0,
         latency_ms=38.0 + seq % 29,
     )
 
 
-def _scores(label: Label, confidence: float) -> dict[Label, float]:
-    rest = (1.0 - confidence) / 5.0
-    labels = [name for name, _ in _EMOTIONS.values()]
-    return {name: confidence if name == label else rest for name in labels}
+def _scores(label: Label, confidence: float, end_s: float) -> dict[Label, float]:
+    """`label` has `confidence`; the others share the rest unevenly, another way in every few seconds."""
+    others = [name for name, _ in _EMOTIONS.values() if name != label]
+    weights = [1.2 + math.sin(end_s / (4.0 + number) + 2.0 * number) for number in range(len(others))]
+    rest = {name: (1.0 - confidence) * weight / sum(weights) for name, weight in zip(others, weights, strict=True)}
+    return {label: confidence, **rest}
 
 
-def _alert(board: Board, call: str, rule: str, severity: Severity, start_s: float, at_s: float) -> None:
-    at = rfc3339(NOW_S - 10.0)
-    alert = AlertRaised(
+def _raised(call: str, seq: int, alert: _Alert, number: int, at: str, evidence: list[int]) -> AlertRaised:
+    return AlertRaised(
         at=at,
         call=call,
-        seq=900,
-        alert=f"{call}-1",
-        rule=rule,
-        severity=severity,
+        seq=seq,
+        alert=f"{call}:{number}",
+        rule=alert.rule,
+        severity=alert.severity,
         party="customer",
-        start_s=start_s,
-        at_s=at_s,
-        evidence=[890, 894],
+        start_s=alert.start_s,
+        at_s=alert.at_s,
+        evidence=evidence,
     )
-    board.receive(alert)
 
 
-def _finish(board: Board, call: str, story: str, outcome: Mood, ago_s: float) -> None:
+def _cleared(call: str, seq: int, alert: _Alert, number: int, at: str) -> AlertCleared:
+    return AlertCleared(
+        at=at,
+        call=call,
+        seq=seq,
+        alert=f"{call}:{number}",
+        rule=alert.rule,
+        severity=alert.severity,
+        party="customer",
+        start_s=alert.start_s,
+        at_s=alert.cleared_s,
+        evidence=[],
+    )
+
+
+def _finish(board: Board, call: str, outcome: Mood, ago_s: float) -> None:
+    story = _ENDED[call]
     _play(board, call, story, NOW_S - ago_s)
     at = rfc3339(NOW_S - ago_s)
     duration_s = len(story) * CELL_S

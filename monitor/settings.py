@@ -90,6 +90,56 @@ class SiprecSettings:
 
 
 @dataclass(frozen=True)
+class HistorySettings:
+    """What is kept of calls on disk, where, and for how long."""
+
+    file: str = _setting(
+        "", "the history; empty: history.db in $XDG_STATE_HOME/callmood, else in ~/.local/state/callmood"
+    )
+    keep: bool = _setting(
+        True, "keep a history of the calls of `serve` and `live`; of `demo` and `replay` only where `file` is set"
+    )
+    days: int = _setting(30, "an ended call is deleted after so long", "days", 1, 36_500)
+
+
+@dataclass(frozen=True)
+class WebhookSettings:
+    """Where alerts are posted. `docs/webhooks.md` is its manual."""
+
+    urls: tuple[str, ...] = _setting(
+        (), "addresses that alerts are posted to: https://, or http:// of this machine's own addresses"
+    )
+    secret_files: tuple[str, ...] = _setting(
+        (),
+        "files, mode 0600, with the secret that signs for each of urls, in their order, or one for all; empty: the "
+        "environment's CALLMOOD_WEBHOOK_SECRET; SIGHUP reads them anew",
+    )
+    events: tuple[str, ...] = _setting(
+        ("raised", "cleared", "acknowledged", "call_ended"),
+        "what is posted of an alert; call_ended: its call ended while it was open",
+        choices=("raised", "cleared", "acknowledged", "call_ended"),
+    )
+    severities: tuple[str, ...] = _setting(
+        ("critical", "warning", "info"), "severities of alerts that are posted", choices=("critical", "warning", "info")
+    )
+    rules: tuple[str, ...] = _setting((), "rules whose alerts are posted, such as sustained_anger; empty: all")
+    ca_file: str = _setting("", "PEM file with the authority of the receivers' certificates; empty: the system's")
+    timeout_s: float = _setting(15.0, "within so long an answer must have come whole", "s", 0.1, 60.0)
+    retries: int = _setting(12, "tries after the first, before a delivery is given up", "", 0, 1_000)
+    first_wait_s: float = _setting(
+        1.0, "wait before the first retry; each further one is twice as long", "s", 0.01, 600.0
+    )
+    longest_wait_s: float = _setting(600.0, "wait between two tries at most", "s", 0.01, 86_400.0)
+    queue: str = _setting(
+        "", "file, mode 0600, in which deliveries wait; empty: webhooks.db in callmood's state folder"
+    )
+    max_waiting: int = _setting(
+        10_000, "deliveries that wait for one address; past it the oldest is given up", "deliveries", 10, 1_000_000
+    )
+    days: int = _setting(30, "how long what was given up, or cannot be delivered, is kept", "days", 1, 3_650)
+
+
+@dataclass(frozen=True)
 class StreamSettings:
     """The websocket listener of every source whose calls come over websockets. TLS is that of `tls_certificate`."""
 
@@ -184,6 +234,10 @@ class Settings:
     mood_s: float = _setting(20.0, "how much of a party's last speech its mood rests on", "s", 3.0, 120.0)
     outcome_s: float = _setting(30.0, "how much of the last speech a call's outcome rests on", "s", 3.0, 300.0)
 
+    alert_rules: str = _setting(
+        "", "TOML file with the rules for alerts, as `callmood alerts rules` prints one; empty: those"
+    )
+
     host: str = _setting(
         "127.0.0.1", "address that the websocket listens on; any but this machine's own needs TLS and tokens"
     )
@@ -220,6 +274,9 @@ class Settings:
     queue_s: float = _setting(
         10.0, "audio that may wait for scoring, a party on average, before the oldest is dropped", "s", 1.0, 60.0
     )
+    late_s: float = _setting(
+        2.0, "while audio waits longer than this for scoring, new telephone calls get 503", "s", 0.2, 60.0
+    )
     show_identities: bool = _setting(
         False, "show phone numbers, names and agents' ids in messages and logs; else pseudonyms stand for them"
     )
@@ -227,8 +284,13 @@ class Settings:
 
     rtp: RtpSettings = _table(RtpSettings, "how RTP is received, of calls that come by SIP", always=True)
 
+    history: HistorySettings = _table(HistorySettings, "calls, readings and alerts on disk; no audio", always=True)
+
     siprec: SiprecSettings | None = _table(
         SiprecSettings, "SIPREC recording server: recorded calls come by SIP and RTP"
+    )
+    webhooks: WebhookSettings | None = _table(
+        WebhookSettings, "webhooks: alerts are posted to other systems by serve, live and replay --pace live"
     )
 
     streams: StreamSettings = _table(

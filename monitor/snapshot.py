@@ -1,7 +1,7 @@
 """What a dashboard shows: every call at one moment, as frozen values. Made by `monitor.board`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from monitor.messages import Label, Mood, Party, Severity, State
 
@@ -50,6 +50,8 @@ class PartyView:
     """One cell for each 3 s, oldest first, two minutes at most; null where no reading came."""
     unheard_s: float
     """Wall-clock seconds since its last reading."""
+    identity: str | None
+    """Number, address or name, or its pseudonym; null where the source names nobody."""
 
     @property
     def tone(self) -> Tone | None:
@@ -68,21 +70,49 @@ class PartyView:
 
 
 @dataclass(frozen=True, slots=True)
-class AlertView:
-    """An alert that is open."""
+class Evidence:
+    """The readings that raised an alert."""
 
+    count: int
+    """How many."""
+    readings: tuple[tuple[float, float | None], ...]
+    """Those that this board heard, in order: where each ends, seconds of the call, and how probable `leader` was, 0..1."""
+    leader: Label | None
+    """The emotion that was the most probable on average; null where none of them was scored."""
+    means: Mapping[Label, float]
+    """Emotion → mean probability, 0..1; empty likewise."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlertView:
+    """An alert of a call."""
+
+    alert: str
+    """Identifier."""
     rule: str
     severity: Severity
     party: Party
     start_s: float
     """Since when the rule holds, seconds of the call."""
+    at_s: float
+    """When it was raised."""
+    over_s: float | None
+    """When it cleared, or the call ended; null while it is open."""
     open_s: float
-    """How long it has held, seconds of the call."""
+    """How long the rule has held, or held, seconds of the call."""
+    by: str | None
+    """Who looks after it; null while nobody does."""
+    evidence: Evidence
 
     @property
-    def rank(self) -> tuple[int, float]:
-        """Sorts the worst first, then the oldest."""
-        return _RANKS[self.severity], self.start_s
+    def rank(self) -> tuple[bool, int, float]:
+        """Sorts first what nobody looks after, then the worst, then the oldest."""
+        return self.by is not None, _RANKS[self.severity], self.start_s
+
+    @property
+    def waits(self) -> bool:
+        """Whether somebody should look after it: it is open, no good news, and nobody does."""
+        return self.over_s is None and self.by is None and self.severity != "info"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +137,10 @@ class CallView:
     parties: tuple[PartyView, ...]
     caller: PartyView | None
     """The party that the call is judged by: a scored one first, the customer before the others."""
+    agent: str | None
+    """The agent's id, or its pseudonym; null where nobody named one."""
     alerts: tuple[AlertView, ...]
-    """Open ones, the worst first."""
+    """Open ones, those that nobody looks after first, then the worst first."""
     alerts_raised: int
     """All since the call began."""
     dead_air_s: float
@@ -117,6 +149,52 @@ class CallView:
     """Audio that never came, seconds over all parties."""
     ending: Ending | None
     """Null while the call goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A few seconds of a party's voice."""
+
+    scores: tuple[float, ...] | None
+    """Mean probabilities, in the order of LABELS; null where nothing was scored."""
+    speech_share: float
+    """0..1"""
+    tone: Tone
+    """What most of its readings say."""
+
+
+@dataclass(frozen=True, slots=True)
+class CourseView:
+    """A party's voice since the call began, or since this board listened."""
+
+    cell_s: float
+    """Seconds that a cell stands for."""
+    cells: tuple[Cell | None, ...]
+    """From the call's beginning; null where no reading came."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallDetail:
+    """One call with all that is kept of it."""
+
+    call: CallView
+    alerts: tuple[AlertView, ...]
+    """All that are kept, the last first."""
+    courses: Mapping[Party, CourseView]
+    shares: Mapping[Tone, float]
+    """Tone → share of the caller's readings, 0..1, the largest first."""
+    outcome: Mood | None
+    """How it ended, or would if it ended now; null where nothing was scored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What has happened since the board began: two of them tell what has happened between."""
+
+    begun: int
+    ended: int
+    alerts: int
+    """Raised, good news apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +226,11 @@ class Snapshot:
     latency_p50_ms: float | None
     """Over the last 4,096 scored readings; null before the first."""
     latency_p99_ms: float | None
+    now_s: float = 0.0
+    """The moment, Unix seconds on the node's clock."""
+    totals: Totals = field(default_factory=lambda: Totals(0, 0, 0))
+    detail: CallDetail | None = None
+    """Of the call that was asked for, where it is kept."""
 
     @property
     def scored_parties(self) -> int:
@@ -156,8 +239,13 @@ class Snapshot:
 
     @property
     def open_alerts(self) -> int:
-        """Over all running calls."""
-        return sum(len(call.alerts) for call in self.calls)
+        """Over all running calls, good news apart."""
+        return sum(alert.severity != "info" for call in self.calls for alert in call.alerts)
+
+    @property
+    def waiting_alerts(self) -> int:
+        """Of those, the ones that nobody looks after."""
+        return sum(alert.waits for call in self.calls for alert in call.alerts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,3 +266,11 @@ class Health:
     """What to try, for whoever looks at the screen."""
     away: str = ""
     """Why nothing comes from another machine's node; empty while it does, and of the own node."""
+    history: str = ""
+    """Why calls are not stored just now; empty while they are, and where no history is kept."""
+    unstored: int | None = None
+    """Messages that the history lacks for good; null where none is kept, or it is not known."""
+    warnings: tuple[str, ...] = ()
+    """What else goes wrong beside scoring (what is posted to other systems), each in one line."""
+    answer: str = ""
+    """What became of the last thing that was asked for by a key; empty where there is nothing to say."""

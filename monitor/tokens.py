@@ -144,11 +144,11 @@ def read_secret(path: Path) -> bytes:
         raise SettingError(f"{path}: cannot read the secret file: {error.strerror or error}") from None
 
 
-def write_secret(path: Path) -> None:
-    """A new file with a new secret, mode 0600. Raises SettingError where something stands there already."""
+def write_secret(path: Path, secret: str = "") -> None:
+    """A new file, mode 0600, with `secret`, or a random one. Raises SettingError where something stands there already."""
     try:
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(secrets.token_urlsafe(SHORTEST_SECRET) + "\n")
+            file.write((secret or secrets.token_urlsafe(SHORTEST_SECRET)) + "\n")
     except OSError as error:
         raise SettingError(f"{path}: cannot make the secret file: {error.strerror or error}") from None
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from monitor.messages import (
     LABELS,
+    AlertAcknowledged,
     AlertCleared,
     AlertRaised,
     CallEnded,
@@ -23,12 +24,19 @@ from monitor.messages import (
 T0 = 1_767_225_600.0
 
 
-def started(call: str = "one", at_s: float = 0.0, scored: Sequence[Party] = ("customer",)) -> CallStarted:
+def started(
+    call: str = "one",
+    at_s: float = 0.0,
+    scored: Sequence[Party] = ("customer",),
+    agent: str | None = None,
+    identity: str | None = None,
+) -> CallStarted:
     parties: dict[Party, PartyInfo] = {
         "agent": PartyInfo(channel=0, scored="agent" in scored),
-        "customer": PartyInfo(channel=1, scored="customer" in scored),
+        "customer": PartyInfo(channel=1, scored="customer" in scored, identity=identity),
     }
-    return CallStarted(at=rfc3339(T0 + at_s), call=call, seq=1, source="recording", path=None, parties=parties)
+    at = rfc3339(T0 + at_s)
+    return CallStarted(at=at, call=call, seq=1, source="recording", path=None, agent=agent, parties=parties)
 
 
 def reading(
@@ -41,6 +49,7 @@ def reading(
     negative: float = 0.2,
     share: float = 0.8,
     latency_ms: float = 40.0,
+    seq: int = 2,
 ) -> Reading:
     """A reading at `T0 + end_s`; of the scores anger has `negative`, neutral the rest."""
     scores: dict[Label, float] = dict.fromkeys(LABELS, 0.0) | {"anger": negative, "neutral": 1.0 - negative}
@@ -48,7 +57,7 @@ def reading(
     return Reading(
         at=rfc3339(T0 + end_s),
         call=call,
-        seq=2,
+        seq=seq,
         party=party,
         start_s=max(0.0, end_s - 3.0),
         end_s=end_s,
@@ -68,7 +77,12 @@ def agent(end_s: float, share: float = 0.0, call: str = "one") -> Reading:
 
 
 def raised(
-    at_s: float, call: str = "one", severity: Severity = "critical", rule: str = "sustained_anger", start_s: float = 0.0
+    at_s: float,
+    call: str = "one",
+    severity: Severity = "critical",
+    rule: str = "sustained_anger",
+    start_s: float = 0.0,
+    evidence: Sequence[int] = (2,),
 ) -> AlertRaised:
     return AlertRaised(
         at=rfc3339(T0 + at_s),
@@ -80,7 +94,7 @@ def raised(
         party="customer",
         start_s=start_s,
         at_s=at_s,
-        evidence=[2],
+        evidence=list(evidence),
     )
 
 
@@ -97,6 +111,10 @@ def cleared(at_s: float, call: str = "one", rule: str = "sustained_anger") -> Al
         at_s=at_s,
         evidence=[3],
     )
+
+
+def acknowledged(at_s: float, call: str = "one", rule: str = "sustained_anger", by: str = "Maria") -> AlertAcknowledged:
+    return AlertAcknowledged(at=rfc3339(T0 + at_s), call=call, seq=7, alert=f"{call}-{rule}", party="customer", by=by)
 
 
 def gap(start_s: float, end_s: float, call: str = "one", reason: str = "lost packets") -> Gap:

@@ -49,6 +49,7 @@ async def broadcasting(
     ties: dict[str, Any] | None = None,
     stuck_s: float = 30.0,
     identities: Any = None,
+    epoch: str = "",
     **settings: Any,
 ) -> AsyncIterator[Broadcaster]:
     """A service on a free port; acknowledgements come back as the pipeline would send them, after seq 1000."""
@@ -64,6 +65,7 @@ async def broadcasting(
         tokens=tokens,
         stuck_s=stuck_s,
         identities=identities,
+        epoch=epoch,
     )
     await broadcaster.start()
     try:

@@ -124,6 +124,33 @@ def test_a_full_node_is_not_ready(model: EmotionModel) -> None:
         assert running.unready() == "full: 1 calls run, max_calls is 1"
 
 
+def test_a_node_that_is_behind_says_so(model: EmotionModel) -> None:
+    scored = threading.Event()
+
+    class Stuck(AngryModel):
+        def score(self, powers: list[np.ndarray]) -> np.ndarray:
+            assert scored.wait(10)
+            return super().score(powers)
+
+    class Endless:
+        def run(self, queue: BlockQueue, stop: threading.Event) -> None:
+            queue.put(CallOpened("a", "test", None, {"customer": 0}))
+            for start in range(0, 8_000_000, 800):
+                queue.put(Block("a", "customer", start, 8_000, VOICE[:800], time.monotonic()))
+                if stop.wait(0.01):
+                    break
+            queue.put(CallClosed("a", "stopped"))
+
+    late = "late: audio waits longer than 0.2 s to be scored; fewer calls, or more processor"
+    with Node(Settings(queue_s=60.0, late_s=0.2), Stuck(model), [Endless()]) as running:  # type: ignore[arg-type]
+        deadline_s = time.monotonic() + 10
+        while not running.unready():
+            assert time.monotonic() < deadline_s
+        assert running.unready() == late
+        assert running.health().warnings == (late,)
+        scored.set()
+
+
 def test_a_message_that_cannot_be_sent_costs_none_of_those_behind_it() -> None:
     service = ServiceThread(Broadcaster(Settings(port=0), Ties(hello)))
     service.start()

@@ -3,11 +3,12 @@ import random
 import threading
 
 import pytest
-from board_messages import T0, agent, cleared, ended, error, gap, raised, reading, started
+from board_messages import T0, acknowledged, agent, cleared, ended, error, gap, raised, reading, started
 
 from monitor.board import ENDED_KEPT, ENDED_KEPT_S, LATENCIES_KEPT, Board
+from monitor.followed import ALERTS_KEPT, CALMER_S
 from monitor.messages import AnyMessage, Hello, Missed, rfc3339
-from monitor.snapshot import CallView, PartyView
+from monitor.snapshot import CallDetail, CallView, PartyView, Totals
 
 
 def board_of(*messages: AnyMessage) -> Board:
@@ -65,6 +66,41 @@ def test_calls_come_alerts_first_then_angry_then_dissatisfied_then_stale_then_as
     assert names == ["worse alert", "alert", "angry", "sad", "stale", "calm", "later"]
 
 
+def test_an_alert_that_somebody_looks_after_comes_after_those_that_wait() -> None:
+    board = board_of(
+        *(started(name) for name in ("angry", "warned", "kept")),
+        *(reading(9.0, call=name) for name in ("warned", "kept")),
+        reading(9.0, "anger", "angry", call="angry"),
+        raised(4.0, "kept"),
+        raised(5.0, "warned", "warning", "turning_worse"),
+    )
+    assert [call.name for call in board.snapshot(T0 + 9.0).calls] == ["kept", "warned", "angry"]
+    board.receive(acknowledged(9.0, "kept"))
+    assert [call.name for call in board.snapshot(T0 + 9.0).calls] == ["warned", "kept", "angry"]
+
+
+def test_a_mood_that_flickers_does_not_move_its_call_and_one_that_is_better_does_after_a_while() -> None:
+    board = board_of(started("a"), started("b"), reading(3.0, call="a"), reading(3.0, "anger", "angry", call="b"))
+
+    def order_after(end_s: float, mood: str) -> list[str]:
+        board.receive(reading(end_s, mood=mood, call="b"))  # type: ignore[arg-type]
+        board.receive(reading(end_s, call="a"))
+        return [call.name for call in board.snapshot(T0 + end_s).calls]
+
+    flicker = [order_after(3.5 + half / 2, "calm" if half % 2 else "angry") for half in range(20)]
+    assert flicker == [["b", "a"]] * 20
+    assert order_after(14.0, "calm") == ["b", "a"]
+    assert order_after(14.0 + CALMER_S, "calm") == ["a", "b"]
+
+
+def test_a_call_that_got_worse_than_its_first_minute_comes_before_the_others() -> None:
+    board = board_of(started("a"), started("b"))
+    for second in range(3, 90):
+        board.receive(reading(second, call="a"))
+        board.receive(reading(second, call="b", negative=0.2 if second < 64 else 0.6))
+    assert [call.name for call in board.snapshot(T0 + 89.0).calls] == ["b", "a"]
+
+
 def test_good_news_does_not_make_a_call_urgent() -> None:
     board = board_of(started("a"), started("b"), reading(3.0, call="a"), reading(3.0, call="b"))
     board.receive(raised(3.0, "b", "info", "recovery"))
@@ -101,6 +137,83 @@ def test_an_alert_is_open_until_it_clears_and_counts_call_time() -> None:
     ]
     call = call_of(*told, cleared(31.0), now_s=33.0)
     assert (call.alerts, call.alerts_raised) == ((), 1)
+
+
+def test_an_alert_tells_who_looks_after_it_and_what_is_unknown_is_passed_over() -> None:
+    told = [
+        started(),
+        raised(3.0),
+        acknowledged(4.0),
+        acknowledged(4.0, rule="unheard_of"),
+        cleared(5.0, rule="nor_this"),
+    ]
+    (alert,) = call_of(*told, now_s=5.0).alerts
+    assert (alert.by, alert.waits, alert.alert) == ("Maria", False, "one-sustained_anger")
+
+
+def test_alerts_that_wait_are_counted_apart_and_good_news_is_none() -> None:
+    snapshot = board_of(
+        *(started("a"), raised(1.0, "a"), acknowledged(2.0, "a"), raised(2.0, "a", "info", "recovery")),
+        *(started("b"), raised(1.0, "b")),
+    ).snapshot(T0)
+    assert (snapshot.open_alerts, snapshot.waiting_alerts) == (2, 1)
+    assert snapshot.totals == Totals(begun=2, ended=0, alerts=2)
+
+
+def detail_of(*messages: AnyMessage, now_s: float = 10.0) -> CallDetail:
+    detail = board_of(*messages).snapshot(T0 + now_s, "one").detail
+    assert detail is not None
+    return detail
+
+
+def test_only_the_call_that_is_asked_for_comes_in_detail_while_it_is_kept() -> None:
+    board = board_of(started(), started("two"), ended(1.0, "two"))
+    details = [board.snapshot(T0, name).detail for name in ("one", "two", "three", None)]
+    assert [detail and detail.call.name for detail in details] == ["one", "two", None, None]
+
+
+def test_the_detail_tells_every_alert_the_last_first_and_what_raised_it() -> None:
+    told = [reading(2.5, "anger", negative=0.7, seq=2), reading(3.0, "anger", negative=0.9, seq=4)]
+    detail = detail_of(
+        *(started(), *told, raised(3.0, start_s=2.0, evidence=[2, 4]), acknowledged(4.0)),
+        *(reading(9.0), cleared(8.0), raised(9.0, rule="turning_worse", severity="warning")),
+    )
+    last, first = detail.alerts
+    assert (last.rule, last.over_s, last.by) == ("turning_worse", None, None)
+    assert (first.rule, first.at_s, first.over_s, first.open_s, first.by) == ("sustained_anger", 3.0, 8.0, 6.0, "Maria")
+    assert first.evidence.readings == ((2.5, 0.7), (3.0, 0.9))
+
+
+def test_the_outcome_so_far_is_the_mood_and_angry_while_sustained_anger_is_open() -> None:
+    told = [started(), reading(9.0)]
+    assert detail_of(*told).outcome == "calm"
+    assert detail_of(*told, raised(9.0)).outcome == "angry"
+    assert detail_of(*told, raised(9.0), cleared(9.5)).outcome == "calm"
+    assert detail_of(*told, raised(9.0), ended(10.0, outcome="angry")).outcome == "angry"
+    assert detail_of(started(scored=())).outcome is None
+
+
+def test_an_alert_that_was_open_at_the_end_is_over_with_it() -> None:
+    (alert,) = detail_of(started(), reading(9.0), raised(5.0, start_s=4.0), ended(12.0)).alerts
+    assert (alert.over_s, alert.open_s, alert.waits) == (12.0, 8.0, False)
+
+
+def test_the_alerts_that_are_kept_are_bounded_and_an_open_one_stays_the_longest() -> None:
+    board = board_of(started(), raised(1.0, rule="first"))
+    for number in range(3 * ALERTS_KEPT):
+        board.receive(raised(2.0 + number, rule=f"rule-{number}"))
+        board.receive(cleared(2.5 + number, rule=f"rule-{number}"))
+    detail = board.snapshot(T0, "one").detail
+    assert detail is not None
+    assert len(detail.alerts) == ALERTS_KEPT
+    assert (detail.alerts[0].rule, detail.alerts[-1].rule) == ("rule-95", "first")
+    assert detail.call.alerts_raised == 97
+
+
+def test_a_call_tells_its_agent_and_who_the_parties_are() -> None:
+    call = call_of(started(agent="4711", identity="+4930123"), now_s=0.0)
+    assert call.agent == "4711"
+    assert {party.party: party.identity for party in call.parties} == {"agent": None, "customer": "+4930123"}
 
 
 def test_the_worst_alert_of_a_call_comes_first() -> None:
@@ -143,7 +256,7 @@ def test_a_call_whose_beginning_was_missed_appears_with_its_first_message() -> N
     assert (call.name, call.source, call.caller.scored, call.caller.mood) == ("late", "", True, "angry")
 
 
-def test_an_ended_call_keeps_its_outcome_for_a_minute_and_is_then_forgotten() -> None:
+def test_an_ended_call_keeps_its_outcome_for_minutes_and_is_then_forgotten() -> None:
     board = board_of(started(), reading(3.0), raised(3.0), ended(9.0, outcome="angry"))
     snapshot = board.snapshot(T0 + 20.0)
     call = snapshot.ended[0]

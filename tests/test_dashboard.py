@@ -1,10 +1,12 @@
 import io
 import sys
 import threading
+from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
-from board_messages import T0, agent, ended, error, raised, reading, started
+from board_messages import T0, acknowledged, agent, ended, error, raised, reading, started
 from rich.cells import cell_len
 from rich.console import Console
 
@@ -12,9 +14,14 @@ from monitor.board import Board
 from monitor.dashboard import Dashboard, render
 from monitor.messages import AnyMessage, Missed, rfc3339
 from monitor.pictures import pictures
-from monitor.sample import HEALTH, sample
+from monitor.sample import HEALTH
+from monitor.sample import sample as make_sample
 from monitor.snapshot import Health, Snapshot
+from monitor.view import View
 
+sample = lru_cache(maxsize=None)(make_sample)
+"""It is frozen, and takes a while to make."""
+DRAWN = pictures()
 PICTURES = Path(__file__).parent.parent / "docs" / "pictures"
 TO_THE_ALTERNATE_SCREEN, BACK = "\x1b[?1049h", "\x1b[?1049l"
 SHOW_CURSOR = "\x1b[?25h"
@@ -37,10 +44,12 @@ def written(console: Console) -> str:
     return console.file.getvalue()
 
 
-def lines_of(snapshot: Snapshot, width: int = 120, height: int = 36, health: Health = HEALTH) -> list[str]:
+def lines_of(
+    snapshot: Snapshot, width: int = 120, height: int = 36, health: Health = HEALTH, view: View | None = None
+) -> list[str]:
     """The frame without colours."""
     console = terminal(width, height, color_system=None)
-    console.print(render(snapshot, health, width, height), end="")
+    console.print(render(snapshot, health, width, height, view), end="")
     return written(console).splitlines()
 
 
@@ -48,11 +57,40 @@ def screen_of(snapshot: Snapshot, width: int = 120, height: int = 36) -> str:
     return "\n".join(lines_of(snapshot, width, height))
 
 
-@pytest.mark.parametrize("size", [(120, 36), (80, 24), (200, 60), (60, 12), (20, 5), (1, 1)])
+def test_a_history_that_fails_or_lacks_something_is_said() -> None:
+    failing = lines_of(sample(), health=Health(history="/h: the disk is full; make room", unstored=0))
+    assert "history fails" in failing[1]
+    assert any("! calls are not stored: /h: the disk is full; make room" in line for line in failing)
+    assert "history lacks 7 messages" in lines_of(sample(), health=Health(unstored=7))[1]
+    assert not any("history" in line for line in lines_of(sample(), health=Health(unstored=0)))
+
+
+SCREENS = {
+    "list": View(selected="hotline-21"),
+    "detail": View(opened="claims-07"),
+    "gone": View(opened="nobody"),
+    "help": View(helping=True),
+    "filter": View(filter="claims 田", typing=True),
+    "sorted": View(sort="name"),
+    "paused": View(frozen=sample()),
+    "leaving": View(leaving=True),
+    "no keys": View(keys=False),
+}
+
+
+@pytest.mark.parametrize("screen", SCREENS)
 @pytest.mark.parametrize("failure", ["", "no model"])
-def test_a_frame_has_exactly_the_terminals_size(size: tuple[int, int], failure: str) -> None:
-    lines = lines_of(sample(failure), *size)
-    assert [cell_len(line) for line in lines] == [size[0]] * size[1]
+def test_a_frame_has_exactly_the_terminals_size(screen: str, failure: str) -> None:
+    for size in ((120, 36), (80, 24), (200, 60), (60, 12), (37, 13), (20, 5), (80, 2), (80, 1), (1, 1), (0, 0)):
+        lines = lines_of(sample(failure, "claims-07"), *size, view=SCREENS[screen])
+        assert [cell_len(line) for line in lines] == [size[0]] * size[1]
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+@pytest.mark.parametrize("size", [(120, 36), (80, 24), (80, 8), (80, 3), (80, 2)])
+def test_a_failure_is_told_on_every_screen_of_any_size(screen: str, size: tuple[int, int]) -> None:
+    lines = "\n".join(lines_of(sample("no model", "claims-07"), *size, view=SCREENS[screen]))
+    assert "SCORING HAS STOPPED" in lines
 
 
 def test_the_header_tells_the_health_of_the_node() -> None:
@@ -137,6 +175,102 @@ def test_the_last_error_is_shown_with_its_age_for_five_minutes() -> None:
     assert "b.wav" not in screen_of(snapshot_of(*faults, now_s=306.0))
 
 
+def test_what_fails_beside_scoring_is_a_line_of_its_own() -> None:
+    text = "\n".join(lines_of(snapshot_of(started()), health=Health(warnings=("webhooks: no answer from crm",))))
+    assert "  ! webhooks: no answer from crm" in text
+
+
+def test_the_header_tells_how_many_alerts_somebody_looks_after() -> None:
+    told = [started(), reading(3.0), raised(3.0), acknowledged(3.5)]
+    snapshot = snapshot_of(*told, raised(3.0, rule="x"))
+    assert "1 scored   2 open alerts   1 looked after" in lines_of(snapshot)[0]
+
+
+def test_a_paused_view_stands_still_and_tells_what_has_happened_since() -> None:
+    told = [started(), reading(3.0), started("b"), reading(3.0, call="b")]
+    view = View(frozen=snapshot_of(*told, now_s=4.0))
+    later = [reading(40.0, "anger", "angry"), raised(40.0), ended(40.0, "b"), started("c")]
+    lines = lines_of(snapshot_of(*told, *later, now_s=46.0), view=view)
+    text = "\n".join(lines)
+    assert "  PAUSED for 0:42: since then 1 alert, 1 call began, 1 ended   p goes on" in text
+    assert "─ calm" in text
+    assert "angry" not in text
+    assert "since then nothing has happened" in "\n".join(lines_of(snapshot_of(*told, now_s=5.0), view=view))
+
+
+def test_what_fails_while_the_view_is_paused_is_shown_all_the_same() -> None:
+    told = [started(), reading(3.0)]
+    view = View(frozen=snapshot_of(*told, now_s=4.0))
+    text = "\n".join(lines_of(snapshot_of(*told, error("no model", "pipeline")), view=view))
+    assert "SCORING HAS STOPPED" in text
+    assert "PAUSED" in text
+    assert "╳ stopped" in text
+
+
+def test_the_chosen_call_is_on_the_screen_wherever_it_stands() -> None:
+    calls = [started(f"call-{number:02d}") for number in range(40)]
+    for row in range(40):
+        lines = lines_of(snapshot_of(*calls), 80, 24, view=View(selected=f"call-{row:02d}"))
+        (chosen,) = [line for line in lines if "▸" in line]
+        assert f"call-{row:02d}" in chosen
+        assert any("22 calls not shown: 22 running" in line for line in lines)
+
+
+def test_a_filter_tells_how_many_calls_it_lets_through_and_which_alert_it_hides() -> None:
+    snapshot = snapshot_of(started("a"), started("b"), raised(3.0, "b"))
+    text = "\n".join(lines_of(snapshot, view=View(filter="a ", typing=True)))
+    assert "1 of 2 calls with 'a '   1 alert in calls that are not shown" not in text
+    text = "\n".join(lines_of(snapshot_of(started("xa"), started("b"), raised(3.0, "b")), view=View(filter="xa")))
+    assert "  1 of 2 calls with 'xa'   1 alert in calls that are not shown" in text
+    assert "no call has these words" in "\n".join(lines_of(snapshot, view=View(filter="zzz")))
+
+
+def test_another_order_is_named() -> None:
+    assert "sorted by name" in "\n".join(lines_of(snapshot_of(started()), view=View(sort="name")))
+
+
+@pytest.mark.parametrize(
+    ("view", "last"),
+    [
+        (View(), "↑↓ move   enter open   a look after   / filter   s sort   p pause   ? help   q quit"),
+        (View(opened="one"), "esc back   a look after   w whole call   ↑↓ scroll   p pause   ? help   q quit"),
+        (View(helping=True), "any key goes back"),
+        (View(leaving=True), "listen to 1 call no more? q quits, any other key goes back"),
+        (View(filter="[x]", typing=True), "/[x]█   enter keeps, esc shows all"),
+        (View(notice="a: it has none", notice_at_s=T0 + 9.0), "a: it has none"),
+    ],
+)
+def test_the_last_line_is_what_the_keys_do_or_what_is_asked(view: View, last: str) -> None:
+    assert lines_of(snapshot_of(started()), view=view)[-1].strip() == last
+
+
+def test_the_keys_that_help_and_quit_stay_where_there_is_little_room() -> None:
+    assert lines_of(snapshot_of(), 80, 24, view=View())[-1].rstrip().endswith("p pause  ? help  q quit")
+    assert lines_of(snapshot_of(), 30, 24, view=View())[-1].strip() == "↑↓ move   ? help   q quit"
+
+
+def test_a_notice_is_shown_for_some_seconds_and_an_answer_instead_of_it() -> None:
+    view = View(notice="told", notice_at_s=T0)
+    assert lines_of(snapshot_of(now_s=5.0), view=view)[-1].strip() == "told"
+    assert lines_of(snapshot_of(now_s=7.0), view=view)[-1].strip().startswith("↑↓ move")
+    health = Health(answer="not acknowledged: the token lacks the scope acknowledge")
+    assert lines_of(snapshot_of(now_s=5.0), health=health, view=view)[-1].strip() == f"! {health.answer}"
+
+
+def test_a_call_that_is_no_longer_kept_says_so() -> None:
+    text = "\n".join(lines_of(snapshot_of(), view=View(opened="[b]gone")))
+    assert "[b]gone" in text
+    assert "this call is over, and no longer kept here" in text
+
+
+def test_a_long_detail_scrolls_to_its_end_and_no_further() -> None:
+    view = View(opened="claims-07")
+    first, last = (lines_of(sample(opened="claims-07"), 80, 16, view=replace(view, scroll=n)) for n in (0, 10**6))
+    assert any("lines more below" in line for line in first)
+    assert any(line.strip().startswith("alerts") for line in last)
+    assert not any("more below" in line for line in last)
+
+
 def test_missed_messages_are_told() -> None:
     missed = Missed(at=rfc3339(T0), count=12, reason="slow")
     assert "12 messages missed: what is shown may be incomplete" in screen_of(snapshot_of(missed))
@@ -217,14 +351,14 @@ def test_what_is_logged_meanwhile_comes_after_the_screen(capsys: pytest.CaptureF
     assert "a warning" not in written(console)
 
 
-@pytest.mark.parametrize("name", sorted(pictures()))
+@pytest.mark.parametrize("name", sorted(DRAWN))
 def test_the_committed_picture_is_what_the_code_draws(name: str) -> None:
     committed = (PICTURES / name).read_text(encoding="utf-8")
     cure = f"docs/pictures/{name} is old: look at the new one after `python -m monitor.dashboard --svg docs/pictures`"
-    assert committed == pictures()[name], cure
+    assert committed == DRAWN[name], cure
 
 
 def test_a_picture_fetches_nothing() -> None:
-    for picture in pictures().values():
+    for picture in DRAWN.values():
         assert "url(http" not in picture.replace("'", "").replace('"', "")
         assert "<script" not in picture

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from monitor.looks import MOODS, SEVERITIES, TONES, clock, fit, plain, words
+from monitor.looks import METER, MOODS, SEVERITIES, TONES, clock, fit, in_ascii, plain, words
 from monitor.messages import LABELS, STATES, Severity
 from monitor.messages import MOODS as MOOD_NAMES
 
@@ -78,3 +78,21 @@ def test_durations_are_short(seconds: float, shown: str) -> None:
 
 def test_names_of_the_contract_become_words() -> None:
     assert words("sustained_anger") == "sustained anger"
+
+
+def test_in_ascii_no_two_emotions_and_no_two_steps_of_a_meter_look_alike() -> None:
+    glyphs = [look.glyph for tone, look in TONES.items() if tone != "speech"]
+    for shown in (glyphs, METER, "→↘↗", [look.glyph for look in MOODS.values()]):
+        assert len({in_ascii(glyph, "ascii") for glyph in shown}) == len(shown)
+    assert all(in_ascii(glyph, "ascii").isascii() for glyph in [*glyphs, *METER, *"▌▸▾✓→↘↗↑↓…━█�"])
+
+
+@given(st.text())
+def test_text_keeps_its_width_in_a_terminal_without_unicode(text: str) -> None:
+    shown = in_ascii(plain(text), "iso-8859-1")
+    assert cell_len(shown) == cell_len(plain(text))
+    shown.encode("iso-8859-1")
+
+
+def test_a_terminal_with_unicode_gets_all_of_it() -> None:
+    assert in_ascii("▲ 田", "UTF-8") == in_ascii("▲ 田", "utf8") == "▲ 田"

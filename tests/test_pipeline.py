@@ -117,6 +117,17 @@ def test_messages_do_not_depend_on_blocks_nor_on_batches(model: EmotionModel, si
     assert without_times(run(model, events_of("a", TWO, size), one_by_one=True)) == reference
 
 
+@pytest.mark.parametrize("size", [160, 7_777])
+def test_alerts_do_not_depend_on_blocks_nor_on_batches(model: EmotionModel, size: int) -> None:
+    quiet = np.zeros(220_000, np.float32)
+    sides = {"agent": speech_like(20.0, seed=1), "customer": np.concatenate([CALM, LOUD, quiet])}
+    sides["agent"] = np.concatenate([sides["agent"], quiet])
+    reference = without_times(run(AngryModel(model), events_of("a", sides, 8_000)))  # type: ignore[arg-type]
+    raised = [(m["rule"], m["party"], m["about"]) for m in reference if m["type"] == "alert_raised"]
+    assert raised == [("sustained_anger", "customer", "party"), ("dead_air", "customer", "call")]
+    assert without_times(run(AngryModel(model), events_of("a", sides, size), one_by_one=True)) == reference  # type: ignore[arg-type]
+
+
 def test_many_calls_share_one_run_of_the_network(model: EmotionModel) -> None:
     counting = AngryModel(model)
     streams = [list(events_of(f"call-{k}", {"customer": TWO["customer"][:24_000]}, 24_000)) for k in range(20)]
@@ -149,9 +160,10 @@ def test_sustained_anger_is_raised_with_its_evidence_and_decides_the_outcome(mod
 def test_calm_after_anger_clears_the_alert_and_is_satisfied(model: EmotionModel) -> None:
     calm_again = np.concatenate([CALM, LOUD, speech_like(40.0) * 0.2])
     told = run(AngryModel(model), events_of("a", {"customer": calm_again}, 800))  # type: ignore[arg-type]
-    (raised,) = [m for m in told if isinstance(m, AlertRaised)]
+    anger, recovery = (m for m in told if isinstance(m, AlertRaised))
     (cleared,) = [m for m in told if isinstance(m, AlertCleared)]
-    assert (cleared.alert, cleared.rule) == (raised.alert, "sustained_anger")
+    assert (anger.rule, cleared.alert, cleared.rule) == ("sustained_anger", anger.alert, "sustained_anger")
+    assert (recovery.rule, recovery.severity) == ("recovery", "info")
     assert isinstance(told[-1], CallEnded)
     assert told[-1].outcome == "satisfied"
 

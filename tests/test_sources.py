@@ -65,6 +65,15 @@ def test_what_comes_together_is_put_by_the_same_rules(full: BlockQueue) -> None:
     assert CLOSED in events
 
 
+def test_a_queue_tells_how_long_its_oldest_block_has_waited(full: BlockQueue) -> None:
+    assert full.waited_s(2.5) == 2.5
+    full.put(block(3))
+    assert full.waited_s(3.5) == 2.5, "block 0 was dropped for it"
+    full.take(0)
+    full.put(CLOSED)
+    assert full.waited_s(9.0) == 0.0
+
+
 def test_a_block_longer_than_the_bound_is_still_taken(full: BlockQueue) -> None:
     full.put(block(3, duration_s=5.0))
     assert numbers(full.take(0)) == [3]

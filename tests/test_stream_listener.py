@@ -119,6 +119,19 @@ def test_calls_have_a_limit_of_their_own() -> None:
     run(scenario)
 
 
+def test_a_node_that_is_behind_refuses_new_connections_until_it_is_not() -> None:
+    async def scenario() -> None:
+        async with stream_house(twilio={}) as house:
+            sending = await call(house.url("/twilio"), MediaStream())
+            house.listener.refuse("behind: audio waits for 3 s")
+            assert (await status(house.url("/twilio")))[:2] == (503, "behind: audio waits for 3 s")
+            house.listener.refuse("")
+            await (await call(house.url("/twilio"), MediaStream())).end()
+            await sending.end()
+
+    run(scenario)
+
+
 def test_draining_refuses_new_connections_and_waits_for_running_calls() -> None:
     async def scenario() -> None:
         async with stream_house(twilio={}) as house:

@@ -166,15 +166,15 @@ class Screen:
         self._end = end
         self.written = ""
 
-    async def shows(self, text: str) -> None:
-        """Wait until `text` is drawn after what was looked for last."""
+    async def shows(self, *texts: str) -> None:
+        """Wait until each of `texts` is drawn after what was looked for last: only lines that change are drawn."""
         loop = asyncio.get_running_loop()
         seen = len(self.written)
-        while text not in plain(self.written[seen:]):
+        while not all(text in plain(self.written[seen:]) for text in texts):
             try:
                 self.written += (await loop.run_in_executor(None, os.read, self._end, 65_536)).decode(errors="replace")
             except OSError:
-                raise AssertionError(f"{text!r} never came: {plain(self.written[seen:])[-3000:]}") from None
+                raise AssertionError(f"{texts} never came: {plain(self.written[seen:])[-3000:]}") from None
 
     async def rest(self) -> None:
         """Read to the end."""
@@ -231,15 +231,12 @@ async def test_the_dashboard_of_another_server_says_that_it_is_lost_and_forgets_
             await screen.shows("▲ angry")
             assert "waiting" not in plain(screen.written)
             assert "0 subscribers" not in plain(screen.written)
-        await screen.shows("NOT CONNECTED: nothing below is current")
-        await screen.shows("next try in")
-        await screen.shows("╳ stopped")
+        await screen.shows("NOT CONNECTED: nothing below is current", "next try in", "╳ stopped")
         async with broadcasting(port=port) as broadcaster:
             await screen.shows("0 calls")
-            broadcaster.publish(replace(started("new"), at=at))
-            await screen.shows("1 call ")
             seen = len(screen.written)
-            await screen.shows("new ")
+            broadcaster.publish(replace(started("new"), at=at))
+            await screen.shows("1 call ", "new ")
             assert "old" not in plain(screen.written[seen:])
             process.send_signal(kind)
             await screen.rest()

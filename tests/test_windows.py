@@ -4,9 +4,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.audio import Block
+from monitor.cells import Lost
 from monitor.errors import AudioError
 from monitor.features import mel_power
-from monitor.windows import Lost, PartyWindows, Window
+from monitor.windows import PartyWindows, Window
 
 
 def speech_like(seconds: float, seed: int = 0, rate: int = 8_000) -> np.ndarray:

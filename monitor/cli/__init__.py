@@ -14,7 +14,7 @@ for _threads in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
 import typer  # noqa: E402
 
 from monitor import __version__  # noqa: E402
-from monitor.cli import inspecting, running  # noqa: E402
+from monitor.cli import alerts, history, inspecting, report, running, webhooks  # noqa: E402
 from monitor.cli.console import one_line  # noqa: E402
 from monitor.errors import CallmoodError  # noqa: E402
 
@@ -30,9 +30,12 @@ app = typer.Typer(
 )
 for _command in (
     *(running.demo, running.replay, running.live, running.watch, running.serve),
+    *(history.calls, history.export, history.forget, report.report),
     *(inspecting.devices, inspecting.model, inspecting.bench, inspecting.token, inspecting.config),
 ):
     app.command()(_command)
+app.add_typer(alerts.app, name="alerts")
+app.add_typer(webhooks.app, name="webhooks")
 
 
 def main() -> NoReturn:

@@ -11,6 +11,11 @@ from typing import Any
 import typer
 
 
+def has_screen() -> bool:
+    """Whether stdout is a terminal on which a cursor moves; one that is not gets lines."""
+    return sys.stdout.isatty() and os.environ.get("TERM", "") not in ("dumb", "unknown")
+
+
 def print_json(message: Any) -> None:
     from monitor.messages import encode
 

@@ -7,7 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
+from monitor.errors import SettingError
 from monitor.settings import Settings
+
+_LONGEST_NAME = 80
+"""Characters, as in the contract."""
 
 _log = logging.getLogger(__name__)
 
@@ -22,13 +26,34 @@ ChannelsOption = Annotated[
 AgentOption = Annotated[
     str | None, typer.Option(help="id of the agent on these calls, for subscribers of /v1/agents/ID")
 ]
+AsOption = Annotated[
+    str | None,
+    typer.Option("--as", metavar="NAME", help="your name for alerts that you look after; default: the login's"),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="print the messages, one JSON object a line")]
+
+
+def own_name(given: str | None) -> str:
+    """The name that an acknowledgement from this terminal carries: `given`, or the login name. Raises SettingError."""
+    import getpass
+
+    if given is None:
+        try:
+            return getpass.getuser()[:_LONGEST_NAME] or "supervisor"
+        except (OSError, KeyError, ImportError):  # an account without a name, as in a container
+            return "supervisor"
+    name = given.strip()
+    if not (0 < len(name) <= _LONGEST_NAME and name.isprintable()):
+        raise SettingError(f"--as must be a name of 1 to {_LONGEST_NAME} printable characters, got {given[:100]!a}")
+    return name
 
 
 def load_settings(config: Path | None, overrides: Sequence[str] | None, port: int | None = None) -> Settings:
     given = [*(overrides or ()), *([] if port is None else [f"port={port}"])]
     settings = Settings.load(config, given)
     for name, value in settings.changed().items():
+        if name == "webhooks.urls":  # some services' addresses are secrets
+            value = f"{len(value)} addresses"
         level = logging.WARNING if name in ("score_agent", "score_mixed") else logging.INFO
         _log.log(level, "setting %s = %s", name, str(value).lower() if isinstance(value, bool) else repr(value))
     return settings

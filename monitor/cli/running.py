@@ -1,19 +1,22 @@
 """Commands that listen to calls: the demo, recordings, a microphone, telephone systems, another server."""
 
+import logging
 import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from monitor.cli.console import one_line, print_json, print_line
+from monitor.cli.console import has_screen, one_line, print_json, print_line
 from monitor.cli.options import (
     AgentOption,
+    AsOption,
     ChannelsOption,
     ConfigOption,
     JsonOption,
@@ -22,9 +25,12 @@ from monitor.cli.options import (
     example_calls,
     load_model,
     load_settings,
+    own_name,
 )
-from monitor.errors import SettingError
+from monitor.errors import HistoryError, SettingError
 from monitor.settings import Settings
+
+_log = logging.getLogger(__name__)
 
 _FIRST_AGENT = 101
 """The id of the first agent of the demo; the others follow."""
@@ -37,6 +43,7 @@ _DEMO_HOURS = 1.0
 def demo(
     port: PortOption = None,
     pace: Annotated[str, typer.Option(help="live or fast")] = "live",
+    name: AsOption = None,
     config: ConfigOption = None,
     overrides: SetOption = None,
 ) -> None:
@@ -55,7 +62,8 @@ def demo(
         _recordings([path], "agent,customer", pace, settings, str(agent), names)
         for agent, path in enumerate(paths, _FIRST_AGENT)
     ]
-    _watch(settings, sources, serve=True, tokens=Tokens.temporary(settings.token_audience))
+    tokens = Tokens.temporary(settings.token_audience)
+    _run(_Run(settings, sources, _view(name), history=_history(settings, always=False), tokens=tokens))
 
 
 def replay(
@@ -63,6 +71,7 @@ def replay(
     pace: Annotated[str, typer.Option(help="live, or fast: as fast as possible")] = "live",
     channels: ChannelsOption = None,
     agent: AgentOption = None,
+    name: AsOption = None,
     json: JsonOption = False,
     port: PortOption = None,
     config: ConfigOption = None,
@@ -71,7 +80,9 @@ def replay(
     """Recorded calls through the live path: WAV, FLAC, OGG or MP3, 8 to 48 kHz, one or two channels; RTP in pcap files."""
     settings = load_settings(config, overrides, port)
     sources = _replayed(paths, channels, pace, settings, agent)
-    _watch(settings, sources, serve=port is not None or (pace == "live" and not json), json=json)
+    serves = port is not None or (pace == "live" and not json)
+    history = _history(settings, always=False)
+    _run(_Run(settings, sources, _view(name), serves, json, history, posts=pace == "live"))
 
 
 def live(
@@ -80,6 +91,7 @@ def live(
     ] = None,
     channels: ChannelsOption = None,
     agent: AgentOption = None,
+    name: AsOption = None,
     json: JsonOption = False,
     port: PortOption = None,
     config: ConfigOption = None,
@@ -92,7 +104,8 @@ def live(
 
     settings = load_settings(config, overrides, port)
     microphone = Microphone(device, parse_channels(channels) if channels else None, CallNames(), agent)
-    _watch(settings, [microphone], serve=not json or port is not None, json=json)
+    serves, history = not json or port is not None, _history(settings, always=True)
+    _run(_Run(settings, [microphone], _view(name, careful=True), serves, json, history, posts=True))
 
 
 def watch(
@@ -104,6 +117,7 @@ def watch(
         typer.Option(metavar="FILE", help="the token, read anew when it is about to expire; else CALLMOOD_TOKEN"),
     ] = None,
     ca: Annotated[Path | None, typer.Option(metavar="FILE", help="certificate of the server's authority, PEM")] = None,
+    name: AsOption = None,
     json: JsonOption = False,
 ) -> None:
     """The dashboard of another machine's server."""
@@ -111,14 +125,17 @@ def watch(
     from monitor.dashboard import Dashboard, summary
     from monitor.watch import Watch
 
+    view = _view(name)
     token = token_file or os.environ.get("CALLMOOD_TOKEN") or None
-    on_screen = sys.stdout.isatty() and not json
+    on_screen = has_screen() and not json
     client = Client(url, token, tls=trusting(ca) if ca else None)
     seen = Watch(client, [] if on_screen else [_told(client.address.url, json)])
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C, the terminal restored
     with seen:
         if on_screen:
-            Dashboard(seen.board, seen.health, now=seen.now).run(seen.finished)
+            dashboard = Dashboard(seen.board, seen.health, now=seen.now, acknowledge=seen.acknowledge, view=view)
+            if dashboard.run(seen.finished):
+                return
         while not seen.finished.wait(0.2):
             pass
     if seen.fault is not None:
@@ -145,13 +162,18 @@ def _told(url: str, json: bool) -> Callable[[Any], None]:
 
 
 def serve(
-    json: JsonOption = False, port: PortOption = None, config: ConfigOption = None, overrides: SetOption = None
+    name: AsOption = None,
+    json: JsonOption = False,
+    port: PortOption = None,
+    config: ConfigOption = None,
+    overrides: SetOption = None,
 ) -> None:
     """Calls from telephone systems, until Ctrl-C; SIGTERM refuses new calls and lets the running ones end."""
     from monitor.sources.listeners import listeners
 
     settings = load_settings(config, overrides, port)
-    _watch(settings, [], serve=True, json=json, listeners=partial(listeners, settings))
+    view, history = _view(name, careful=True), _history(settings, always=True)
+    _run(_Run(settings, [], view, json=json, history=history, posts=True, listeners=partial(listeners, settings)))
 
 
 def _replayed(
@@ -197,46 +219,86 @@ def _recordings(
     )
 
 
-def _watch(
-    settings: Settings,
-    sources: Sequence[Any],
-    serve: bool,
-    json: bool = False,
-    tokens: Any = None,
-    listeners: Any = None,
-) -> None:
-    """Plays `sources` and takes what `listeners` hear to whatever stdout is: JSON, a dashboard, or lines; then says how
-    the calls ended.
+@dataclass(frozen=True)
+class _Run:
+    """What a command listens to and where it goes."""
 
-    `tokens` of this run alone: one is made and told.
+    settings: Settings
+    sources: Sequence[Any]
+    view: Any
+    """What the dashboard begins with."""
+    serves: bool = True
+    """Whether there is a websocket."""
+    json: bool = False
+    history: Path | None = None
+    """The file that calls are kept in."""
+    posts: bool = False
+    """Whether alerts go to the webhooks of the settings."""
+    listeners: Any = None
+    tokens: Any = None
+    """Of this run alone: one is made and told."""
+
+
+def _run(run: _Run) -> None:
+    """Plays the sources and takes what the listeners hear to whatever stdout is: JSON, a dashboard, or lines; then says how
+    the calls ended.
     """
     from monitor.app import Node
 
-    on_screen = sys.stdout.isatty() and not json
-    receivers = [] if on_screen else [print_json if json else print_line]
+    on_screen = has_screen() and not run.json
+    receivers = [] if on_screen else [print_json if run.json else print_line]
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C, the terminal restored
-    node = Node(settings, load_model(settings), sources, receivers)
-    told_to_end = _heed_sigterm(node, drains=bool(listeners))
-    _heed_sighup(node, settings)
-    if serve:
-        served = node.serve(tokens)
-        for line in _invitation(node, served, tokens):
-            typer.echo(line, err=json)
-    for address in node.listen(listeners) if listeners else ():
-        typer.echo(address, err=json)
-    if json:
+    node = Node(run.settings, load_model(run.settings), run.sources, receivers, run.history)
+    told_to_end = _heed_sigterm(node, drains=bool(run.listeners))
+    _heed_sighup(node, run.settings)
+    _open(node, run)
+    if run.json:
         print_json(node.hello())
-    if _run(node, on_screen):
+    if _watched(node, run.view if on_screen else None):
         told_to_end.set()
-    if not json:
+    if not run.json:
         _print_summaries(node)
     if told_to_end.is_set():
         return
     # Listeners end by themselves only where the last error says why; those before it were single calls' matters.
-    for error in node.errors[-1:] if listeners else node.errors:
+    for error in node.errors[-1:] if run.listeners else node.errors:
         typer.echo(f"callmood: {one_line(error.text)}", err=True)
     if node.errors:
         raise typer.Exit(2)
+
+
+def _open(node: Any, run: _Run) -> None:
+    """Opens what others reach this run by, and says where."""
+    if run.posts:
+        node.post_alerts()
+    if run.serves:
+        served = node.serve(run.tokens)
+        for line in _invitation(node, served, run.tokens):
+            typer.echo(line, err=run.json)
+    for address in node.listen(run.listeners) if run.listeners else ():
+        typer.echo(address, err=run.json)
+    if run.history is not None:
+        typer.echo(f"history: {run.history}, for {run.settings.history.days} days", err=run.json)
+
+
+def _history(settings: Settings, always: bool) -> Path | None:
+    """Where this command keeps its calls; not `always` means: only where the settings name a file."""
+    from monitor.database import path_of
+
+    if not settings.history.keep or not (always or settings.history.file):
+        return None
+    try:
+        return path_of(settings.history)
+    except HistoryError as error:
+        _log.warning("calls are not stored: %s", error)
+        return None
+
+
+def _view(name: str | None, careful: bool = False) -> Any:
+    """What the dashboard begins with: whose it is, and whether quitting is asked for twice because it ends calls."""
+    from monitor.view import View
+
+    return View(name=own_name(name), careful=careful)
 
 
 def _invitation(node: Any, served: Any, tokens: Any) -> Iterator[str]:
@@ -283,23 +345,23 @@ def _heed_sighup(node: Any, settings: Settings) -> None:
         return
     on_terminal = sys.stdin is not None and sys.stdin.isatty()
     secured = settings.tls_certificate or settings.token_secret or settings.token_public_key or settings.audit_log
-    if secured and not on_terminal:
+    if (secured or settings.webhooks) and not on_terminal:
         signal.signal(signal.SIGHUP, lambda *_: node.reload())
     else:
         signal.signal(signal.SIGHUP, signal.default_int_handler)
 
 
-def _run(node: Any, on_screen: bool) -> bool:
-    """Until everything is told or Ctrl-C; True for the latter."""
+def _watched(node: Any, view: Any) -> bool:
+    """Until everything is told, or somebody quits; True for the latter. The dashboard begins with `view`; without one there
+    is none."""
     from monitor.dashboard import Dashboard
 
     try:
         with node:
-            if on_screen:
-                Dashboard(node.board, node.health).run(node.finished)
-            else:
-                while not node.finished.wait(0.2):
-                    pass
+            if view is not None:
+                return Dashboard(node.board, node.health, acknowledge=node.acknowledge, view=view).run(node.finished)
+            while not node.finished.wait(0.2):
+                pass
     except KeyboardInterrupt:
         return True
     return False

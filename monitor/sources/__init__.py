@@ -82,8 +82,12 @@ class Listener(Protocol):
         Where a log line names people, `identities` says how.
         """
 
+    def refuse(self, why: str) -> None:
+        """Refuse new calls for a reason, a line that begins with a word that stands for it; take them again where it is
+        empty."""
+
     async def drain(self) -> None:
-        """Refuse new calls; return when the running ones are over, or have been given the time that the settings say."""
+        """Refuse new calls for good; return when the running ones are over, or have been given the time that the settings say."""
 
     async def stop(self) -> None:
         """End what still runs, as `stopped`, and listen no more. Called after `start`, whatever became of it."""
@@ -134,6 +138,12 @@ class BlockQueue:
     def waiting_s(self) -> float:
         """Seconds of audio that wait for the pipeline."""
         return self._waiting_s
+
+    def waited_s(self, now_s: float) -> float:
+        """How long the oldest block has waited at `now_s`, monotonic; 0 where none does."""
+        with self._changed:
+            oldest = next((event for event in self._events if isinstance(event, Block)), None)
+        return 0.0 if oldest is None else max(0.0, now_s - oldest.arrived_s)
 
     def set_limit(self, limit_s: float) -> None:
         """Another bound, as calls come and go."""

@@ -46,6 +46,12 @@ def parse_channels(text: str) -> tuple[Party, ...]:
     return tuple(party for word in words for party in PARTIES if party == word)
 
 
+def count_recordings(paths: Iterable[str | Path]) -> int:
+    """How many files `Recordings` would try to play."""
+    # pathlib's own is_dir raises where a folder above may not be read.
+    return sum(len(_recordings_in(os.fspath(path))[0]) if os.path.isdir(path) else 1 for path in paths)  # noqa: PTH112
+
+
 class Recordings:
     """Files, and folders of files, as calls: a `Source`. What cannot be played is refused by itself.
 

@@ -66,6 +66,7 @@ class StreamListener:
         self._certificate = (0.0, 0.0)
         """When it was looked at, and its file's time then."""
         self._draining = False
+        self._refusing = ""
         self._timer: asyncio.TimerHandle | None = None
         self.goodbye_s = 1.0
         """How long peers have at the end to say goodbye."""
@@ -116,6 +117,10 @@ class StreamListener:
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         where = settings.public_url or f"{'ws' if self._tls is None else 'wss'}://{host}:{self.port}"
         return f"streams: {', '.join(where.rstrip('/') + path for path in self._dialects)}"
+
+    def refuse(self, why: str) -> None:
+        """See Listener."""
+        self._refusing = why
 
     async def drain(self) -> None:
         """See Listener."""
@@ -215,7 +220,7 @@ class StreamListener:
             return "draining"
         standing = sum(connection.session is not None for connection in self._connections)
         full = standing >= self._settings.max_connections or self._switchboard.full
-        return "full" if full or len(self._connections) > self._settings.max_connections else ""
+        return "full" if full or len(self._connections) > self._settings.max_connections else self._refusing
 
     async def _refuse(self, connection: StreamConnection, refusal: AccessError | RequestError) -> Response:
         self.refused += 1

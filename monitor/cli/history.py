@@ -1,0 +1,169 @@
+"""Commands about calls that are over: which there were, all of what was told of them, and their deletion."""
+
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from monitor.cli.options import ConfigOption, SetOption, load_settings
+from monitor.errors import HistoryError, SettingError
+from monitor.settings import Settings
+
+if TYPE_CHECKING:
+    from monitor.archive import Archive, StoredCall
+
+SinceOption = Annotated[
+    str | None, typer.Option(metavar="WHEN", help="that began then or later: 2026-11-24, 2026-11-24T09:30, 2h, 7d")
+]
+UntilOption = Annotated[str | None, typer.Option(metavar="WHEN", help="that began before")]
+CallArgument = Annotated[str | None, typer.Argument(metavar="CALL", help="its id, or its name where no other has it")]
+
+
+def calls(
+    since: SinceOption = None,
+    until: UntilOption = None,
+    outcome: Annotated[
+        str | None, typer.Option(help="only with this one: satisfied, dissatisfied, angry, calm or unclear")
+    ] = None,
+    alert: Annotated[str | None, typer.Option(metavar="RULE", help="only where this rule raised an alert")] = None,
+    agent: Annotated[str | None, typer.Option(metavar="ID", help="only of this agent")] = None,
+    limit: Annotated[int, typer.Option(min=0, help="so many at most, the last that began; 0: all")] = 100,
+    json: Annotated[bool, typer.Option("--json", help="print one JSON object a line")] = False,
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+) -> None:
+    """Calls of the history, the last first."""
+    from monitor.listing import as_json, listed
+    from monitor.messages import MOODS
+
+    if outcome is not None and outcome not in MOODS:
+        raise SettingError(f"--outcome must be one of {', '.join(MOODS)}, got {outcome!r}")
+    settings = load_settings(config, overrides)
+    with _archive(settings) as archive:
+        agents = _as_shown(archive.path, agent) if agent else ()
+        begins_s, ends_s = _moment(since, "--since"), _moment(until, "--until")
+        found = archive.calls(begins_s, ends_s, outcome, alert, limit + 1 if limit else None, agents)
+    shown = found[:limit] if limit else found
+    for line in as_json(shown) if json else listed(shown):
+        typer.echo(line)
+    if len(found) > len(shown):
+        typer.echo(f"callmood: there are more: see --since, --until and --limit {2 * limit}", err=True)
+
+
+def export(
+    call: CallArgument = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    format: Annotated[str, typer.Option(help="csv, or json: one message a line")] = "csv",
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="mode 0600; default: print it")] = None,
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+) -> None:
+    """Everything that was told of a call, or of all that began since a time."""
+    from monitor.export import header, lines
+
+    if format not in ("csv", "json"):
+        raise SettingError(f"--format must be csv or json, got {format!r}")
+    kind: Any = format
+    if (call is None) == (since is None and until is None):
+        raise SettingError("name one CALL, or --since and --until: `callmood calls` lists what there is")
+    with _archive(load_settings(config, overrides)) as archive:
+        wanted = [archive.call(call)] if call else archive.calls(_moment(since, "--since"), _moment(until, "--until"))
+        with _written(out) as write:
+            write(header(kind))
+            for one in _progress(wanted[::-1]):
+                write("".join(lines(kind, one, archive.messages_of(one))))
+
+
+def forget(
+    call: CallArgument = None,
+    before: Annotated[str | None, typer.Option(metavar="WHEN", help="every call that began before")] = None,
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+) -> None:
+    """Delete a call, or all older ones, for good: from the history, and from the memory of a server that is running."""
+    from monitor.audit import Audit
+    from monitor.erasure import forget as erase
+
+    if (call is None) == (before is None):
+        raise SettingError("name one CALL, or --before WHEN: `callmood calls` lists what there is")
+    settings = load_settings(config, overrides)
+    audit = Audit(Path(settings.audit_log) if settings.audit_log else None)
+    with _archive(settings) as archive:
+        wanted = [archive.call(call)] if call else archive.calls(until_s=_moment(before, "--before"))
+    gone = wanted if call else [one for one in wanted if one.state != "running"]
+    still_there = erase(archive.path, gone)
+    _forget_webhooks(settings, gone)
+    audit.note("forgotten", calls=len(gone), **({} if call else {"before": str(before)}))
+    audit.close()
+    if still_there:
+        raise HistoryError(still_there)
+    typer.echo(f"forgotten: {len(gone)} call{'' if len(gone) == 1 else 's'}")
+    if running := len(wanted) - len(gone):
+        typer.echo(f"callmood: {running} more are running: forget them when they have ended", err=True)
+
+
+def _archive(settings: Settings) -> "Archive":
+    from monitor.archive import Archive
+    from monitor.database import path_of
+
+    return Archive(path_of(settings.history))
+
+
+def _moment(text: str | None, option: str) -> float | None:
+    from monitor.period import moment
+
+    return None if text is None else moment(text, time.time(), option)
+
+
+def _as_shown(history: Path, agent: str) -> tuple[str, ...]:
+    """An agent's id as calls of the history may name it: as it is, or as its pseudonym."""
+    from monitor.identities import Identities
+    from monitor.lasting_key import key_path, lasting_key
+
+    key = lasting_key(history) if key_path(history).exists() else None
+    return (agent, Identities(False, key).shown(agent))
+
+
+def _forget_webhooks(settings: Settings, gone: "Sequence[StoredCall]") -> None:
+    """What waits to be posted of these calls."""
+    from monitor.settings import WebhookSettings
+    from monitor.webhook_files import queue_path
+    from monitor.webhook_queue import forget
+
+    forget(queue_path(settings.webhooks or WebhookSettings()), *(one.call for one in gone))
+
+
+@contextmanager
+def _written(out: Path | None) -> Iterator[Any]:
+    """Where an export goes. Raises HistoryError where that cannot be written."""
+    if out is None:
+        yield sys.stdout.write
+        sys.stdout.flush()
+        return
+    try:
+        file = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(file, "w", encoding="utf-8", newline="") as text:
+            yield text.write
+    except OSError as error:
+        raise HistoryError(f"{out}: cannot write the export: {error.strerror}") from error
+
+
+def _progress(wanted: "Sequence[StoredCall]") -> "Iterator[StoredCall]":
+    """The calls, with a bar on stderr that counts their messages, where that is a terminal and there are several."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    if len(wanted) < 2 or not sys.stderr.isatty():
+        yield from wanted
+        return
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("export", total=sum(one.last_seq or 1 for one in wanted))
+        for one in wanted:
+            yield one
+            progress.advance(task, one.last_seq or 1)

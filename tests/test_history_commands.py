@@ -1,0 +1,328 @@
+"""`callmood calls`, `export` and `forget` as people run them."""
+
+import csv
+import io
+import json
+import os
+import pty
+import re
+import stat
+import subprocess
+import sys
+import threading
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+from websockets.sync.client import connect
+
+from monitor import cli
+from monitor.app import Node
+from monitor.archive import Archive
+from monitor.export import safe
+from monitor.identities import Identities
+from monitor.lasting_key import key_path, lasting_key
+from monitor.messages import AlertAcknowledged, CallEnded, decode
+from monitor.model import EmotionModel
+from monitor.settings import Settings, WebhookSettings
+from monitor.sources import BlockQueue, CallClosed, CallOpened
+from monitor.webhook_body import Notice
+from monitor.webhook_endpoints import Endpoint
+from monitor.webhook_files import queue_path
+from monitor.webhook_queue import open_queue
+from tests.broadcasting import ended, started
+from tests.stored import BEGAN_S, a_call, until, write
+from tests.test_app import Telephone
+from tests.test_app import until as message_of
+from tests.test_pipeline import AngryModel
+from tests.test_pipeline import model as model  # a fixture
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "history.db"
+
+
+@pytest.fixture
+def callmood(path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+    """Runs a command on the history at `path`; returns its exit code and its two streams."""
+
+    def run(*arguments: str) -> tuple[Any, str, str]:
+        command, *rest = arguments
+        monkeypatch.setattr(sys, "argv", ["callmood", command, "--set", f"history.file={path}", *rest])
+        monkeypatch.setattr(cli, "_configure_logging", lambda: None)
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        said = capsys.readouterr()
+        return end.value.code, said.out, said.err
+
+    return run
+
+
+def test_calls_are_listed_the_last_first(path: Path, callmood: Any) -> None:
+    write(path, [*a_call("a\x1b[2J", agent="id-1"), *a_call("b", began_s=BEGAN_S + 60, whole=False)])
+    code, output, _ = callmood("calls")
+    lines = [re.split(r"  +", line) for line in output.splitlines()]
+    assert code == 0
+    assert lines[0] == ["id", "call", "began", "duration", "agent", "outcome", "alerts", "state"]
+    assert [line[1] for line in lines[1:]] == ["b", "a�[2J"]
+    assert lines[1][3:] == ["0:07", "1 (sustained anger)", "interrupted"]
+    assert lines[2][3:] == ["0:04", "id-1", "angry", "1 (sustained anger)", "ended"]
+
+
+def test_calls_are_json_for_programs(path: Path, callmood: Any) -> None:
+    write(path, a_call("a"))
+    code, output, _ = callmood("calls", "--json")
+    call = json.loads(output)
+    with Archive(path) as archive:
+        (stored,) = archive.calls()
+    assert code == 0
+    assert (call["id"], call["call"], call["started_at"]) == (stored.id, "a", "2026-09-21T14:13:20.250Z")
+    assert (call["ended_at"], call["rules"], call["outcome"]) == (
+        "2026-09-21T14:13:23.500Z",
+        ["sustained_anger"],
+        "angry",
+    )
+
+
+def test_calls_are_filtered_and_what_is_left_out_is_said(path: Path, callmood: Any) -> None:
+    key = lasting_key(path)
+    theirs = Identities(False, key).shown("4711")
+    write(path, [started("calm", theirs), ended(2, "calm"), *a_call("one"), *a_call("two", began_s=BEGAN_S + 60)])
+
+    def found(*options: str) -> list[str]:
+        code, output, _ = callmood("calls", "--json", *options)
+        assert code == 0
+        return [json.loads(line)["call"] for line in output.splitlines()]
+
+    assert found() == ["two", "one", "calm"]
+    assert found("--outcome", "calm") == found("--agent", "4711") == found("--agent", theirs) == ["calm"]
+    assert found("--alert", "sustained_anger", "--until", "2026-09-21T14:14Z") == ["one"]
+    assert found("--since", "2026-09-21T14:14Z") == ["two"]
+    assert callmood("calls", "--limit", "1")[2] == "callmood: there are more: see --since, --until and --limit 2\n"
+    assert len(found("--limit", "0")) == 3
+
+
+def test_an_export_is_every_message_with_the_id_of_its_call(path: Path, callmood: Any) -> None:
+    write(path, [*a_call("a"), *a_call("b", began_s=BEGAN_S + 60)])
+    code, output, _ = callmood("export", "a", "--format", "json")
+    assert code == 0
+    objects = [json.loads(line) for line in output.splitlines()]
+    with Archive(path) as archive:
+        assert {one.pop("id") for one in objects} == {archive.call("a").id}
+    assert [decode(json.dumps(one)) for one in objects] == a_call("a")
+    _, output, _ = callmood("export", "--since", "2026-09-21", "--format", "json")
+    assert [json.loads(line)["call"] for line in output.splitlines()] == ["a"] * 14 + ["b"] * 14, "in order of time"
+
+
+def test_a_csv_that_a_spreadsheet_opens_runs_nothing(path: Path, callmood: Any, tmp_path: Path) -> None:
+    told = [
+        replace(message, by="@SUM(A1)") if isinstance(message, AlertAcknowledged) else message
+        for message in a_call("=cmd|'/C calc'!A0", agent="+49 30 1")
+    ]
+    told[-1] = replace(told[-1], reason='\tx, "y"\nz')  # type: ignore[call-arg]
+    write(path, told)
+    out = tmp_path / "calls.csv"
+    assert callmood("export", "--since", "2026-09-21", "--out", str(out)) == (0, "", "")
+    assert stat.S_IMODE(out.stat().st_mode) == 0o600
+    rows = list(csv.DictReader(io.StringIO(out.read_text(), newline="")))
+    assert [int(row["seq"]) for row in rows] == list(range(1, 15))
+    assert {row["call"] for row in rows} == {"'=cmd|'/C calc'!A0"}
+    assert (rows[0]["agent"], rows[10]["by"], rows[-1]["reason"]) == ("'+49 30 1", "'@SUM(A1)", '\'\tx, "y"\nz')
+    assert (rows[1]["level_db"], rows[1]["anger"], rows[9]["evidence"]) == ("-30.0", "0.5", "3"), "numbers stay numbers"
+    assert [safe(text) for text in ("-1", "\r1", "a=1", "", "1")] == ["'-1", "'\r1", "a=1", "", "1"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("calls", "--since", "soon"), "--since 'soon' is no moment"),
+        (
+            ("calls", "--outcome", "glad"),
+            "--outcome must be one of angry, dissatisfied, satisfied, calm, unclear, got 'glad'",
+        ),
+        (("export",), "name one CALL, or --since and --until"),
+        (("export", "a", "--since", "2h"), "name one CALL, or --since and --until"),
+        (("export", "a", "--format", "xml"), "--format must be csv or json, got 'xml'"),
+        (("export", "nobody"), "no call 'nobody' is in"),
+        (
+            ("export", "a", "--out", "/nowhere/x.csv"),
+            "/nowhere/x.csv: cannot write the export: No such file or directory",
+        ),
+        (("forget",), "name one CALL, or --before WHEN"),
+        (("forget", "nobody"), "no call 'nobody' is in"),
+    ],
+)
+def test_what_cannot_be_is_one_line_and_code_2(
+    path: Path, callmood: Any, arguments: tuple[str, ...], text: str
+) -> None:
+    write(path, a_call("a"))
+    code, output, errors = callmood(*arguments)
+    assert (code, output) == (2, "")
+    assert errors.startswith(f"callmood: {text}")
+    assert errors.count("\n") == 1
+
+
+def test_forgetting_is_noted_without_a_word_of_the_call(path: Path, callmood: Any, tmp_path: Path) -> None:
+    write(path, [*a_call("mark-one"), *a_call("two", began_s=BEGAN_S + 60)])
+    log = tmp_path / "audit.jsonl"
+    assert callmood("forget", "mark-one", "--set", f"audit_log={log}") == (0, "forgotten: 1 call\n", "")
+    assert callmood("forget", "--before", "2026-12-01", "--set", f"audit_log={log}")[1] == "forgotten: 1 call\n"
+    notes = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [{name: note[name] for name in note if name != "at"} for note in notes] == [
+        {"event": "forgotten", "calls": 1},
+        {"event": "forgotten", "calls": 1, "before": "2026-12-01"},
+    ]
+    with Archive(path) as archive:
+        assert archive.calls() == []
+
+
+def test_forgetting_a_call_forgets_what_waits_to_be_posted_of_it(path: Path, callmood: Any) -> None:
+    waiting = queue_path(WebhookSettings())  # in the tests' state folder
+    end = Endpoint(1, "https://crm.example.com/", (b"k" * 24,), "https://crm.example.com/…")
+    with closing(open_queue(waiting)) as queue:
+        notices = [
+            Notice(name, "alert.raised", name, "rule", "critical", name.encode()) for name in ("mark-one", "two")
+        ]
+        queue.put(notices, [end], BEGAN_S)
+        write(path, [*a_call("mark-one"), *a_call("two", began_s=BEGAN_S + 60)])
+        assert callmood("forget", "mark-one")[:2] == (0, "forgotten: 1 call\n")
+        assert [one.call for one in queue.all()] == ["two"]
+    assert b"mark-one" not in waiting.read_bytes()
+
+
+def test_a_large_export_shows_how_far_it_is(path: Path) -> None:
+    write(path, [message for number in range(20) for message in a_call(f"call-{number}", 40)])
+    terminal, end = pty.openpty()
+    command = [sys.executable, "-m", "monitor.cli", "export", "--since", "2026-09-21", "--set", f"history.file={path}"]
+    environment = os.environ | {"TERM": "xterm", "COLUMNS": "100"}
+    environment.pop("NO_COLOR", None)
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=end, cwd=ROOT, env=environment, check=True)
+    os.close(end)
+    assert b"export" in os.read(terminal, 65_536)
+    os.close(terminal)
+    assert done.stdout.count(b"\n") == 1 + 20 * 46
+
+
+class Line:
+    """A source: calls that are told when to end."""
+
+    def __init__(self, *names: str) -> None:
+        self.over = {name: threading.Event() for name in names}
+
+    def run(self, queue: BlockQueue, stop: threading.Event) -> None:
+        for name in self.over:
+            queue.put(CallOpened(name, "test", None, {"customer": 0}, agent="4711"))
+        for name, over in self.over.items():
+            while not (stop.is_set() or over.wait(0.01)):
+                pass
+            queue.put(CallClosed(name, "end"))
+
+
+def test_a_running_node_forgets_what_is_forgotten(path: Path, model: EmotionModel, callmood: Any) -> None:
+    line = Line("mark-call", "other")
+    node = Node(Settings(port=0), AngryModel(model), [line], history=path)  # type: ignore[arg-type]
+    address = node.serve().address
+    with node, connect(address) as client:
+        epoch = message_of(client, "hello")["epoch"]
+        message_of(client, "call_started")
+        until(lambda: states(path))
+        code, _, errors = callmood("forget", "mark-call")
+        assert (code, errors) == (2, "callmood: call 'mark-call' is running: forget it when it has ended\n")
+        line.over["mark-call"].set()
+        message_of(client, "call_ended")
+        until(lambda: states(path)["mark-call"] == "ended")
+        assert callmood("forget", "mark-call")[:2] == (0, "forgotten: 1 call\n")
+        until(lambda: not node.ended)
+        assert resumed(address, epoch) == {"other"}, "whoever comes back is not told of it"
+        assert callmood("forget", "--before", "2030-01-01")[1:] == (
+            "forgotten: 0 calls\n",
+            "callmood: 1 more are running: forget them when they have ended\n",
+        )
+
+
+def resumed(address: str, epoch: str) -> set[str]:
+    """The calls that somebody is told of who heard nothing of this run yet."""
+    with connect(f"{address}?after={epoch}") as client:
+        client.send('{"type":"resume","after":{}}')
+        assert message_of(client, "hello")["after"] == {"other": 1}
+        return {message_of(client, "call_started")["call"]}
+
+
+def states(path: Path) -> dict[str, str]:
+    with Archive(path) as archive:
+        return {call.call: call.state for call in archive.calls()}
+
+
+@pytest.fixture
+def spoilt(path: Path) -> Path:
+    path.parent.mkdir()
+    path.write_bytes(b"no database" * 500)
+    return path
+
+
+def test_a_node_whose_history_fails_goes_on_and_says_so(spoilt: Path, model: EmotionModel) -> None:
+    telephone = Telephone()
+    node = Node(Settings(port=0, queue_s=60.0), AngryModel(model), [telephone], history=spoilt)  # type: ignore[arg-type]
+    served = node.serve()
+    with node, connect(served.address) as client:
+        message_of(client, "alert_raised")
+        assert "file is not a database; no history of callmood: move it away" in node.health().history
+        assert node.health().unstored == 0
+        metrics = served._ties.metrics().decode()
+        assert "callmood_history_failing 1.0" in metrics
+        assert "callmood_history_unstored_total 0.0" in metrics
+        telephone.over.set()
+        assert message_of(client, "call_ended")["outcome"] == "angry"
+        told = len(node.ended)
+    assert told == 1
+    assert (node.health().unstored or 0) > 10
+
+
+def test_a_nodes_history_holds_what_it_told_under_pseudonyms_that_last(path: Path, model: EmotionModel) -> None:
+    agents = []
+    for _ in range(2):
+        heard: list[Any] = []
+        telephone = Telephone()
+        telephone.over.set()
+        node = Node(Settings(queue_s=60.0), AngryModel(model), [telephone], [heard.append], path)  # type: ignore[arg-type]
+        with node:
+            assert node.finished.wait(20)
+        with Archive(path) as archive:
+            call = archive.calls()[0]
+            assert archive.messages(call.id) == heard
+        assert isinstance(heard[-1], CallEnded)
+        assert (call.outcome, call.alerts, call.lost_s, call.model) == ("angry", 1, 0.5, "tiny 0")
+        agents.append(call.agent)
+    assert agents[0] == agents[1] == Identities(False, lasting_key(path)).shown("4711")
+    assert stat.S_IMODE(key_path(path).stat().st_mode) == 0o600
+
+
+def come_back(address: str, epoch: str, seq: int) -> list[str]:
+    """What somebody is told, up to the second hello, who heard so much of call a in the run `epoch`."""
+    with connect(f"{address}?after={epoch}") as client:
+        client.send(json.dumps({"type": "resume", "after": {"a": seq}}))
+        kinds = [decode(client.recv(timeout=20)) for _ in range(3)]
+    return [f"{type(one).__name__} {getattr(one, 'epoch', '') == epoch}" for one in kinds]
+
+
+def test_a_node_that_is_started_anew_tells_who_comes_back_what_was_missed(path: Path, model: EmotionModel) -> None:
+    line = Line("a")
+    first = Node(Settings(port=0), AngryModel(model), [line], history=path)  # type: ignore[arg-type]
+    address = first.serve().address
+    with first, connect(address) as client:
+        epoch = message_of(client, "hello")["epoch"]
+        assert message_of(client, "call_started")["seq"] == 1
+    for show, expected in (
+        (False, ["Hello True", "CallEnded False", "Hello False"]),
+        (True, ["Hello False", "Missed False"]),
+    ):
+        settings = Settings(port=0, show_identities=show)
+        second = Node(settings, AngryModel(model), [Line("b")], history=path)  # type: ignore[arg-type]
+        address = second.serve().address
+        with second:
+            assert come_back(address, epoch, 1)[: len(expected)] == expected
