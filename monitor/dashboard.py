@@ -25,7 +25,7 @@ from monitor.plain import line, summary
 from monitor.rows import Columns, legend, lines_of, titles
 from monitor.snapshot import CallView, Health, Snapshot
 from monitor.terminal import Terminal, size_of
-from monitor.view import View, arranged, pressed
+from monitor.view import View, arranged, current, pressed
 
 __all__ = ["Dashboard", "Frame", "line", "render", "summary"]
 
@@ -113,7 +113,9 @@ class Dashboard:
     def frame(self) -> Frame:
         """The board as it stands now, as large as the terminal is now."""
         width, height = size_of(self._console)
-        return render(self._snapshot(), self._health(), width, height, self._view)
+        snapshot = self._snapshot()
+        self._view = current(self._view, snapshot)
+        return render(snapshot, self._health(), width, height, self._view)
 
     def press(self, key: str) -> None:
         """Heed a key."""
