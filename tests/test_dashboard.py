@@ -140,7 +140,7 @@ def test_another_machines_node_that_is_lost_is_unmissable_and_nothing_looks_curr
     assert "the connection broke; next try in 4 s" in text
     assert "╳ stopped" in text
     assert "calm" not in text
-    assert lines[1].split() == ["latency", "40", "ms,", "p99", "40", "ms", "emotion", "1.0"], (
+    assert lines[1].split() == ["latency", "40", "ms,", "p99", "40", "ms", "ws://h/v1/calls"], (
         "what is not known is not told"
     )
     assert "no calls yet" not in "\n".join(lines_of(snapshot_of(), 80, 24, health))
