@@ -359,6 +359,19 @@ def test_a_pressed_key_acknowledges_what_stands_on_the_board_in_the_name_of_whoe
     assert "outcome so far: ▲ angry" in screen_text(dashboard)
 
 
+def test_a_key_after_the_end_of_a_long_text_moves_at_once() -> None:
+    board = Board()
+    for message in (started(), reading(3.0), raised(3.0)):
+        board.receive(message)
+    dashboard = Dashboard(board, Health, terminal(80, 12), now=lambda: T0 + 4.0, view=View(opened="one"))
+    dashboard.press("end")
+    end = screen_text(dashboard)
+    dashboard.press("j")
+    assert screen_text(dashboard) == end
+    dashboard.press("k")
+    assert screen_text(dashboard) != end
+
+
 def screen_text(dashboard: Dashboard) -> str:
     return "\n".join("".join(segment.text for segment in line) for line in dashboard.frame().lines)
 
