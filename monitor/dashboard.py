@@ -24,8 +24,8 @@ from monitor.looks import BOLD, DIM, count
 from monitor.plain import line, summary
 from monitor.rows import Columns, legend, lines_of, titles
 from monitor.snapshot import CallView, Health, Snapshot
-from monitor.terminal import Terminal
-from monitor.view import View, arranged, pressed
+from monitor.terminal import Terminal, size_of
+from monitor.view import View, arranged, current, pressed
 
 __all__ = ["Dashboard", "Frame", "line", "render", "summary"]
 
@@ -60,7 +60,8 @@ def render(snapshot: Snapshot, health: Health, width: int, height: int, view: Vi
     if room - len(foot) < _LEAST_BODY:
         foot = [*notice_lines(snapshot, health, width), *keys]
     if room - len(foot) < 1:
-        head, foot = [*failure[1:3], *head[:1]][: height - 1], keys
+        foot = keys if view.typing or view.leaving else []
+        head = [*failure[1:3], *head[:1]][: max(1, height - 1)]
     foot = [*_air(height), *foot]
     space = max(0, height - len(head) - len(foot))
     body = _body(shown, view, width, space, stopped=bool(failure))
@@ -111,12 +112,14 @@ class Dashboard:
 
     def frame(self) -> Frame:
         """The board as it stands now, as large as the terminal is now."""
-        width, height = self._console.size
-        return render(self._snapshot(), self._health(), width, height, self._view)
+        width, height = size_of(self._console)
+        snapshot = self._snapshot()
+        self._view = current(self._view, snapshot)
+        return render(snapshot, self._health(), width, height, self._view)
 
     def press(self, key: str) -> None:
         """Heed a key."""
-        self._view = pressed(key, self._view, self._snapshot(), page_of(self._console.size.height))
+        self._view = pressed(key, self._view, self._snapshot(), page_of(size_of(self._console)[1]))
         asked, self._view = self._view.asked, replace(self._view, asked=())
         if self._acknowledge is not None:
             for call, alert in asked:

@@ -44,7 +44,9 @@ class Verdict:
     mood: Mood
     confidence: float | None
     scores: Scores | None
-    """(6,) this window's probabilities, after calibration and baseline; label and alerts rest on them, smoothed."""
+    """(6,) this window's probabilities, after calibration and baseline."""
+    rolling: Scores | None
+    """(6,) smoothed probabilities; what the label rests on."""
 
 
 def unscored_state(window: Window, settings: Settings) -> State | None:
@@ -110,7 +112,7 @@ class PartyReader:
 
     def unscored(self, state: State) -> Verdict:
         """The verdict on a window without scores: the mood stays, nothing else is claimed."""
-        return Verdict(state, None, self.mood(self._settings.mood_s), None, None)
+        return Verdict(state, None, self.mood(self._settings.mood_s), None, None, None)
 
     def read(self, window: Window, log_posteriors: Scores, hears_anger: bool) -> Verdict:
         """The verdict on a scored window; `hears_anger` freezes the baselines."""
@@ -124,7 +126,7 @@ class PartyReader:
         confidence = float(rolling[self._label if self._label is not None else int(rolling.argmax())])
         label: Label | None = None if self._label is None else LABELS[self._label]
         state: State = "speech" if label else "uncertain"
-        return Verdict(state, label, self.mood(self._settings.mood_s), confidence, corrected)
+        return Verdict(state, label, self.mood(self._settings.mood_s), confidence, corrected, rolling)
 
     def alert_cleared(self) -> None:
         """Sustained anger has cleared: calm speech from now on is satisfaction won back."""

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.alerts import Change
@@ -218,6 +218,7 @@ RULES = (
 )
 
 
+@settings(max_examples=80)
 @given(moments, st.integers(1, 12), st.sampled_from([0.0, 1.0, 3.0]))
 def test_hysteresis_holds_whatever_is_read(parts: list, repeat: int, smooth_s: float) -> None:
     readings = call_of(parts, repeat)
@@ -237,6 +238,7 @@ def test_hysteresis_holds_whatever_is_read(parts: list, repeat: int, smooth_s: f
             assert raised.at_s >= cleared.at_s + one.cooldown_s
 
 
+@settings(max_examples=30)
 @given(moments, st.integers(1, 12))
 def test_rules_do_not_disturb_each_other_and_every_call_begins_anew(parts: list, repeat: int) -> None:
     readings = call_of(parts, repeat)
@@ -245,3 +247,14 @@ def test_rules_do_not_disturb_each_other_and_every_call_begins_anew(parts: list,
     for one in alone:
         assert watched(one, readings) == [change for change in together if change.rule == one]
     assert watched(RULES, readings) == together
+
+
+@given(st.lists(st.tuples(st.floats(0.0, 1.0), st.integers(0, 16)), max_size=60))
+def test_a_pause_in_speech_of_up_to_8_s_changes_nothing(parts: list[tuple[float, int]]) -> None:
+    scores = [score for score, _ in parts]
+    readings, end_s = [], 3.0
+    for seq, (score, hops) in enumerate(parts, 1):
+        readings.append(reading(seq, end_s, {"anger": score}))
+        end_s += HOP_S * (hops + 1)
+    without, paused = watched(ANGER, angers(scores)), watched(ANGER, readings)
+    assert [(c.kind, c.evidence) for c in paused] == [(c.kind, c.evidence) for c in without]

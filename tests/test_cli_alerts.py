@@ -2,43 +2,28 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 from monitor.messages import decode, encode
 from monitor.rulefile import DEFAULT_FILE
 from tests.alert_readings import reading
 from tests.test_trial import call
+from tests.test_windows import speech_like
+from tests.tiny_model import write_tiny_model
 
 ROOT = Path(__file__).parents[1]
 CALLS = ROOT / "examples" / "calls"
 ENVIRONMENT = {**os.environ, "COLUMNS": "200", "TERM": "dumb"}
 
-# Stands in for a history: one module with the reader's name, its calls in a file of messages beside the database.
-ARCHIVE = """
-from dataclasses import dataclass
-from pathlib import Path
-from monitor.lines import read_lines
 
-@dataclass
-class StoredCall:
-    id: str
-
-class Archive:
-    def __init__(self, path): self.all = list(read_lines(Path(path).with_suffix(".stored")))
-    def __enter__(self): return self
-    def __exit__(self, *_): pass
-    def calls(self): return [StoredCall(name) for name in reversed(dict.fromkeys(one.call for one in self.all))]
-    def messages(self, id): return [one for one in self.all if one.call == id]
-"""
-
-
-def run(folder: Path, *arguments: object, program: list[str] | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, *(program or ["-m", "monitor.cli"]), *map(str, arguments)]
+def run(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "monitor.cli", *map(str, arguments)]
     environment = ENVIRONMENT | {"PYTHONPATH": str(ROOT)}
     return subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=100, check=False
@@ -96,17 +81,18 @@ def test_rules_are_tried_on_printed_messages_against_labels(tmp_path: Path, prin
     assert told["rules"][0]["median_time_s"] == 5.0
 
 
-def test_rules_are_tried_on_a_history(tmp_path: Path, printed: Path) -> None:
-    shutil.copy(printed, tmp_path / "history.stored")
-    (tmp_path / "history.db").write_bytes(b"SQLite format 3\0")
-    (tmp_path / "stand_in.py").write_text(ARCHIVE)
-    program = (
-        "import sys; sys.path.insert(0, '.'); import stand_in; sys.modules['monitor.archive'] = stand_in; "
-        "from monitor.cli import main; main()"
-    )
-    stored = run(tmp_path, "alerts", "try", "default", "history.db", program=["-c", program])
+def test_rules_are_tried_on_a_history(tmp_path: Path) -> None:
+    model = f"model={write_tiny_model(tmp_path / 'tiny.onnx')}"
+    quiet = np.zeros((8_000 * 28, 2), np.float32)
+    speech = np.stack([speech_like(5.0, seed=1), 0.3 * speech_like(5.0, seed=2)], axis=1)
+    soundfile.write(tmp_path / "dead.wav", np.concatenate([speech, quiet]), 8_000)
+    kept = ["--set", f"history.file={tmp_path / 'kept.db'}", "--set", model]
+    told = run(tmp_path, "replay", "dead.wav", "--pace", "fast", "--json", "--channels", "agent,customer", *kept)
+    (tmp_path / "told.jsonl").write_text(told.stdout)
+    stored, printed = (run(tmp_path, "alerts", "try", "default", file) for file in ("kept.db", "told.jsonl"))
     assert stored.returncode == 0, stored.stderr
-    assert stored.stdout == run(tmp_path, "alerts", "try", "default", printed).stdout
+    assert "dead                  dead_air (warning, call): since " in stored.stdout
+    assert stored.stdout == printed.stdout
 
 
 def test_rules_are_tried_on_recordings_through_the_whole_live_path(tmp_path: Path) -> None:

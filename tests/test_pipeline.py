@@ -117,6 +117,17 @@ def test_messages_do_not_depend_on_blocks_nor_on_batches(model: EmotionModel, si
     assert without_times(run(model, events_of("a", TWO, size), one_by_one=True)) == reference
 
 
+@pytest.mark.parametrize("size", [160, 7_777])
+def test_alerts_do_not_depend_on_blocks_nor_on_batches(model: EmotionModel, size: int) -> None:
+    quiet = np.zeros(220_000, np.float32)
+    sides = {"agent": speech_like(20.0, seed=1), "customer": np.concatenate([CALM, LOUD, quiet])}
+    sides["agent"] = np.concatenate([sides["agent"], quiet])
+    reference = without_times(run(AngryModel(model), events_of("a", sides, 8_000)))  # type: ignore[arg-type]
+    raised = [(m["rule"], m["party"], m["about"]) for m in reference if m["type"] == "alert_raised"]
+    assert raised == [("sustained_anger", "customer", "party"), ("dead_air", "customer", "call")]
+    assert without_times(run(AngryModel(model), events_of("a", sides, size), one_by_one=True)) == reference  # type: ignore[arg-type]
+
+
 def test_many_calls_share_one_run_of_the_network(model: EmotionModel) -> None:
     counting = AngryModel(model)
     streams = [list(events_of(f"call-{k}", {"customer": TWO["customer"][:24_000]}, 24_000)) for k in range(20)]

@@ -169,6 +169,6 @@ def test_one_very_sure_window_does_not_decide_a_mood() -> None:
 
 def test_a_window_without_speech_keeps_the_mood_and_claims_nothing_else() -> None:
     reader = PartyReader(MEANING, Settings())
-    assert reader.unscored("silence") == Verdict("silence", None, "unclear", None, None)
+    assert reader.unscored("silence") == Verdict("silence", None, "unclear", None, None, None)
     read(reader, "anger", 5)
-    assert reader.unscored("gap") == Verdict("gap", None, "angry", None, None)
+    assert reader.unscored("gap") == Verdict("gap", None, "angry", None, None, None)

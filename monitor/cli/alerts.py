@@ -127,9 +127,9 @@ def _is_history(path: Path) -> bool:
 
 def _stored(path: Path) -> Iterator[Any]:
     """The messages of every call of a history, the first call first."""
-    from importlib import import_module
+    from monitor.archive import Archive
 
-    with import_module("monitor.archive").Archive(path) as archive:
+    with Archive(path) as archive:
         for call in reversed(archive.calls()):
             yield from archive.messages(call.id)
 

@@ -144,6 +144,11 @@ def stored(archive: Archive, name: str) -> StoredCall:
         raise HistoryError(f"{error}, and no file here is {plain(name)!r}{hint}") from error
 
 
+def from_name(archive: Archive, name: str) -> list[CallFacts]:
+    """The one call of that id or name. Raises HistoryError, ReportError."""
+    return [from_history(archive, stored(archive, name))]
+
+
 def from_history(archive: Archive, call: StoredCall) -> CallFacts:
     """The facts of a stored call. Raises ReportError where nothing of it was read."""
     return facts_of(archive.messages(call.id), Origin("history", call.model))
