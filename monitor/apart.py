@@ -25,7 +25,7 @@ from monitor.sources import BlockQueue, CallClosed, CallOpened, Event, Listener,
 
 _log = logging.getLogger(__name__)
 
-Command = Literal["start", "drain", "stop"]
+Command = Literal["start", "drain", "stop"] | tuple[Literal["refuse"], str]
 
 _LOOK_S = 0.1
 _TAKE_S = 0.05
@@ -41,9 +41,15 @@ _LONGEST_STOP_S = 10.0
 class Apart:
     """Listeners elsewhere, as one source here: until it is stopped, or all are drained."""
 
-    def __init__(self, make: Callable[[], Sequence[Listener]], queue: BlockQueue, identities: Identities) -> None:
-        """`make` and `identities` go there by pickle."""
-        self._queue = queue
+    def __init__(
+        self,
+        make: Callable[[], Sequence[Listener]],
+        queue: BlockQueue,
+        identities: Identities,
+        refusing: Callable[[], str] = lambda: "",
+    ) -> None:
+        """`make` and `identities` go there by pickle. While it `run`s, new calls are refused as long as `refusing` says why."""
+        self._queue, self._refusing = queue, refusing
         self._calls: set[str] = set()
         """Those that are open there."""
         self._started: Future[list[str]] = Future()
@@ -81,8 +87,12 @@ class Apart:
 
     def run(self, _: BlockQueue, stop: threading.Event) -> None:
         """Waits until `stop` is set or all is over, then ends what still runs: see Source."""
+        told = ""
         while not (stop.wait(_LOOK_S) or self._over.is_set()):
-            pass
+            if (why := self._refusing()) != told:
+                told = why
+                self._tell(("refuse", why))
+                _log.warning("new calls are refused: %s" if why else "new calls are taken again%s", why)
         self._end()
 
     def _end(self) -> None:
@@ -220,6 +230,9 @@ class _Child:
         while (command := await commands.get()) != "stop":
             if command == "start":
                 listeners = await self._start(make, queue, identities)
+            elif isinstance(command, tuple):
+                for listener in listeners:
+                    listener.refuse(command[1])
             else:
                 draining = asyncio.create_task(self._drain(listeners))
         if draining is not None:

@@ -27,6 +27,7 @@ from monitor.handshake import Ties
 from monitor.history import History
 from monitor.identities import Identities
 from monitor.lasting_key import lasting_key
+from monitor.lateness import Lateness
 from monitor.ledger import Run
 from monitor.messages import AlertRaised, AnyMessage, CallEnded, Error, Gap, Hello, Reading, rfc3339
 from monitor.model import EmotionModel
@@ -46,6 +47,8 @@ _log = logging.getLogger(__name__)
 
 _MOST_UNPUBLISHED = 65_536
 """Messages that may wait for the websocket's thread; past it readings are dropped and counted, the rest never is."""
+_GATHER_S = 0.01
+"""Messages that come within this go to it together: a wake-up a message would cost more than the messages."""
 _FILES_BESIDE = 256
 """Open files that are no connections of the websocket."""
 _LONGEST_OPENING_S = 3.0
@@ -87,6 +90,7 @@ class Node:
         self._identities = Identities(settings.show_identities, _pseudonyms_key(history))
         self._history = self._made_history(history) if history else None
         self._queue = BlockQueue(settings.queue_s)
+        self._lateness = Lateness(settings.late_s, self._queue.waited_s)
         self._sources = sources
         self._stop = threading.Event()
         self._sources_through = threading.Event()
@@ -147,7 +151,7 @@ class Node:
 
         They are made by `make` in a process of their own: see `monitor.apart`.
         """
-        self._listening = Apart(make, self._queue, self._identities)
+        self._listening = Apart(make, self._queue, self._identities, self._late)
         self._sources = [*self._sources, self._listening]
         return self._listening.start()
 
@@ -187,6 +191,7 @@ class Node:
     def health(self) -> Health:
         """What the board cannot know of itself."""
         broadcaster = self._server.broadcaster if self._server else None
+        late = self._late()
         return Health(
             model=self._model_name,
             address=broadcaster.address if broadcaster else "",
@@ -196,7 +201,7 @@ class Node:
             hint=self.hint,
             history=self._history.failure if self._history else "",
             unstored=self._history.unstored if self._history else None,
-            warnings=self._webhooks.warnings() if self._webhooks else (),
+            warnings=(*([late] if late else []), *(self._webhooks.warnings() if self._webhooks else ())),
         )
 
     def acknowledge(self, call: str, alert: str, by: str) -> None:
@@ -214,7 +219,10 @@ class Node:
         running = self.board.running
         if running >= self.settings.max_calls:
             return f"full: {running} calls run, max_calls is {self.settings.max_calls}"
-        return ""
+        return self._late()
+
+    def _late(self) -> str:
+        return self._lateness.look(time.monotonic())
 
     def hello(self) -> Hello:
         """The first message to every subscriber."""
@@ -245,6 +253,7 @@ class Node:
         with self._keeping:
             self.ended = [ended for ended in self.ended if ended.call not in calls]
             self.alerts = [alert for alert in self.alerts if alert.call not in calls]
+        self.board.forget(calls)
         if self._server is not None:
             self._server.forget(calls)
 
@@ -346,7 +355,7 @@ class ServiceThread:
             self._waiting.append(message)
             woken, self._woken = self._woken, True
         if not woken:
-            self._loop.call_soon_threadsafe(self._publish_waiting)
+            self._loop.call_soon_threadsafe(self._loop.call_later, _GATHER_S, self._publish_waiting)
 
     def reload(self) -> None:
         self._loop.call_soon_threadsafe(self._reload)
@@ -358,6 +367,7 @@ class ServiceThread:
     def stop(self) -> None:
         if not self._thread.is_alive():
             return
+        self._loop.call_soon_threadsafe(self._publish_waiting)
         asyncio.run_coroutine_threadsafe(self.broadcaster.stop(), self._loop).result(_LONGEST_STOP_S)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(_LONGEST_STOP_S)

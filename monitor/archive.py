@@ -135,12 +135,12 @@ class Archive:
         return row
 
     def calls_of_run(
-        self, run: int, names: Iterable[str], ended_from_s: float | None, limit: int, agent: str | None = None
+        self, run: int, names: Iterable[str], began_from_s: float | None, limit: int, agent: str | None = None
     ) -> list[StoredCall]:
-        """At most `limit` calls of a run, the last that began first: those of `names`, and with `ended_from_s` (Unix seconds)
-        those that ended then, or later, or by the end of the run; of one agent only, as it is shown, where one is given.
+        """At most `limit` calls of a run, the last that began first: those of `names`, and with `began_from_s` (Unix seconds)
+        those that began then or later, or were interrupted; of one agent only, as it is shown, where one is given.
         """
-        late = "" if ended_from_s is None else f"ended_ms >= {ended_from_s * 1000:.0f} OR state = 'interrupted' OR "
+        late = "" if began_from_s is None else f"started_ms >= {began_from_s * 1000:.0f} OR state = 'interrupted' OR "
         which = f"calls.run = ? AND ({late}calls.call IN (SELECT value FROM json_each(?)))"
         values: list[Any] = [run, json.dumps(list(names))]
         if agent is not None:

@@ -1,11 +1,13 @@
 """One running call: its parties' streams and memories, and the messages about it in the order of time. No clock, no bus."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from monitor.alerts import CallWatch, Change
 from monitor.audio import SAMPLE_RATE, Block, Samples
+from monitor.cells import Cell, Lost
 from monitor.identities import Identities
 from monitor.messages import (
     LABELS,
@@ -27,7 +29,7 @@ from monitor.readings import PartyReader, Verdict, unscored_state
 from monitor.rules import SUSTAINED_ANGER, Rule
 from monitor.settings import Settings
 from monitor.sources import CallClosed, CallOpened
-from monitor.windows import Lost, PartyWindows, Window
+from monitor.windows import PartyWindows, Window
 
 
 @dataclass
@@ -68,6 +70,15 @@ class Due:
         return self.item.power if isinstance(self.item, Window) and self.state is None else None
 
 
+class Piece(NamedTuple):
+    """Something about a call that is to be heard next: a cell, lost audio, or its end."""
+
+    call: "CallState"
+    party: PartyState | None
+    """None for the end."""
+    item: Cell | Lost | CallClosed
+
+
 class CallState:
     """A call from its beginning to its end."""
 
@@ -81,19 +92,40 @@ class CallState:
         self._open_alerts: dict[tuple[Party, str], str] = {}
         self._acknowledged: set[str] = set()
         self._waiting: list[tuple[int, PartyState, Window | Lost]] = []
-        """Complete, but a party that comes in step is behind: (moment, …)."""
+        """Heard, but a party that comes in step may be behind: (moment, …)."""
+        self._closed: CallClosed | None = None
 
-    def push(self, block: Block) -> list[Due]:
-        """What `block` makes due. Raises AudioError where it cannot belong to the call."""
+    def push(self, block: Block) -> list["Piece"]:
+        """What is to be heard of `block`. Raises AudioError where it cannot belong to the call."""
         party = self.parties[block.party]
-        self._collect(party, party.windows.push(block))
-        return self._release() if self._waiting else []
+        return [Piece(self, party, item) for item in party.windows.cells.push(block)]
 
-    def finish(self, closed: CallClosed) -> list[Due]:
-        """What is left when no more audio comes, and the end."""
+    def finish(self, closed: CallClosed) -> list["Piece"]:
+        """What is still to be heard when no more audio comes, and the end."""
+        rest = [Piece(self, party, cell) for party in self.parties.values() for cell in party.windows.cells.finish()]
+        return [*rest, Piece(self, None, closed)]
+
+    def collect(self, party: PartyState, item: Window | Lost | None) -> None:
+        """Keeps what was heard until it is `released`."""
+        if item is not None:
+            self._waiting.append((item.start if isinstance(item, Lost) else item.end, party, item))
+
+    def close(self, closed: CallClosed) -> None:
+        """All has been heard."""
+        self._closed = closed
         for party in self.parties.values():
-            self._collect(party, party.windows.finish())
-        return [*self._release(everything=True), Due(self, None, closed)]
+            self.collect(party, party.windows.last())
+
+    def released(self) -> list[Due]:
+        """What no party of the call can still overtake, in order of time and then of the parties; then the end."""
+        everything = self._closed is not None or not self._opened.in_step
+        horizon = min(party.windows.cells.position for party in self.parties.values())
+        ready = [waiting for waiting in self._waiting if everything or waiting[0] <= horizon]
+        self._waiting = [] if everything else [waiting for waiting in self._waiting if waiting[0] > horizon]
+        order = {name: number for number, name in enumerate(self.parties)}
+        ready.sort(key=lambda waiting: (waiting[0], order[waiting[1].name]))
+        due = [Due(self, party, item, self._state(party, item)) for _, party, item in ready]
+        return due if self._closed is None else [*due, Due(self, None, self._closed)]
 
     def started(self, at: str, identities: Identities) -> CallStarted:
         """The call's first message."""
@@ -147,7 +179,7 @@ class CallState:
             at=at,
             call=self.name,
             seq=self._next(),
-            duration_s=_seconds(max(party.windows.position for party in self.parties.values())),
+            duration_s=_seconds(max(party.windows.cells.position for party in self.parties.values())),
             reason=reason,
             outcome=self._outcome(),
             shares={party.name: _shares(party.tally) for party in self.parties.values()},
@@ -158,20 +190,6 @@ class CallState:
         scored = {"customer": True, "agent": settings.score_agent, "mixed": settings.score_mixed}[name]
         windows = PartyWindows(settings.window_s, settings.hop_s, with_features=scored)
         return PartyState(name, channel, windows, PartyReader(meaning, settings) if scored else None)
-
-    def _collect(self, party: PartyState, items: Iterable[Window | Lost]) -> None:
-        for item in items:
-            self._waiting.append((item.start if isinstance(item, Lost) else item.end, party, item))
-
-    def _release(self, everything: bool = False) -> list[Due]:
-        """What no party of the call can still overtake, in order of time and then of the parties."""
-        everything = everything or not self._opened.in_step
-        horizon = min(party.windows.position for party in self.parties.values())
-        ready = [waiting for waiting in self._waiting if everything or waiting[0] <= horizon]
-        self._waiting = [] if everything else [waiting for waiting in self._waiting if waiting[0] > horizon]
-        order = {name: number for number, name in enumerate(self.parties)}
-        ready.sort(key=lambda waiting: (waiting[0], order[waiting[1].name]))
-        return [Due(self, party, item, self._state(party, item)) for _, party, item in ready]
 
     def _state(self, party: PartyState, item: Window | Lost) -> State | None:
         if isinstance(item, Lost):

@@ -60,6 +60,8 @@ message but readings, as JSON; readings lie in `pieces` as they come and in `chu
 `erasures` names, by number alone, calls that were deleted and that a running node still has to forget.
 """
 VERSION = len(STEPS)
+UNFINISHED = 0
+"""In `erasures`, no call: traces of some deletion may still be in the file."""
 
 
 def default_path() -> Path:
@@ -74,7 +76,7 @@ def default_path() -> Path:
 
 def path_of(settings: HistorySettings) -> Path:
     """Where the history of `settings` lies. Raises HistoryError where nobody says."""
-    return Path(settings.file) if settings.file else default_path()
+    return Path(settings.file).expanduser() if settings.file else default_path()
 
 
 def opened(path: Path, *, create: bool = False) -> sqlite3.Connection:

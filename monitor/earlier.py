@@ -9,10 +9,11 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from monitor.archive import Archive, StoredCall
+from monitor.desktop import desktop_view
 from monitor.errors import HistoryError
 from monitor.interruption import INTERRUPTED
 from monitor.memory import Memory
-from monitor.messages import AlertAcknowledged, AlertCleared, AlertRaised, AnyCallMessage, CallEnded
+from monitor.messages import AnyCallMessage, CallEnded
 from monitor.subscription import Topic
 
 MOST_CALLS = 500
@@ -63,10 +64,13 @@ class _Restored:
         calls = self._calls(resume, left_s)
         return Past(self._memory(calls[:MOST_CALLS], resume), len(calls) <= MOST_CALLS)
 
-    def _calls(self, names: Mapping[str, int], ended_from_s: float | None) -> list[StoredCall]:
-        """Calls of the topic: those of `names`, and those that ended at `ended_from_s` or later, which were not heard at all."""
+    def _calls(self, names: Mapping[str, int], left_s: float | None) -> list[StoredCall]:
+        """Calls of the topic: those of `names`, and with `left_s` those that began since then, or were never heard to end.
+
+        A call that began before, and is not named, was heard to its end and forgotten.
+        """
         agent = self._topic.name if self._topic.kind == "agent" else None
-        return self._archive.calls_of_run(self._run, names, ended_from_s, MOST_CALLS + 1, agent)
+        return self._archive.calls_of_run(self._run, names, left_s, MOST_CALLS + 1, agent)
 
     def _memory(self, calls: Sequence[StoredCall], resume: Mapping[str, int]) -> Memory:
         kept = min(self._readings_kept, MOST_READINGS // max(1, len(calls)))
@@ -84,11 +88,6 @@ class _Restored:
         last = messages[-1]
         if isinstance(last, CallEnded) and last.reason == INTERRUPTED:
             if self._topic.kind == "agent":
-                heard += sum(map(_is_hidden, messages))
+                heard += sum(desktop_view(message, agent_only=False) is None for message in messages)
             messages[-1] = replace(last, seq=max(last.seq, heard + 1))
         return messages
-
-
-def _is_hidden(message: AnyCallMessage) -> bool:
-    """Whether it is kept from desktops, which do not count it."""
-    return isinstance(message, AlertRaised | AlertAcknowledged | AlertCleared) and message.party == "agent"

@@ -3,16 +3,18 @@
 import mmap
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 from monitor.archive import StoredCall
-from monitor.database import fault, is_written, opened, transaction
+from monitor.database import UNFINISHED, fault, is_written, opened, transaction
 from monitor.errors import HistoryError
 
 SLICE = 200
 """Calls that are deleted in one transaction, so that whoever writes waits only a moment."""
 SEARCHED = 50
 """Of so many calls at most the file is searched for traces; of more it is made anew at once."""
+_AGAIN = "`callmood forget --before 1970-01-01` overwrites it"
 _TRIES = 5
 """Each waits as long as `monitor.database.BUSY_S` for readers to go."""
 _TELLING = 6
@@ -44,29 +46,45 @@ def delete_old(database: sqlite3.Connection, before_s: float) -> int:
     return len(numbers)
 
 
-def forget(path: Path, calls: Sequence[StoredCall]) -> None:
+def check_ended(calls: Iterable[StoredCall]) -> None:
+    """Raises HistoryError where one of them is running: it cannot be forgotten yet."""
+    running = next((call for call in calls if call.state == "running"), None)
+    if running is not None:
+        raise HistoryError(f"call {running.call!r} is running: forget it when it has ended")
+
+
+def forget(path: Path, calls: Sequence[StoredCall]) -> str:
     """Delete `calls` so that no byte of the file, its log or its index tells of them, also while a node writes.
 
-    That node is told to forget them too. Raises HistoryError where one of them is running, or the file cannot be written.
+    That node is told to forget them too. Returns why the file still tells of them, and the cure; empty when it does not. Raises
+    HistoryError where nothing was deleted: one of them is running, or the file cannot be written.
     """
-    running = [call for call in calls if call.state == "running"]
-    if running:
-        raise HistoryError(f"call {running[0].call!r} is running: forget it when it has ended")
-    try:
-        database = opened(path)
+    check_ended(calls)
+    with closing(opened(path)) as database:
         try:
+            unfinished = _is_unfinished(database)
             traces = _erase(database, [call.number for call in calls], is_written(path))
-            database.execute(
-                "REINDEX calls_by_name"
-            )  # its pages hold names alone, and copies of them where it was split
-            _empty_log(database, path)
-            if len(calls) > SEARCHED or _is_in(path, traces):
-                database.execute("VACUUM")  # pages that SQLite has split keep copies of what was moved
-                _empty_log(database, path)
-        finally:
-            database.close()
-    except (OSError, sqlite3.Error) as error:
-        raise fault(path, error) from error
+        except sqlite3.Error as error:
+            raise fault(path, error) from error
+        try:
+            _clear(database, path, traces, anew=unfinished or len(calls) > SEARCHED)
+        except (OSError, sqlite3.Error) as error:
+            return f"{fault(path, error)}, then {_AGAIN}"
+        except HistoryError as error:
+            return f"{error}, then {_AGAIN}"
+    return ""
+
+
+def _clear(database: sqlite3.Connection, path: Path, traces: Sequence[bytes], anew: bool) -> None:
+    """Nothing of what was deleted stays in a corner of the file or its log; `anew`: without looking."""
+    if not anew and not traces:
+        return
+    database.execute("REINDEX calls_by_name")  # its pages hold names alone, and copies of them where it was split
+    _empty_log(database, path)
+    if anew or _is_in(path, traces):
+        database.execute("VACUUM")  # pages that SQLite has split keep copies of what was moved
+        _empty_log(database, path)
+    database.execute("DELETE FROM erasures WHERE call = ?", (UNFINISHED,))
 
 
 def _erase(database: sqlite3.Connection, numbers: Sequence[int], node_runs: bool) -> list[bytes]:
@@ -78,9 +96,15 @@ def _erase(database: sqlite3.Connection, numbers: Sequence[int], node_runs: bool
             if len(numbers) <= SEARCHED:
                 traces += [trace for number in some for trace in _texts(database, number)]
             delete(database, some)
+            database.execute("INSERT OR IGNORE INTO erasures VALUES (?)", (UNFINISHED,))
             if node_runs:
                 database.executemany("INSERT OR IGNORE INTO erasures VALUES (?)", [(number,) for number in some])
     return traces
+
+
+def _is_unfinished(database: sqlite3.Connection) -> bool:
+    """Whether an earlier deletion did not come to its end."""
+    return database.execute("SELECT 1 FROM erasures WHERE call = ?", (UNFINISHED,)).fetchone() is not None
 
 
 def _texts(database: sqlite3.Connection, number: int) -> Iterator[bytes]:
@@ -104,9 +128,7 @@ def _empty_log(database: sqlite3.Connection, path: Path) -> None:
         if not busy:
             return
     log = path.with_name(path.name + "-wal")
-    raise HistoryError(
-        f"{log}: another program reads it, and what was deleted is still there: end that, and forget again"
-    )
+    raise HistoryError(f"{log}: another program reads it, and what was deleted is still there: end that")
 
 
 def _is_in(path: Path, traces: Iterable[bytes]) -> bool:

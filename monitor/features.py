@@ -5,13 +5,14 @@ windows share their frames and each frame is computed once. What a frame holds d
 floor are taken out per window, afterwards.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 
-from monitor.audio import SAMPLE_RATE, Samples
+from monitor.audio import SAMPLE_RATE, Samples, alike
 
 FRAME = 512
 """Samples of a frame (64 ms), under a Hann window."""
@@ -21,6 +22,8 @@ BANDS = 64
 """Mel bands."""
 LOW_HZ, HIGH_HZ = 60.0, 3_900.0
 """Where the mel bands begin and end."""
+_TOGETHER = 16
+"""Pieces of 0.25 s that are computed together: what comes between stays in the processor's cache."""
 
 
 def frame_count(samples: int) -> int:
@@ -55,11 +58,12 @@ def _hann() -> Samples:
 
 
 def _frames(samples: Samples) -> Samples:
-    """(…, n) → (…, frames, 512), a view. Of one contiguous row, as live, without numpy's costly general way."""
-    if samples.ndim == 1 and samples.flags.c_contiguous and samples.size >= FRAME:
-        stride = samples.itemsize
-        return np.ndarray((frame_count(samples.size), FRAME), samples.dtype, samples, 0, (FRAME_HOP * stride, stride))
-    return np.lib.stride_tricks.sliding_window_view(samples, FRAME, axis=-1)[..., ::FRAME_HOP, :]
+    """(…, n) → (…, frames, 512), a view. Of contiguous samples, as live, without numpy's costly general way."""
+    if not samples.flags.c_contiguous or samples.shape[-1] < FRAME:
+        return np.lib.stride_tricks.sliding_window_view(samples, FRAME, axis=-1)[..., ::FRAME_HOP, :]
+    shape = (*samples.shape[:-1], frame_count(samples.shape[-1]), FRAME)
+    strides = (*samples.strides[:-1], FRAME_HOP * samples.itemsize, samples.itemsize)
+    return np.ndarray(shape, samples.dtype, samples, 0, strides)
 
 
 def mel_power(samples: Samples) -> Samples:
@@ -70,6 +74,30 @@ def mel_power(samples: Samples) -> Samples:
     spectrum = np.fft.rfft(_frames(samples) * _hann())
     power = (spectrum.real**2 + spectrum.imag**2) @ mel_filter_bank()
     return power.astype(np.float32, copy=False)
+
+
+def mel_powers(pieces: Sequence[Samples]) -> list[Samples]:
+    """`mel_power` of each of many short pieces, (n,) each, to the last bit the same: equally long ones are computed together."""
+    powers = [np.zeros((0, BANDS), np.float32)] * len(pieces)
+    for numbers, together in alike(pieces, _TOGETHER):
+        if together.shape[-1] >= FRAME:
+            for number, power in zip(numbers, mel_power(together), strict=True):
+                powers[number] = power.copy()  # or one party's frames would keep those of all the others
+    return powers
+
+
+class FrameStream:
+    """A stream cut so that each of its frames is computed once."""
+
+    def __init__(self) -> None:
+        self.rest = np.zeros(0, np.float32)
+        """The last samples, which begin the next frame."""
+
+    def push(self, samples: Samples) -> Samples:
+        """(n,) the next samples of the stream → (m,) what holds the frames that they complete."""
+        joined = np.concatenate([self.rest, samples])
+        self.rest = joined[frame_count(joined.size) * FRAME_HOP :]
+        return joined
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ MOST_WAITING = 20_000
 """Messages that may wait. Past it readings and gaps are dropped, past twice as many everything is; all of it is counted."""
 SWEEP_S = 3_600.0
 """How often what is too old is deleted."""
-_LONGEST_START_S = 5.0
+_LONGEST_START_S = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -57,6 +57,8 @@ class History:
         self._began_s = time.time()
         self._names: OrderedDict[int, str] = OrderedDict()
         self._next_sweep_s = 0.0
+        self._one_by_one = False
+        """After a fault of ours: what causes it is found, and left out."""
         self._thread = threading.Thread(target=self._write, name="history", daemon=True)
 
     @property
@@ -87,7 +89,8 @@ class History:
     def stop(self, longest_s: float) -> None:
         """Store what waits, and close; so long at most."""
         self._stop.set()
-        self._thread.join(longest_s)
+        if self._thread.is_alive():
+            self._thread.join(longest_s)
 
     def _write(self) -> None:
         while True:
@@ -114,8 +117,9 @@ class History:
         except (HistoryError, sqlite3.Error, OSError) as error:
             self._fail(error)
             return False
-        except Exception as fault_of_ours:  # the edge of the thread
+        except Exception as fault_of_ours:  # the edge of the thread: one message must not cost those behind it
             _log.exception("the history failed")
+            self._one_by_one = True
             self._fail(HistoryError(f"{self.path}: {fault_of_ours!r}; report this"))
             return False
         if self.failure:
@@ -150,15 +154,39 @@ class History:
 
     def _store(self) -> None:
         with self._lock:
-            count = len(self._waiting)
-            batch = [self._waiting[index] for index in range(count)]
-        erased = self._ledger.write(batch)
+            batch = list(self._waiting)
+        if self._one_by_one:
+            for message in batch:
+                self._store_alone(message)
+            self._one_by_one = False
+        else:
+            erased = self._ledger.write(batch)
+            self._done(len(batch))
+            if erased:
+                self._erased(erased)
+
+    def _store_alone(self, message: AnyCallMessage) -> None:
+        """Store one message, or count it where that is a fault of ours."""
+        try:
+            self._ledger.write([message])
+        except (sqlite3.Error, OSError):
+            raise
+        except Exception:
+            _log.exception("a %s message is not stored", type(message).__name__)
+            self._open()
+            self._done(1, stored=False)
+        else:
+            self._done(1)
+
+    def _done(self, count: int, stored: bool = True) -> None:
+        """The first `count` messages no longer wait."""
         with self._lock:
             for _ in range(count):
                 self._waiting.popleft()
-        self.stored += count
-        if erased:
-            self._erased(erased)
+            if stored:
+                self.stored += count
+            else:
+                self.unstored += count
 
     def _sweep(self) -> None:
         if time.monotonic() < self._next_sweep_s or self._database is None:

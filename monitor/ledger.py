@@ -9,7 +9,7 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from monitor.database import transaction
+from monitor.database import UNFINISHED, transaction
 from monitor.interruption import interruption
 from monitor.messages import (
     AlertRaised,
@@ -69,6 +69,8 @@ class Ledger:
             interrupt(database, except_run=self._run)
         ours = "SELECT number, call, started_ms FROM calls WHERE state = 'running' AND run = ?"
         places = [Place(*row) for row in database.execute(ours, (self._run,))]
+        self._is_first = True
+        """Its messages may be in the file already: who writes them does not know how far the last try came."""
         self._running = {place.call: self._resumed(place) for place in places}
 
     def write(self, batch: Iterable[AnyCallMessage]) -> list[str]:
@@ -78,6 +80,8 @@ class Ledger:
             for message in batch:
                 call = self._running.get(message.call)
                 if call is None:
+                    if self._is_first and self._has_ended(message):
+                        continue
                     call = self._begin(message)
                 elif message.seq <= call.last_seq:
                     continue
@@ -93,7 +97,9 @@ class Ledger:
                     self._end(call, message)
             for name, waiting in records.items():
                 self._flush(self._running[name], waiting)
-            return self._deleted()
+            deleted = self._deleted()
+        self._is_first = False
+        return deleted
 
     def _resumed(self, place: Place) -> _Running:
         seqs = [message.seq for message in messages(self._database, place)]
@@ -101,6 +107,11 @@ class Ledger:
         return _Running(
             place, max(seqs, default=0), len(seqs), self._database.execute(pieces, (place.number,)).fetchone()[0]
         )
+
+    def _has_ended(self, message: AnyCallMessage) -> bool:
+        """Whether the call of `message` is whole in the file."""
+        whole = "SELECT 1 FROM calls WHERE run = ? AND call = ? AND last_seq >= ?"
+        return self._database.execute(whole, (self._run, message.call, message.seq)).fetchone() is not None
 
     def _begin(self, message: AnyCallMessage) -> _Running:
         started_ms = unix_ms(message.at)
@@ -118,6 +129,7 @@ class Ledger:
         return call
 
     def _event(self, message: AnyCallMessage, number: int) -> None:
+        unix_ms(message.at)  # raises now what would make the call unreadable later
         kind = type(message).__struct_config__.tag
         rule = getattr(message, "rule", None)
         insert = "INSERT INTO events (call, seq, type, rule, body) VALUES (?, ?, ?, ?, ?)"
@@ -148,9 +160,11 @@ class Ledger:
         close_call(self._database, call.place.number, ended, "ended", call.stored)
 
     def _deleted(self) -> list[str]:
-        numbers = [number for (number,) in self._database.execute("SELECT call FROM erasures")]
+        numbers = [
+            number for (number,) in self._database.execute("SELECT call FROM erasures WHERE call != ?", (UNFINISHED,))
+        ]
         if numbers:
-            self._database.execute("DELETE FROM erasures")
+            self._database.execute("DELETE FROM erasures WHERE call != ?", (UNFINISHED,))
         return [name for number in numbers if (name := self._names.pop(number, None)) is not None]
 
 
@@ -158,11 +172,14 @@ def interrupt(database: sqlite3.Connection, except_run: int | None = None) -> No
     """Mark the calls that are open, and of no run that goes on, as interrupted at the time of their last message."""
     rows = "SELECT number, call, started_ms FROM calls WHERE state = 'running' AND run IS NOT ?"
     for place in [Place(*row) for row in database.execute(rows, (except_run,))]:
-        stored = list(messages(database, place))
+        try:
+            stored = list(messages(database, place))
+            gather(database, place.number)
+        except ValueError:  # damaged: that one call cannot be read, and the others go on
+            stored = []
         ended = interruption(place.call, stored, rfc3339(place.start_ms / 1000))
         insert = "INSERT INTO events (call, seq, type, body) VALUES (?, ?, 'call_ended', ?)"
         database.execute(insert, (place.number, ended.seq, encode(ended).decode()))
-        gather(database, place.number)
         close_call(database, place.number, ended, "interrupted", len(stored) + 1)
 
 

@@ -25,12 +25,25 @@ from monitor.features import (
     mel_filter_bank,
     window_features,
 )
-from monitor.messages import LABELS
+from monitor.messages import LABELS, Mood
 
 METADATA_KEY = "callmood"
 """Entry of the ONNX file's metadata that holds the JSON of `Meaning`."""
 BATCH = 32
 """Windows of one ONNX run; more go into several: larger ones fall out of the processor's cache."""
+MOOD_GROUPS: tuple[Mood, ...] = ("angry", "dissatisfied", "satisfied", "calm")
+"""The moods that a model tells apart, in the order of `Moods`."""
+_GROUPED: dict[Mood, tuple[str, ...]] = {
+    "angry": ("anger",),
+    "dissatisfied": ("disgust", "fear", "sad"),
+    "satisfied": ("happy",),
+    "calm": ("neutral",),
+}
+
+
+def plain_mood_weights() -> list[list[float]]:
+    """(4, 6) every mood the mean of its labels' log scores: what `Moods` is before anything is fitted."""
+    return [[(name in _GROUPED[mood]) / len(_GROUPED[mood]) for name in LABELS] for mood in MOOD_GROUPS]
 
 
 Float = TypeVar("Float", np.float32, np.float64)
@@ -78,6 +91,20 @@ class Baseline(msgspec.Struct, frozen=True):
     """The largest correction of a log posterior."""
 
 
+class Moods(msgspec.Struct, frozen=True):
+    """Mood shares are softmax(weights · mean log scores + bias), in the order of `MOOD_GROUPS`.
+
+    Fitted on calls stitched from actors that the network was not fitted on, so that each mood is found as often as calm.
+    """
+
+    weights: list[list[float]] = msgspec.field(default_factory=plain_mood_weights)
+    """(4, 6)"""
+    bias: list[float] = msgspec.field(default_factory=lambda: [0.0] * len(MOOD_GROUPS))
+    """(4,)"""
+    weight_windows: float = 40.0
+    """`Baseline.weight_windows` of the slower baseline that the mood's scores are corrected by."""
+
+
 class Meaning(msgspec.Struct, frozen=True):
     """Everything that the model file says about itself."""
 
@@ -97,6 +124,7 @@ class Meaning(msgspec.Struct, frozen=True):
     parameters: int
     mflop: float
     """2 × multiply-accumulates of one window, in millions."""
+    moods: Moods = msgspec.field(default_factory=Moods)
 
 
 class EmotionModel:
@@ -113,9 +141,13 @@ class EmotionModel:
         """Windows' mel power, (188, 64) each → (n, 6) calibrated log probabilities, in the order of LABELS."""
         if not powers:
             return np.zeros((0, len(LABELS)), np.float32)
+        logs: Samples = np.log(np.maximum(self.raw(powers), np.float32(1e-9)))
+        return log_softmax(logs / np.float32(self.meaning.calibration.temperature))
+
+    def raw(self, powers: list[Samples]) -> Samples:
+        """Windows' mel power, (188, 64) each, at least one → (n, 6) the network's own probabilities, uncalibrated."""
         batches = [powers[at : at + BATCH] for at in range(0, len(powers), BATCH)]
-        probabilities = np.concatenate([self._run(np.stack(batch)) for batch in batches])
-        return log_softmax(np.log(np.maximum(probabilities, 1e-9)) / self.meaning.calibration.temperature)
+        return np.concatenate([self._run(np.stack(batch)) for batch in batches])
 
     def _run(self, power: Samples) -> Samples:
         features = window_features(power, self._normalisation)
@@ -135,7 +167,8 @@ class EmotionModel:
             "arithmetic": f"{meaning.mflop:.1f} MFLOP a window",
             "calibration": f"temperature {meaning.calibration.temperature:.3f}",
             "thresholds": f"label {meaning.thresholds.uncertain:.2f}, mood {meaning.thresholds.mood:.2f}",
-            "baseline": f"prior of {meaning.baseline.weight_windows:g} windows, correction at most {meaning.baseline.cap:g}",
+            "baseline": f"prior of {meaning.baseline.weight_windows:g} windows, correction at most {meaning.baseline.cap:g}; "
+            f"for the mood of {meaning.moods.weight_windows:g} windows",
             "licence": meaning.licence,
         }
         rows |= {f"training {name}": _short(value) for name, value in meaning.training.items()}
@@ -218,6 +251,11 @@ def _contradictions(meaning: Meaning, session: onnxruntime.InferenceSession) -> 
         ("length of features.spectrum", len(features.spectrum), BANDS),
         ("filter bank", "another one" if not _same_bank(features.filter_bank) else "ours", "ours"),
         ("number of baseline.prior", len(meaning.baseline.prior), len(LABELS)),
+        (
+            "shape of moods",
+            [*map(len, meaning.moods.weights), len(meaning.moods.bias)],
+            [len(LABELS)] * len(MOOD_GROUPS) + [len(MOOD_GROUPS)],
+        ),
         ("temperature above zero", meaning.calibration.temperature > 0, True),
         ("input", [(i.name, list(i.shape[1:])) for i in inputs], [("features", [features.frames, features.bands])]),
         ("output", [(o.name, list(o.shape[1:])) for o in outputs], [("probabilities", [len(LABELS)])]),

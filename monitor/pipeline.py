@@ -1,6 +1,8 @@
 """The diagram as code: events of the sources in, messages out. One thread runs it; every call has its own state.
 
-blocks → per party: resample → frames → 3 s windows → speech share
+blocks → per party: resample → cells of 0.25 s
+       → across parties: frames, speech
+       → per party: 3 s windows
        → across parties: one batched ONNX run
        → per party: calibrate → baseline → smooth → label, mood or "uncertain" → alerts → bus
 """
@@ -12,7 +14,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 from monitor.audio import Block
 from monitor.bus import Bus
-from monitor.calls import CallState, Due
+from monitor.calls import CallState, Due, Piece
+from monitor.cells import Cell
 from monitor.errors import AudioError, CallmoodError, PipelineError, SettingError
 from monitor.identities import Identities
 from monitor.messages import Error, rfc3339
@@ -21,11 +24,13 @@ from monitor.rulefile import load_rules
 from monitor.rules import Rule
 from monitor.settings import Settings
 from monitor.sources import Acknowledged, BlockQueue, CallClosed, CallOpened, Event, Refused
+from monitor.windows import hear
 
 _log = logging.getLogger(__name__)
 
-_MOST_DUE = 256
-"""Windows that may collect before they are scored: bounds the delay of the first when many calls are behind."""
+_MOST_AT_ONCE = 512
+"""Events that are taken, and cells that may collect before they are heard: when many calls are behind, what is not taken
+still counts as waiting, and the first of what is need not wait for all."""
 
 
 class Pipeline:
@@ -47,7 +52,7 @@ class Pipeline:
         self._identities = identities or Identities(settings.show_identities)
         self._rules = load_rules(settings.alert_rules) if rules is None else rules
         self._calls: dict[str, CallState] = {}
-        self._due: list[Due] = []
+        self._pieces: list[Piece] = []
 
     @property
     def parties(self) -> int:
@@ -60,7 +65,7 @@ class Pipeline:
         A fault of ours is told, ends the run and is raised as PipelineError: it is never silent.
         """
         try:
-            while (events := queue.take(0.05)) or not finished.is_set():
+            while (events := queue.take(0.05, _MOST_AT_ONCE)) or not finished.is_set():
                 self.handle(events)
                 queue.set_limit(self._settings.queue_s * max(1, self.parties))
         except Exception as fault:
@@ -87,9 +92,9 @@ class Pipeline:
                     self._tell_error(event.error)
                 case Acknowledged():
                     self._acknowledge(event)
-            if len(self._due) >= _MOST_DUE:
-                self._tell_due()
-        self._tell_due()
+            if len(self._pieces) >= _MOST_AT_ONCE:
+                self._tell(self._hear())
+        self._tell(self._hear())
 
     def _open(self, opened: CallOpened) -> None:
         if len(self._calls) >= self._settings.max_calls:
@@ -104,7 +109,7 @@ class Pipeline:
         if call is None:
             return
         try:
-            self._due += call.push(block)
+            self._pieces += call.push(block)
         except AudioError as error:
             self._close(CallClosed(call.name, f"error: {error}", AudioError(f"{call.name}: {block.party}: {error}")))
 
@@ -112,7 +117,7 @@ class Pipeline:
         call = self._calls.pop(closed.call, None)
         if call is None:
             return
-        self._due += call.finish(closed)
+        self._pieces += call.finish(closed)
         if closed.fault is not None:
             self._tell_error(closed.fault)
         _log.info("%s: call ended: %s", call.name, closed.reason)
@@ -123,14 +128,25 @@ class Pipeline:
         if message is not None:
             self._bus.publish(message)
 
-    def _tell_due(self) -> None:
+    def _hear(self) -> list[Due]:
+        """All cells that have come, those of all parties together; what they make due, in order within a call."""
+        pieces, self._pieces = self._pieces, []
+        windows = iter(hear([(party.windows, item) for _, party, item in pieces if party and isinstance(item, Cell)]))
+        for call, party, item in pieces:
+            if isinstance(item, CallClosed):
+                call.close(item)
+            elif party is not None:
+                call.collect(party, next(windows) if isinstance(item, Cell) else item)
+        return [one for call in dict.fromkeys(piece.call for piece in pieces) for one in call.released()]
+
+    def _tell(self, due: Sequence[Due]) -> None:
         """One ONNX run for all windows that need it, then every message in order."""
-        due, self._due = self._due, []
         powers = [power for one in due if (power := one.to_score()) is not None]
         scores = iter(self._model.score(powers))
+        at = self._now()
         for one in due:
             one_scores = None if one.to_score() is None else next(scores)
-            for message in one.call.tell(one, one_scores, self._now(), time.monotonic()):
+            for message in one.call.tell(one, one_scores, at, time.monotonic()):
                 self._bus.publish(message)
 
     def _tell_error(self, error: CallmoodError) -> None:

@@ -3,7 +3,8 @@
 One `PartyReader` a scored party. The model calls some voices angry all the time; what changes against the caller's own
 baseline is what counts. The baseline is a causal running mean of the log posteriors over the caller's speech, shrunk to
 the mean over neutral speech of many speakers, and its correction is capped, so that a caller who is angry from the first
-word is still heard as angry. It is frozen while sustained anger is open.
+word is still heard as angry. It is frozen while sustained anger is open. The mood has a slower one: a label is about the
+change of a moment, a mood about half a minute, and a baseline as quick as the label's would learn it away meanwhile.
 """
 
 from collections import deque
@@ -14,7 +15,7 @@ import numpy.typing as npt
 
 from monitor.audio import SAMPLE_RATE
 from monitor.messages import LABELS, Label, Mood, State
-from monitor.model import Meaning, log_softmax
+from monitor.model import MOOD_GROUPS, Meaning, log_softmax
 from monitor.settings import Settings
 from monitor.windows import Window
 
@@ -27,13 +28,11 @@ _BASELINE_STEP_S = 0.5
 _STAY = 0.05
 """A label stays until another is more probable by this, or until it falls this far under the threshold."""
 
-DISSATISFIED_WEIGHT = 0.6
-"""Of three labels together: unweighted, a model that knows nothing would call everybody dissatisfied."""
+_LEAST_LOG = -6.0
+"""Log scores count as no less for the mood: one window that is very sure must not decide alone."""
 
 Scores = npt.NDArray[np.floating]
 """(6,) in the order of LABELS."""
-
-_ANGER, _HAPPY, _NEUTRAL = (LABELS.index(name) for name in ("anger", "happy", "neutral"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +60,23 @@ def unscored_state(window: Window, settings: Settings) -> State | None:
     return "clipped" if window.clipped_share > _CLIPPED_SHARE else None
 
 
+class _Baseline:
+    """What a caller always sounds like: a causal running mean of log posteriors, shrunk to the prior."""
+
+    def __init__(self, prior: Scores, weight_windows: float, cap: float) -> None:
+        self._prior, self._cap = prior, cap
+        self._sum, self._weight = prior * weight_windows, weight_windows
+
+    def corrected(self, log_posteriors: Scores) -> Scores:
+        """(6,) log posteriors → (6,) log scores against the caller's own speech so far."""
+        return log_softmax(log_posteriors - np.clip(self._sum / self._weight - self._prior, -self._cap, self._cap))
+
+    def learn(self, log_posteriors: Scores, windows: float) -> None:
+        """The window counts as so many of the model file's windows."""
+        self._sum = self._sum + windows * log_posteriors
+        self._weight += windows
+
+
 class Smoothed:
     """Exponential average of a party's scores by the time since the last scored window, pauses included."""
 
@@ -82,13 +98,13 @@ class Smoothed:
 
 
 class PartyReader:
-    """The memory of one party: its baseline, its rolling scores, its last speech."""
+    """The memory of one party: its baselines, its rolling scores, its last speech."""
 
     def __init__(self, meaning: Meaning, settings: Settings) -> None:
-        self._thresholds, self._baseline, self._settings = meaning.thresholds, meaning.baseline, settings
-        self._prior = np.array(meaning.baseline.prior, np.float64)
-        self._sum = self._prior * meaning.baseline.weight_windows
-        self._weight = meaning.baseline.weight_windows
+        self._thresholds, self._moods, self._settings = meaning.thresholds, meaning.moods, settings
+        prior, cap = np.array(meaning.baseline.prior, np.float64), meaning.baseline.cap
+        self._baseline = _Baseline(prior, meaning.baseline.weight_windows, cap)
+        self._slow_baseline = _Baseline(prior, meaning.moods.weight_windows, cap)
         self._smoothed = Smoothed(settings.smooth_s)
         self._label: int | None = None
         self._recent: deque[Scores] = deque(maxlen=round(max(settings.mood_s, settings.outcome_s) / settings.hop_s))
@@ -99,12 +115,13 @@ class PartyReader:
         return Verdict(state, None, self.mood(self._settings.mood_s), None, None, None)
 
     def read(self, window: Window, log_posteriors: Scores, hears_anger: bool) -> Verdict:
-        """The verdict on a scored window; `hears_anger` freezes the baseline."""
-        corrected = self._correct(log_posteriors.astype(np.float64))
+        """The verdict on a scored window; `hears_anger` freezes the baselines."""
+        log_posteriors = log_posteriors.astype(np.float64)
+        corrected = np.exp(self._baseline.corrected(log_posteriors))
+        self._recent.append(np.maximum(self._slow_baseline.corrected(log_posteriors), _LEAST_LOG))
         if not hears_anger:
             self._learn(log_posteriors)
         rolling = self._smoothed.add(corrected, window.end / SAMPLE_RATE)
-        self._recent.append(corrected)
         self._label = self._choose(rolling)
         confidence = float(rolling[self._label if self._label is not None else int(rolling.argmax())])
         label: Label | None = None if self._label is None else LABELS[self._label]
@@ -117,28 +134,24 @@ class PartyReader:
 
     def mood(self, over_s: float) -> Mood:
         """The mood over the last `over_s` seconds of speech; `unclear` under the model's threshold or without speech."""
-        count = round(over_s / self._settings.hop_s)
-        recent = list(self._recent)[-count:]
-        if not recent:
+        evidence = self.mood_evidence(over_s)
+        if evidence is None:
             return "unclear"
-        mean = np.mean(recent, axis=0)
-        calm: Mood = "satisfied" if self._alert_cleared else "calm"
-        groups: dict[Mood, float] = {"angry": mean[_ANGER], "satisfied": mean[_HAPPY], "calm": mean[_NEUTRAL]}
-        groups["dissatisfied"] = DISSATISFIED_WEIGHT * (1.0 - sum(groups.values()))
-        best = max(groups, key=lambda mood: groups[mood])
-        if groups[best] < self._thresholds.mood * sum(groups.values()):
+        shares = np.exp(log_softmax(np.array(self._moods.weights) @ evidence + np.array(self._moods.bias)))
+        best = int(shares.argmax())
+        if shares[best] < self._thresholds.mood:
             return "unclear"
-        return calm if best == "calm" else best
+        return "satisfied" if MOOD_GROUPS[best] == "calm" and self._alert_cleared else MOOD_GROUPS[best]
 
-    def _correct(self, log_posteriors: Scores) -> Scores:
-        cap = self._baseline.cap
-        shift = np.clip(self._sum / self._weight - self._prior, -cap, cap)
-        return np.exp(log_softmax(log_posteriors - shift))
+    def mood_evidence(self, over_s: float) -> Scores | None:
+        """(6,) what the mood rests on: mean log scores over the last `over_s` seconds of speech; None without speech."""
+        recent = list(self._recent)[-round(over_s / self._settings.hop_s) :]
+        return np.mean(recent, axis=0) if recent else None
 
     def _learn(self, log_posteriors: Scores) -> None:
-        step = self._settings.hop_s / _BASELINE_STEP_S
-        self._sum = self._sum + step * log_posteriors
-        self._weight += step
+        windows = self._settings.hop_s / _BASELINE_STEP_S
+        self._baseline.learn(log_posteriors, windows)
+        self._slow_baseline.learn(log_posteriors, windows)
 
     def _choose(self, rolling: Scores) -> int | None:
         best, kept = int(rolling.argmax()), self._label

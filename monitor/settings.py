@@ -140,6 +140,78 @@ class WebhookSettings:
 
 
 @dataclass(frozen=True)
+class StreamSettings:
+    """The websocket listener of every source whose calls come over websockets. TLS is that of `tls_certificate`."""
+
+    host: str = _setting(
+        "127.0.0.1", "address that platforms' websockets come to; on another than this machine's own each needs secrets"
+    )
+    port: int = _setting(8766, "port of it; 0 takes any free one", "", 0, 65_535)
+    public_url: str = _setting(
+        "",
+        "what platforms are told to connect to, where that is a proxy, such as wss://calls.example.com; no path of a source",
+    )
+    allow: tuple[str, ...] = _setting((), "addresses or networks that may connect (a proxy's, behind one); empty: all")
+    max_connections: int = _setting(
+        512, "connections at once; further ones get 503 (a call has one, or one a party)", "connections", 1, 10_000
+    )
+    max_calls: int = _setting(256, "calls at once; further ones get 503", "calls", 1, 10_000)
+    frame_bytes: int = _setting(65_535, "longest message", "bytes", 4_096, 1_048_576)
+    bytes_per_s: int = _setting(
+        400_000, "bytes read a connection, ten seconds' worth at once; the rest waits", "bytes/s", 16_000, 10_000_000
+    )
+    messages_per_s: int = _setting(
+        500, "messages read a connection, ten seconds' worth at once; the rest waits", "messages/s", 20, 10_000
+    )
+    jitter_s: float = _setting(0.2, "how long a message that was overtaken is waited for", "s", 0.02, 2.0)
+    open_s: float = _setting(
+        10.0, "within so long the handshake, then the call's first message must come", "s", 1.0, 60.0
+    )
+    idle_s: float = _setting(
+        60.0, "a connection on which nothing comes for so long, no answer to a ping either, is over", "s", 2.0, 3_600.0
+    )
+    held_s: float = _setting(3_600.0, "one on which no message comes for so long is over", "s", 2.0, 86_400.0)
+    drain_s: float = _setting(60.0, "how long running calls may go on after SIGTERM", "s", 0.0, 3_600.0)
+
+
+@dataclass(frozen=True)
+class TwilioSettings:
+    """Twilio Media Streams, and what speaks like it: SignalWire, Telnyx, Exotel, Plivo."""
+
+    path: str = _setting("/twilio", "path of the address that platforms are told")
+    auth_token_file: str = _setting(
+        "",
+        "file, mode 0600, with the account's auth token, one a line; each connection must be signed with one; "
+        "empty: CALLMOOD_TWILIO_AUTH_TOKEN of the environment",
+    )
+    token_file: str = _setting(
+        "",
+        "file, mode 0600, with tokens that platforms without such signatures show (header or ?token=), one a line; "
+        "empty: CALLMOOD_TWILIO_TOKEN of the environment",
+    )
+    inbound: str = _setting(
+        "customer", "whose track is `inbound`, where the stream's parameters do not say", choices=("customer", "agent")
+    )
+    trackless: str = _setting(
+        "mixed", "whose voice it is where media name no track", choices=("customer", "agent", "mixed")
+    )
+    l16_order: str = _setting("little", "byte order of 16 bit PCM", choices=("little", "big"))
+
+
+@dataclass(frozen=True)
+class AudioHookSettings:
+    """Genesys Cloud AudioHook Monitor."""
+
+    path: str = _setting("/audiohook", "path of the connection URI")
+    keys_file: str = _setting(
+        "",
+        "file, mode 0600, with `API-KEY CLIENT-SECRET` a line, as the integration in Genesys Cloud has them; "
+        "empty: CALLMOOD_AUDIOHOOK_KEYS of the environment",
+    )
+    reconnect_s: float = _setting(10.0, "how long a call whose connection was lost waits for another", "s", 0.0, 60.0)
+
+
+@dataclass(frozen=True)
 class Settings:
     """How a node listens, reads and tells. Make one with `load`, which checks types and ranges."""
 
@@ -202,6 +274,9 @@ class Settings:
     queue_s: float = _setting(
         10.0, "audio that may wait for scoring, a party on average, before the oldest is dropped", "s", 1.0, 60.0
     )
+    late_s: float = _setting(
+        2.0, "while audio waits longer than this for scoring, new telephone calls get 503", "s", 0.2, 60.0
+    )
     show_identities: bool = _setting(
         False, "show phone numbers, names and agents' ids in messages and logs; else pseudonyms stand for them"
     )
@@ -217,6 +292,14 @@ class Settings:
     webhooks: WebhookSettings | None = _table(
         WebhookSettings, "webhooks: alerts are posted to other systems by serve, live and replay --pace live"
     )
+
+    streams: StreamSettings = _table(
+        StreamSettings, "the websocket listener, of calls that come by [twilio] or [audiohook]", always=True
+    )
+    twilio: TwilioSettings | None = _table(
+        TwilioSettings, "Twilio Media Streams, SignalWire, Telnyx, Exotel, Plivo: calls come by websocket"
+    )
+    audiohook: AudioHookSettings | None = _table(AudioHookSettings, "Genesys Cloud AudioHook: calls come by websocket")
 
     @classmethod
     def load(cls, path: Path | None = None, overrides: Iterable[str] = ()) -> "Settings":

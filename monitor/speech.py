@@ -4,6 +4,10 @@ WebRTC's detector, behind a gain that follows the party's own level: the detecto
 and a louder copy of the same call must read the same.
 """
 
+import itertools
+import math
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 import webrtcvad
@@ -12,6 +16,8 @@ from monitor.audio import SAMPLE_RATE, Samples, float_to_pcm
 
 VAD_FRAME = SAMPLE_RATE // 50
 """Samples of one decision (20 ms)."""
+_PCM_FRAME = 2 * VAD_FRAME
+"""Its bytes."""
 _AGGRESSIVENESS = 2
 """0..3 of WebRTC's detector: how sure it must be to say speech."""
 _TARGET_RMS = 0.12
@@ -25,6 +31,12 @@ _FLOOR_RISE_DB_S = 3.0
 _FAINTEST_RMS = 10.0 ** (-62 / 20)
 """Under this level (-62 dBFS) nothing is amplified further: line noise must not become speech."""
 
+_TOGETHER = 32
+"""Pieces of 0.25 s that are looked at together: what comes between stays in the processor's cache."""
+
+Decisions = npt.NDArray[np.bool_]
+"""(n,) whether each 20 ms hold speech."""
+
 
 class SpeechDetector:
     """Decides on a stream, 20 ms at a time, whatever lengths it is fed."""
@@ -33,29 +45,53 @@ class SpeechDetector:
         self._vad = webrtcvad.Vad(_AGGRESSIVENESS)
         self._rest = np.zeros(0, np.float32)
         self._level = 0.0
-        self._floor = np.inf
+        self._floor = float("inf")
 
-    def push(self, samples: Samples) -> npt.NDArray[np.bool_]:
+    def push(self, samples: Samples) -> Decisions:
         """(n,) samples at 8 kHz → one decision for each 20 ms that is now complete."""
+        return detect([(self, samples)])[0]
+
+    def frames(self, samples: Samples) -> Samples:
+        """(n,) samples → (m, 160) the frames that are now complete."""
         joined = np.concatenate([self._rest, samples])
         count = joined.size // VAD_FRAME
         self._rest = joined[count * VAD_FRAME :]
-        frames = joined[: count * VAD_FRAME].reshape(count, VAD_FRAME)
-        if not count:
-            return np.zeros(0, np.bool_)
-        power = np.einsum("ij,ij->i", frames, frames) / np.float32(VAD_FRAME)
-        pcm = float_to_pcm(frames * self._gain(power)).tobytes()
-        step = 2 * VAD_FRAME
-        heard = [self._vad.is_speech(pcm[at : at + step], SAMPLE_RATE) for at in range(0, len(pcm), step)]
-        return np.array(heard, np.bool_) & self._over_floor(power)
+        return joined[: count * VAD_FRAME].reshape(count, VAD_FRAME)
 
-    def _over_floor(self, power: Samples) -> npt.NDArray[np.bool_]:
-        """Which frames stand out of what never stops: line and room noise alone, at any level, is no speech."""
-        rise = 10.0 ** (_FLOOR_RISE_DB_S * power.size * VAD_FRAME / SAMPLE_RATE / 10.0)
-        self._floor = min(self._floor * rise, float(power.min()))
-        return power > np.float32(self._floor * _OVER_FLOOR)
+    def follow(self, powers: Sequence[float]) -> tuple[float, float]:
+        """The next frames' powers → the gain for them, and the power that stands out of what never stops:
+        line and room noise alone, at any level, is no speech."""
+        fall = 0.5 ** (len(powers) * VAD_FRAME / (SAMPLE_RATE * _FALL_S))
+        rise = 10.0 ** (_FLOOR_RISE_DB_S * len(powers) * VAD_FRAME / SAMPLE_RATE / 10.0)
+        self._level = max(self._level * fall, float(np.float32(math.sqrt(max(powers, default=0.0)))))
+        self._floor = min(self._floor * rise, min(powers, default=self._floor))
+        return _TARGET_RMS / max(self._level, _FAINTEST_RMS), self._floor * _OVER_FLOOR
 
-    def _gain(self, power: Samples) -> np.float32:
-        fall = 0.5 ** (power.size * VAD_FRAME / (SAMPLE_RATE * _FALL_S))
-        self._level = max(self._level * fall, float(np.sqrt(power.max())))
-        return np.float32(_TARGET_RMS / max(self._level, _FAINTEST_RMS))
+    def hear(self, pcm: bytes) -> list[bool]:
+        """WebRTC's decisions on the next frames, 16 bit."""
+        is_speech = self._vad.is_speech
+        return [is_speech(pcm[at : at + _PCM_FRAME], SAMPLE_RATE) for at in range(0, len(pcm), _PCM_FRAME)]
+
+
+def detect(pieces: Sequence[tuple[SpeechDetector, Samples]]) -> list[Decisions]:
+    """What each detector decides on its next samples, (n,); of one stream the pieces in order."""
+    some = (pieces[at : at + _TOGETHER] for at in range(0, len(pieces), _TOGETHER))
+    return [decisions for together in some for decisions in _detect_together(together)]
+
+
+def _detect_together(pieces: Sequence[tuple[SpeechDetector, Samples]]) -> list[Decisions]:
+    """All that is not WebRTC's detector itself is done for all frames at once."""
+    frames = [detector.frames(samples) for detector, samples in pieces]
+    every, counts = np.concatenate(frames), [len(one) for one in frames]
+    power = np.einsum("ij,ij->i", every, every) / np.float32(VAD_FRAME)
+    parts = [slice(end - count, end) for end, count in zip(itertools.accumulate(counts), counts, strict=True)]
+    powers = power.tolist()
+    followed = [detector.follow(powers[part]) for (detector, _), part in zip(pieces, parts, strict=True)]
+    gains, floors = np.repeat(np.array(followed, np.float32), counts, axis=0).T
+    pcm = float_to_pcm(every * gains[:, None]).tobytes()
+    heard = [
+        detector.hear(pcm[part.start * _PCM_FRAME : part.stop * _PCM_FRAME])
+        for (detector, _), part in zip(pieces, parts, strict=True)
+    ]
+    decisions = np.array([*itertools.chain.from_iterable(heard)], np.bool_) & (power > floors)
+    return [decisions[part] for part in parts]

@@ -42,11 +42,6 @@ class Terminal:
         """Whether keys can come."""
         return self._keyboard.there
 
-    @property
-    def size(self) -> tuple[int, int]:
-        """Terminal cells in width and height, as it is now."""
-        return self._console.size
-
     def __enter__(self) -> "Terminal":
         try:
             self._signals.take()
@@ -110,6 +105,16 @@ class Terminal:
     def _write(self, text: str) -> None:
         self._console.file.write(in_ascii(text, self._console.encoding))
         self._console.file.flush()
+
+
+def size_of(console: Console) -> tuple[int, int]:
+    """Terminal cells in width and height, as they are now: asked of the terminal, since COLUMNS and LINES of the environment
+    do not follow when it is resized; rich's answer where there is none."""
+    with suppress(OSError, ValueError):
+        width, height = os.get_terminal_size(console.file.fileno())
+        if width and height:
+            return width, height
+    return console.size
 
 
 class _Signals:

@@ -1,35 +1,25 @@
-"""Blocks of any size → overlapping 3 s windows of one party; gaps; the end of a call. Pure.
+"""Cells → overlapping 3 s windows: what is heard in them. Pure.
 
-Time is a sample index at 8 kHz. Everything happens in cells of 0.25 s, counted from the call's first sample, so how the
-audio was cut changes nothing. Lost audio is marked and silent, a short hole concealed: time goes on.
+The cells of many parties are heard together: one call of numpy for all of them, where one for each would cost several
+times what it computes. What is heard in a cell does not depend on those beside it.
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
-from monitor.audio import SAMPLE_RATE, Block, Resampler, Samples
-from monitor.concealment import LONGEST_S, PAST_S, conceal
-from monitor.errors import AudioError
-from monitor.features import BANDS, FRAME, FRAME_HOP, frame_count, mel_power
-from monitor.speech import VAD_FRAME, SpeechDetector
+from monitor.audio import SAMPLE_RATE, Block, Samples
+from monitor.cells import CELL, Cell, Lost, PartyCells
+from monitor.features import FRAME, FRAME_HOP, FrameStream, frame_count, mel_power, mel_powers
+from monitor.speech import VAD_FRAME, SpeechDetector, detect
 
-CELL = SAMPLE_RATE // 4
-"""Samples of the smallest step (0.25 s) that hops and windows are made of."""
 _FULL_SCALE = 0.975
 """From here a sample counts as clipped: G.711's loudest code is 0.98 of full scale."""
-_LONGEST_GAP_S = 3_600.0
-"""A jump further ahead than this is a broken source, not lost audio."""
-
-
-@dataclass(frozen=True, slots=True)
-class Lost:
-    """Audio of a party that never came, in samples of the call."""
-
-    start: int
-    end: int
+_LEAST_RUN = 3
+"""Samples in a row at full scale that are clipped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +49,7 @@ class Window:
         return self.speech_share * (self.end - self.start) / SAMPLE_RATE
 
 
-@dataclass(frozen=True, slots=True)
-class _Cell:
+class _Heard(NamedTuple):
     """What is known of one cell, summed."""
 
     samples: int
@@ -72,172 +61,87 @@ class _Cell:
 
 
 class PartyWindows:
-    """One party's stream. `push` blocks as they come, `finish` once."""
+    """One party's stream: of a running call `cells` and `hear`, alone `push` blocks as they come and `finish` once."""
 
     def __init__(self, window_s: float, hop_s: float, with_features: bool) -> None:
+        self.cells = PartyCells()
+        """What cuts its blocks."""
+        self.speech = SpeechDetector()
+        self.frames = FrameStream() if with_features else None
         self._window, self._hop = round(window_s * SAMPLE_RATE), round(hop_s * SAMPLE_RATE)
-        self._frames = frame_count(self._window)
-        self._with_features = with_features
-        self._speech = SpeechDetector()
-        self._resampler: Resampler | None = None
-        self._source_rate = 0
-        self._expected = 0
-        self._pending: list[Samples] = []
-        self._pending_size = 0
-        self._pending_lost: list[Lost] = []
-        self._past = np.zeros(0, np.float32)
-        """The end of what came, at the source's rate."""
-        self._carry = np.zeros(0, np.float32)
-        self._power = np.zeros((0, BANDS), np.float32)
-        self._cells: deque[_Cell] = deque(maxlen=self._window // CELL)
+        self._heard: deque[_Heard] = deque(maxlen=self._window // CELL)
+        self._power: deque[Samples] = deque(maxlen=self._window // CELL)
         self._windows = 0
         self._arrived_s = 0.0
         self._done = 0
 
-    @property
-    def position(self) -> int:
-        """Samples of the call that have come so far, lost ones included."""
-        return self._done + self._pending_size
-
-    def push(self, block: Block) -> Iterator[Window | Lost]:
+    def push(self, block: Block) -> list[Window | Lost]:
         """What `block` completes, in order. Raises AudioError where it cannot belong to this stream."""
-        samples = self._in_step(block)
-        self._arrived_s = block.arrived_s
-        ahead = block.start + block.samples.size - samples.size - self._expected
-        if ahead > 0:
-            yield from self._skip(ahead)
-        if samples.size:
-            self._expected += samples.size
-            yield from self._append(samples)
-            self._past = _end_of(self._past, samples, round(PAST_S * self._source_rate))
+        pieces = self.cells.push(block)
+        windows = iter(hear([(self, piece) for piece in pieces if isinstance(piece, Cell)]))
+        items = (next(windows) if isinstance(piece, Cell) else piece for piece in pieces)
+        return [item for item in items if item is not None]
 
-    def finish(self) -> Iterator[Window | Lost]:
+    def finish(self) -> list[Window]:
         """The rest: the last samples in a window of their own; a call shorter than a window gets one all the same."""
-        if self._resampler is not None:
-            yield from self._add(self._resampler.push(np.zeros(0, np.float32), last=True))
-        unread = self._pending_size or self._done % self._hop or not self._windows
-        if self._pending_size:
-            self._take_cell(self._pending_size)
-        if unread and self._done:
-            yield self._make_window()
+        windows = [*hear([(self, cell) for cell in self.cells.finish()]), self.last()]
+        return [window for window in windows if window is not None]
 
-    def _in_step(self, block: Block) -> Samples:
-        """The block's samples that are new; checks rate, time and numbers."""
-        if not self._source_rate:
-            self._source_rate = block.sample_rate
-            self._resampler = Resampler(block.sample_rate) if block.sample_rate != SAMPLE_RATE else None
-        if block.sample_rate != self._source_rate:
-            raise AudioError(
-                f"sample rate changed in mid-stream: expected {self._source_rate} Hz, got {block.sample_rate} Hz; "
-                "end the call and begin another"
-            )
-        ahead_s = (block.start - self._expected) / self._source_rate
-        if ahead_s > _LONGEST_GAP_S:
-            raise AudioError(
-                f"time jumped ahead by {ahead_s:.0f} s: expected at most {_LONGEST_GAP_S:.0f} s of lost audio; "
-                "check the source's timestamps"
-            )
-        if not np.isfinite(np.dot(block.samples, block.samples)):  # one pass over the samples instead of two
-            bad = int(np.argmin(np.isfinite(block.samples)))
-            raise AudioError(
-                f"sample at {(block.start + bad) / block.sample_rate:.3f} s is {block.samples[bad]}: "
-                "expected finite samples; export the audio again"
-            )
-        return block.samples[max(0, self._expected - block.start) :]
+    def take(self, cell: Cell, speech: int, power: Samples | None) -> Window | None:
+        """The window that the next cell completes; it has `speech` samples of speech, and `power` is its (n, 64) frames."""
+        samples, lost, self._arrived_s = cell
+        squares = float(np.dot(samples, samples))
+        self._heard.append(_Heard(samples.size, squares, _clipped(samples, squares), speech, lost))
+        if power is not None:
+            self._power.append(power)
+        self._done += samples.size
+        return self._make_window() if self._done >= self._window and self._done % self._hop == 0 else None
 
-    def _skip(self, count: int) -> Iterator[Window | Lost]:
-        """`count` samples of the source's rate were lost."""
-        start, end = (round(at * SAMPLE_RATE / self._source_rate) for at in (self._expected, self._expected + count))
-        yield Lost(start, end)
-        self._pending_lost.append(Lost(start, end))
-        self._expected += count
-        if count <= LONGEST_S * self._source_rate:
-            hidden = conceal(self._past, count, self._source_rate)
-            self._past = _end_of(self._past, hidden, self._past.size)
-            yield from self._append(hidden)
-            return
-        self._past = self._past[:0]
-        while count > 0:
-            piece = min(count, self._source_rate)
-            count -= piece
-            yield from self._append(np.zeros(piece, np.float32))
-
-    def _append(self, samples: Samples) -> Iterator[Window | Lost]:
-        return self._add(samples if self._resampler is None else self._resampler.push(samples))
-
-    def _add(self, samples: Samples) -> Iterator[Window | Lost]:
-        if samples.size:
-            self._pending.append(samples)
-            self._pending_size += samples.size
-        while self._pending_size >= CELL:
-            self._take_cell(CELL)
-            if self._done >= self._window and self._done % self._hop == 0:
-                yield self._make_window()
-
-    def _take_cell(self, size: int) -> None:
-        """Moves `size` pending samples into frames and sums."""
-        joined = np.concatenate(self._pending) if len(self._pending) != 1 else self._pending[0]
-        cell, rest = joined[:size], joined[size:]
-        self._pending, self._pending_size = ([rest] if rest.size else []), rest.size
-        start, self._done = self._done, self._done + size
-        self._cells.append(
-            _Cell(
-                samples=size,
-                squares=float(np.dot(cell, cell)),
-                clipped=_clipped(cell),
-                speech=VAD_FRAME * int(self._speech.push(cell).sum()),
-                lost=self._lost_within(start, self._done),
-            )
-        )
-        if self._with_features:
-            self._add_frames(cell)
-
-    def _lost_within(self, start: int, end: int) -> int:
-        lost = sum(max(0, min(end, gap.end) - max(start, gap.start)) for gap in self._pending_lost)
-        self._pending_lost = [gap for gap in self._pending_lost if gap.end > end]
-        return lost
-
-    def _add_frames(self, cell: Samples) -> None:
-        joined = np.concatenate([self._carry, cell])
-        count = frame_count(joined.size)
-        if count:
-            self._power = np.concatenate([self._power, mel_power(joined)])[-self._frames :]
-        self._carry = joined[count * FRAME_HOP :]
+    def last(self) -> Window | None:
+        """The window that is left when the call is over."""
+        return self._make_window() if self._done and (self._done % self._hop or not self._windows) else None
 
     def _make_window(self) -> Window:
         self._windows += 1
-        cells = self._cells
-        samples = sum(cell.samples for cell in cells)
-        squares = sum(cell.squares for cell in cells)
+        samples, squares, clipped, speech, lost = map(sum, zip(*self._heard, strict=True))
         return Window(
             start=self._done - samples,
             end=self._done,
-            speech_share=min(1.0, sum(cell.speech for cell in cells) / samples),
+            speech_share=min(1.0, speech / samples),
             level_db=10.0 * float(np.log10(squares / samples)) if squares > 1e-12 * samples else None,
-            clipped_share=sum(cell.clipped for cell in cells) / samples,
-            lost_s=sum(cell.lost for cell in cells) / SAMPLE_RATE,
+            clipped_share=clipped / samples,
+            lost_s=lost / SAMPLE_RATE,
             arrived_s=self._arrived_s,
-            power=self._whole_power() if self._with_features else None,
+            power=None if self.frames is None else self._whole_power(self.frames),
         )
 
-    def _whole_power(self) -> Samples:
+    def _whole_power(self, frames: FrameStream) -> Samples:
         """The window's frames; a short call is filled up with silence."""
-        missing = self._frames - len(self._power)
+        count = frame_count(self._window)
+        missing = count - sum(map(len, self._power))
         if missing <= 0:
-            return self._power
-        tail = mel_power(np.concatenate([self._carry, np.zeros(missing * FRAME_HOP + FRAME, np.float32)]))
-        return np.concatenate([self._power, tail])[: self._frames]
+            return np.concatenate(self._power)[-count:]
+        tail = mel_power(np.concatenate([frames.rest, np.zeros(missing * FRAME_HOP + FRAME, np.float32)]))
+        return np.concatenate([*self._power, tail])[:count]
 
 
-def _end_of(first: Samples, then: Samples, size: int) -> Samples:
-    """The last `size` samples of both, or all where there are fewer."""
-    return then[-size:] if then.size >= size else np.concatenate([first, then])[-size:]
+def hear(cells: Sequence[tuple[PartyWindows, Cell]]) -> list[Window | None]:
+    """The window that each cell completes; of a party the cells in order, of different parties in any."""
+    speech = detect([(party.speech, cell.samples) for party, cell in cells])
+    framed = [party.frames.push(cell.samples) for party, cell in cells if party.frames is not None]
+    powers = iter(mel_powers(framed))
+    return [
+        party.take(cell, VAD_FRAME * int(np.count_nonzero(heard)), None if party.frames is None else next(powers))
+        for (party, cell), heard in zip(cells, speech, strict=True)
+    ]
 
 
-def _clipped(samples: Samples) -> int:
-    """Samples in runs of three or more at full scale."""
+def _clipped(samples: Samples, squares: float) -> int:
+    """Samples in runs of three or more at full scale; `squares` is the sum of theirs, which tells most cells at once."""
+    if squares < 0.99 * _LEAST_RUN * _FULL_SCALE**2:
+        return 0
     full = np.abs(samples) >= _FULL_SCALE
     if not full.any():
         return 0
     runs = full[:-2] & full[1:-1] & full[2:]
-    return int(np.convolve(runs, np.ones(3)).astype(bool).sum())
+    return int(np.convolve(runs, np.ones(_LEAST_RUN)).astype(bool).sum())

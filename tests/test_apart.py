@@ -33,6 +33,9 @@ class Talkative:
             asyncio.get_running_loop().call_later(0.05, os.kill, os.getpid(), signal.SIGKILL)
         return f"in process {os.getpid()}"
 
+    def refuse(self, why: str) -> None:
+        self._queue.put(Refused(ServiceError(why)))
+
     async def drain(self) -> None:
         self._queue.put(Block("call", "customer", 0, 8_000, np.arange(3, dtype=np.float32), 1.5))
         self._queue.put(CallClosed("call", "end"))
@@ -58,6 +61,22 @@ def test_what_a_listener_hears_elsewhere_is_in_the_queue_here(caplog: pytest.Log
     assert isinstance(block, Block)
     assert (block.start, block.arrived_s, block.samples.tolist()) == (0, 1.5, [0.0, 1.0, 2.0])
     assert caplog.messages == ["listening for Anna"]
+
+
+def test_listeners_are_told_when_to_refuse_calls_and_when_no_longer() -> None:
+    queue, stop = BlockQueue(10), threading.Event()
+    reasons = iter(["", "late: why", "late: why", ""])
+
+    def refusing() -> str:
+        reason = next(reasons, None)
+        if reason is None:
+            stop.set()
+        return reason or ""
+
+    apart = Apart(talkative, queue, Identities(show=True), refusing)
+    apart.start()
+    apart.run(queue, stop)
+    assert [str(event.error) for event in queue.take(0) if isinstance(event, Refused)] == ["late: why", ""]
 
 
 def test_it_ends_when_it_is_stopped() -> None:

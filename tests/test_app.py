@@ -67,6 +67,21 @@ def metrics_of(address: str) -> dict[str, float]:
     return {name: float(value) for name, _, value in lines}
 
 
+def test_an_acknowledgement_at_the_dashboard_reaches_every_subscriber(node: tuple[Node, Telephone, str]) -> None:
+    running, telephone, address = node
+    with connect(address, proxy=None) as desktop:
+        alert = until(desktop, "alert_raised")
+        running.acknowledge("a", alert["alert"], "Maria")
+        told = until(desktop, "alert_acknowledged")
+        assert (told["alert"], told["by"]) == (alert["alert"], "Maria")
+        (shown,) = running.board.snapshot(time.time()).calls[0].alerts
+        assert shown.by == "Maria"
+        running.acknowledge("a", alert["alert"], "Kim")
+        running.acknowledge("nobody", "nothing", "Kim")
+        telephone.over.set()
+        assert until(desktop, "call_ended")["reason"] == "end"
+
+
 def test_a_supervisor_acknowledges_an_alert_and_everybody_hears_of_it(node: tuple[Node, Telephone, str]) -> None:
     running, telephone, address = node
     with connect(address) as supervisor, connect(address.replace("calls", "agents/4711")) as desktop:
@@ -122,6 +137,33 @@ def test_a_full_node_is_not_ready(model: EmotionModel) -> None:
         while not running.board.running:
             assert time.monotonic() < deadline_s
         assert running.unready() == "full: 1 calls run, max_calls is 1"
+
+
+def test_a_node_that_is_behind_says_so(model: EmotionModel) -> None:
+    scored = threading.Event()
+
+    class Stuck(AngryModel):
+        def score(self, powers: list[np.ndarray]) -> np.ndarray:
+            assert scored.wait(10)
+            return super().score(powers)
+
+    class Endless:
+        def run(self, queue: BlockQueue, stop: threading.Event) -> None:
+            queue.put(CallOpened("a", "test", None, {"customer": 0}))
+            for start in range(0, 8_000_000, 800):
+                queue.put(Block("a", "customer", start, 8_000, VOICE[:800], time.monotonic()))
+                if stop.wait(0.01):
+                    break
+            queue.put(CallClosed("a", "stopped"))
+
+    late = "late: audio waits longer than 0.2 s to be scored; fewer calls, or more processor"
+    with Node(Settings(queue_s=60.0, late_s=0.2), Stuck(model), [Endless()]) as running:  # type: ignore[arg-type]
+        deadline_s = time.monotonic() + 10
+        while not running.unready():
+            assert time.monotonic() < deadline_s
+        assert running.unready() == late
+        assert running.health().warnings == (late,)
+        scored.set()
 
 
 def test_a_message_that_cannot_be_sent_costs_none_of_those_behind_it() -> None:

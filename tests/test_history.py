@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import soundfile
+from msgspec.structs import replace
 
 from monitor import database, history
 from monitor.archive import Archive
@@ -84,6 +85,18 @@ def test_a_call_without_a_reading_and_one_without_a_start_are_kept_too(path: Pat
         late, short = sorted(archive.calls(), key=lambda call: call.call)
         assert (short.ended_s, short.duration_s, short.unstored) == (unix_ms(AT) / 1000, 0.0, 0)
         assert (late.source, late.agent, late.unstored) == ("", None, 4)
+
+
+def test_a_damaged_call_does_not_keep_the_others_from_being_stored(path: Path) -> None:
+    write(path, a_call("bad", whole=False))
+    connection = sqlite3.connect(path)
+    connection.execute("UPDATE pieces SET records = x'00ff'")
+    connection.commit()
+    connection.close()
+    write(path, a_call("good"), "second")
+    with Archive(path) as archive:
+        assert archive.messages("good") == a_call("good")
+        assert archive.call("bad").state == "interrupted"
 
 
 def test_a_second_node_neither_writes_the_file_nor_ends_the_first_ones_calls(
@@ -189,6 +202,40 @@ def test_a_fault_in_the_middle_of_a_batch_stores_nothing_twice(path: Path, monke
     with Archive(path) as archive:
         assert archive.messages("a") == told
         assert archive.call("a").unstored == 0
+
+
+@pytest.mark.usefixtures("disk")
+def test_a_fault_after_the_last_message_stores_no_call_twice(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    faults = iter([True])
+    whole = history.Ledger.write
+
+    def write_and_fail(ledger: Any, batch: list[Any]) -> list[str]:
+        result = whole(ledger, batch)
+        if batch and next(faults, False):
+            raise sqlite3.OperationalError("disk I/O error")
+        return result
+
+    monkeypatch.setattr(history.Ledger, "write", write_and_fail)
+    write(path, a_call())
+    with Archive(path) as archive:
+        assert archive.messages("a") == a_call()
+
+
+@pytest.mark.usefixtures("disk")
+def test_a_message_that_cannot_be_stored_costs_none_of_those_behind_it(path: Path) -> None:
+    with writing(path) as written:
+        for message in [
+            *a_call("a"),
+            started("\ud800"),
+            started("b"),
+            replace(reading(2, "b"), at="soon"),
+            *a_call("c"),
+        ]:
+            written.receive(message)
+        until(lambda: not written.waiting and not written.failure)
+        assert (written.stored, written.unstored) == (29, 2)
+    with Archive(path) as archive:
+        assert [archive.messages(name) for name in "ac"] == [a_call("a"), a_call("c")]
 
 
 @pytest.mark.usefixtures("disk")

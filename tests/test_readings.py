@@ -1,8 +1,9 @@
+import msgspec
 import numpy as np
 import pytest
 
 from monitor.messages import LABELS
-from monitor.model import Baseline, Calibration, FeatureMeaning, Meaning, Thresholds, log_softmax
+from monitor.model import Baseline, Calibration, FeatureMeaning, Meaning, Moods, Thresholds, log_softmax
 from monitor.readings import PartyReader, Verdict, unscored_state
 from monitor.settings import Settings
 from monitor.windows import Window
@@ -16,7 +17,7 @@ MEANING = Meaning(
     window_s=3.0,
     features=FeatureMeaning("", 0, 0, 0, 0, 0, 0, 20.0, [], ""),
     calibration=Calibration(1.0),
-    thresholds=Thresholds(uncertain=0.4, mood=0.4),
+    thresholds=Thresholds(uncertain=0.4, mood=0.3),
     baseline=Baseline(prior=[-2.0, -2.0, -2.0, -2.0, -1.0, -2.0], weight_windows=20.0, cap=2.5),
     training={},
     licence="",
@@ -71,9 +72,9 @@ def test_the_first_window_is_read_as_it_is() -> None:
 
 def test_an_unsure_model_is_uncertain_and_never_neutral() -> None:
     reader = PartyReader(MEANING, Settings())
-    (verdict,) = read(reader, "neutral", 1, probability=0.3)
+    (verdict,) = read(reader, "neutral", 1, probability=0.2)
     assert (verdict.state, verdict.label, verdict.mood) == ("uncertain", None, "unclear")
-    assert verdict.confidence == pytest.approx(0.3)
+    assert verdict.confidence == pytest.approx(0.2)
 
 
 def test_a_label_changes_only_after_a_while_and_never_back_and_forth() -> None:
@@ -140,9 +141,30 @@ def test_calm_after_an_alert_has_cleared_is_satisfied() -> None:
 
 def test_the_mood_rests_on_the_last_seconds_of_speech_only() -> None:
     reader = PartyReader(MEANING, Settings(mood_s=5.0, outcome_s=30.0))
-    read(reader, "sad", 40)
-    assert read(reader, "happy", 10, start_s=23.0)[-1].mood == "satisfied"
+    read(reader, "sad", 50, probability=0.95)
+    assert read(reader, "happy", 10, start_s=28.0)[-1].mood == "satisfied"
     assert reader.mood(30.0) == "dissatisfied"
+
+
+def test_the_mood_follows_the_models_weights() -> None:
+    """A bias of three for being calm outweighs anger that is four times as probable."""
+    calm = msgspec.structs.replace(MEANING, moods=Moods(bias=[0.0, 0.0, 0.0, 3.0]))
+    assert read(PartyReader(MEANING, Settings()), "anger", 1, probability=0.5)[-1].mood == "angry"
+    assert read(PartyReader(calm, Settings()), "anger", 1, probability=0.5)[-1].mood == "calm"
+
+
+def test_a_long_stretch_is_unlearnt_by_the_label_before_the_mood() -> None:
+    verdicts = read(PartyReader(MEANING, Settings()), "happy", 60, probability=0.5)
+    assert verdicts[-1].label != "happy"
+    assert verdicts[-1].mood == "satisfied"
+
+
+def test_one_very_sure_window_does_not_decide_a_mood() -> None:
+    reader = PartyReader(MEANING, Settings())
+    read(reader, "happy", 19, probability=0.6)
+    sure = np.full(6, -40.0)
+    sure[LABELS.index("anger")] = 0.0
+    assert reader.read(window(12.5), sure, False).mood == "satisfied"
 
 
 def test_a_window_without_speech_keeps_the_mood_and_claims_nothing_else() -> None:

@@ -98,7 +98,9 @@ def test_alerts_that_overlap_count_once_in_how_long_one_was_open():
         ("yesterday", None, "24 November 2026"),
         ("today", None, "25 November 2026"),
         ("2026-11-01", "2026-11-07", "1 November 2026 to 7 November 2026"),
-        ("2026-11-24T14:30", None, "24 November 2026, 14:30 to 25 November 2026, 00:00"),
+        ("2026-11-24T14:30", None, "24 November 2026, 14:30 to 25 November 2026, 21:36"),
+        ("2h", None, "25 November 2026, 19:36 to 25 November 2026, 21:36"),
+        ("7d", "yesterday", "18 November 2026, 21:36 to 25 November 2026, 00:00"),
         ("2026-11-24T14:30", "2026-11-24T15:00", "24 November 2026, 14:30 to 24 November 2026, 15:00"),
     ],
 )
@@ -112,9 +114,10 @@ def test_a_span_is_a_day_to_its_end_or_from_a_time_to_a_time(since: str, until: 
         (
             "monday",
             None,
-            "--since takes a day as 2026-01-31, today or yesterday, or a time as 2026-01-31T14:30, got 'monday'",
+            "--since 'monday' is no moment: expected a day .*",
         ),
-        ("2026-02-30", None, "--since takes a day .* got '2026-02-30'"),
+        ("2026-02-30", None, "--since '2026-02-30' is no moment: expected a day .*"),
+        ("2026-12-24T14:30", None, "--since '2026-12-24T14:30' is yet to come, .*"),
         ("today", "yesterday", "--until must be after --since, got 'yesterday' and 'today'"),
     ],
 )

@@ -82,6 +82,27 @@ def test_a_few_turns_of_mood_are_told_each():
     )
 
 
+def test_many_alerts_are_told_in_sum():
+    told = Told().say(5)
+    for number in range(4):
+        told.alert(str(number)).say(10).clear(str(number)).say(5)
+    facts = told.alert("dead", "dead_air", "warning").say(2).end().facts
+    assert (
+        "5 alerts were raised, first at 0:07: sustained anger 4 times and dead air 1 time; 1 of them was open at the end."
+        in (finding(facts, facts.parties[0]))
+    )
+
+
+def test_a_mood_that_never_stays_is_told_in_shares():
+    told = Told()
+    for _ in range(20):
+        told.say(2, mood="calm").say(1, "anger", "angry")
+    facts = told.end().facts
+    assert finding(facts, facts.parties[0]).startswith(
+        "The customer’s mood keeps changing: calm for 67 % of the time and angry for 33 % of the time. No alert"
+    )
+
+
 def test_nobody_scored_is_said_and_not_taken_for_calm():
     facts = Told(scored=()).say(10, None, state="not_scored").end("unclear").facts
     assert facts.judged is None
@@ -136,6 +157,17 @@ def test_every_event_of_an_alert_is_in_one_line_of_the_table():
     facts = with_everything().facts
     events = [event.what for line in rows(facts, facts.parties[0]) for event in line.events]
     assert sorted(events) == ["cleared", "cleared", "raised", "raised", "raised", "taken on by Ana"]
+
+
+def test_where_no_reading_came_nothing_is_drawn():
+    told = Told().say(60).end()
+    facts = facts_of([message for message in told.messages if not 60 <= message.seq < 120], ORIGIN)
+    pieces = cells(facts.parties[0], 0.5, 0.5)
+    (before, after) = stretches(pieces)
+    assert (before.end_s, after.start_s) == (17.0, 32.0)
+    assert [(mood.start_s, mood.end_s) for mood in moods(pieces)] == [(2.5, 17.0), (32.0, 62.5)]
+    assert [run[-1].at_s for run in bands(pieces, "neutral")] == [16.75, 62.25]
+    assert sum(line.cell is None for line in rows(facts, facts.parties[0])) == 2
 
 
 def test_speech_stands_in_the_middle_of_its_window():

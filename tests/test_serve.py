@@ -14,8 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from websockets.exceptions import InvalidStatus
 
-from monitor.settings import Settings, SiprecSettings
+from monitor.audio import float_to_mulaw
+from monitor.settings import AudioHookSettings, Settings, SiprecSettings, StreamSettings, TwilioSettings
+from tests.peers.media_streams import CALL, MediaStream, call
 from tests.sip_client import Client, client, ports, tone
 from tests.test_cli import heed_interrupts
 
@@ -111,7 +114,14 @@ def test_without_calls_it_ends_at_once() -> None:
 @pytest.mark.parametrize(
     ("options", "error"),
     [
-        ((), "callmood: no source of calls is switched on: write [siprec] into the file that --config names, or give"),
+        (
+            (),
+            "callmood: no source of calls is switched on: write one of [siprec], [twilio], [audiohook] into the file that",
+        ),
+        (
+            ("--set", "twilio.path=/t", "--set", "streams.host=0.0.0.0"),
+            "callmood: streams.host 0.0.0.0 can be reached by others, but twilio asks for no credentials: see",
+        ),
         (
             ("--set", "siprec.host=0.0.0.0"),
             "callmood: siprec.host is 0.0.0.0, open to others, but siprec.allow is empty: name",
@@ -130,8 +140,52 @@ def test_what_cannot_be_is_said_in_one_line_with_the_cure(options: tuple[str, ..
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("page", ["twilio", "audiohook"])
+def test_the_pages_of_websocket_sources_show_and_name_settings(page: str, tmp_path: Path) -> None:
+    text = (ROOT / "docs" / f"{page}.md").read_text()
+    (tmp_path / "shown.toml").write_text(text.partition("```toml\n")[2].partition("```")[0])
+    shown = Settings.load(tmp_path / "shown.toml")
+    assert getattr(shown, page) is not None
+    for table, kind in (("streams", StreamSettings), ("twilio", TwilioSettings), ("audiohook", AudioHookSettings)):
+        named = set(re.findall(rf"\b{table}\.([a-z_0-9]+)", text)) - {"md", "toml", "com", "example"}
+        assert named <= {field.name for field in dataclasses.fields(kind)}
+
+
+async def answered(url: str) -> int:
+    """The status of a handshake."""
+    try:
+        await (await call(url, MediaStream(call="late"))).end()
+    except InvalidStatus as refused:
+        return refused.response.status_code
+    return 101
+
+
+def test_sigterm_lets_a_streams_call_end_and_refuses_new_ones() -> None:
+    sets = ["streams.port=0", "twilio.path=/twilio"]
+    options = [word for one in sets for word in ("--set", one)]
+    with serving("--json", *options) as (process, _):
+        assert process.stderr is not None
+        match = re.fullmatch(r"streams: (ws://127\.0\.0\.1:\d+/twilio)\n", process.stderr.readline())
+        assert match
+
+        async def scenario() -> None:
+            sending = await call(match[1], MediaStream())
+            await sending.play({"inbound": float_to_mulaw(tone(440)).tobytes()})
+            process.send_signal(signal.SIGTERM)
+            while (await answered(match[1])) == 101:
+                await asyncio.sleep(0.02)
+            assert await answered(match[1]) == 503
+            await sending.end()
+
+        asyncio.run(scenario())
+        assert (CALL, "end") in ends(process)
+
+
 def test_the_files_that_are_shown_are_settings(tmp_path: Path) -> None:
-    assert Settings.load(ROOT / "examples" / "callmood.toml").siprec is not None
+    example = Settings.load(ROOT / "examples" / "callmood.toml")
+    assert example.siprec is not None
+    assert example.twilio is not None
+    assert example.audiohook is not None
     text = (ROOT / "docs" / "siprec.md").read_text()
     (tmp_path / "shown.toml").write_text(text.partition("```toml\n")[2].partition("```")[0])
     shown = Settings.load(tmp_path / "shown.toml")

@@ -417,6 +417,25 @@ def test_a_full_server_sends_clients_elsewhere() -> None:
     run(scenario)
 
 
+def test_a_server_that_is_told_to_refuses_new_calls_and_not_those_that_run() -> None:
+    async def scenario() -> None:
+        async with house() as home, client(home.server.port) as one:
+            media = await one.invite()
+            home.server.refuse("late: audio waits longer than 2 s to be scored")
+            async with client(home.server.port, call="call-2@client") as other:
+                for method in ("INVITE", "OPTIONS"):
+                    refused = await other.ask(method, both() if method == "INVITE" else b"")
+                    assert (refused.status, refused.headers.first("retry-after")) == (503, "10")
+                    assert "late: audio waits" in refused.headers.first("warning")
+                agent, _ = ports(media)
+                await one.play({agent: tone(440)}, 0.6)
+                await home.until(lambda: home.heard("agent").size > 3_200)
+                home.server.refuse("")
+                await other.invite(cseq=9)
+
+    run(scenario)
+
+
 def test_without_a_port_for_media_clients_are_sent_elsewhere_and_nothing_is_told() -> None:
     async def scenario() -> None:
         rtp = {"first_port": 29_990, "last_port": 29_992}

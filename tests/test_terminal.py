@@ -1,7 +1,12 @@
-"""What is written to a terminal; `tests/peers/test_terminal.py` has real ones."""
+"""What is written to a terminal; `tests/peers/test_dashboard_program.py` has real ones."""
 
+import fcntl
 import io
+import os
+import pty
 import signal
+import struct
+import termios
 
 import pytest
 from rich.console import Console
@@ -10,7 +15,7 @@ from rich.style import Style
 
 from monitor.frame import Frame
 from monitor.keyboard import Keyboard
-from monitor.terminal import Terminal
+from monitor.terminal import Terminal, size_of
 
 ENTER, LEAVE = "\x1b[?1049h", "\x1b[?1049l"
 BEGIN, END, CLEAR = "\x1b[?2026h", "\x1b[?2026l", "\x1b[2J"
@@ -130,3 +135,14 @@ def test_a_program_that_goes_on_draws_everything_anew() -> None:
         file.writes.clear()
         terminal.draw(frame_of("a"))
     assert CLEAR in file.writes[0]
+
+
+def test_the_size_is_the_terminals_own_not_what_the_environment_says() -> None:
+    ours, theirs = pty.openpty()
+    with os.fdopen(theirs, "w") as file, os.fdopen(ours, "rb"):
+        console = Console(file=file, _environ={"COLUMNS": "100", "LINES": "30"})
+        assert size_of(console) == (100, 30)
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        assert size_of(console) == (80, 24)
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 132, 0, 0))
+        assert size_of(console) == (132, 50)

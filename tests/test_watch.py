@@ -8,7 +8,7 @@ import re
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,9 @@ from msgspec.structs import replace
 
 from monitor.board import Board
 from monitor.broadcast import Broadcaster
-from monitor.client import Lost
-from monitor.messages import Missed, decode, rfc3339
+from monitor.client import Client, Lost
+from monitor.messages import Error, Missed, decode, rfc3339
+from monitor.snapshot import AlertView
 from monitor.watch import Watch
 from tests.board_messages import T0
 from tests.broadcasting import AT, TOKENS, address_of, broadcasting, ended, hello, on_a_loop, raised, reading, started
@@ -166,15 +167,15 @@ class Screen:
         self._end = end
         self.written = ""
 
-    async def shows(self, text: str) -> None:
-        """Wait until `text` is drawn after what was looked for last."""
+    async def shows(self, *texts: str) -> None:
+        """Wait until each of `texts` is drawn after what was looked for last: only lines that change are drawn."""
         loop = asyncio.get_running_loop()
         seen = len(self.written)
-        while text not in plain(self.written[seen:]):
+        while not all(text in plain(self.written[seen:]) for text in texts):
             try:
                 self.written += (await loop.run_in_executor(None, os.read, self._end, 65_536)).decode(errors="replace")
             except OSError:
-                raise AssertionError(f"{text!r} never came: {plain(self.written[seen:])[-3000:]}") from None
+                raise AssertionError(f"{texts} never came: {plain(self.written[seen:])[-3000:]}") from None
 
     async def rest(self) -> None:
         """Read to the end."""
@@ -231,21 +232,72 @@ async def test_the_dashboard_of_another_server_says_that_it_is_lost_and_forgets_
             await screen.shows("▲ angry")
             assert "waiting" not in plain(screen.written)
             assert "0 subscribers" not in plain(screen.written)
-        await screen.shows("NOT CONNECTED: nothing below is current")
-        await screen.shows("next try in")
-        await screen.shows("╳ stopped")
+        await screen.shows("NOT CONNECTED: nothing below is current", "next try in", "╳ stopped")
         async with broadcasting(port=port) as broadcaster:
             await screen.shows("0 calls")
-            broadcaster.publish(replace(started("new"), at=at))
-            await screen.shows("1 call ")
             seen = len(screen.written)
-            await screen.shows("new ")
+            broadcaster.publish(replace(started("new"), at=at))
+            await screen.shows("1 call ", "new ")
             assert "old" not in plain(screen.written[seen:])
             process.send_signal(kind)
             await screen.rest()
             assert await process.wait() == 0
         assert screen.written.count(TO_THE_ALTERNATE_SCREEN) == screen.written.count(BACK) == 1
         assert screen.written.rindex(SHOW_CURSOR) > screen.written.rindex("new")
+
+
+async def holds(condition: Callable[[], Any]) -> Any:
+    """What `condition` says as soon as that is true."""
+    while not (value := condition()):
+        await asyncio.sleep(0.01)
+    return value
+
+
+def open_alerts(watch: Watch) -> list[AlertView]:
+    return [alert for call in watch.board.snapshot(T0).calls for alert in call.alerts]
+
+
+@on_a_loop
+async def test_an_acknowledgement_goes_to_the_server_and_comes_back_to_every_watcher() -> None:
+    async with broadcasting(tokens=TOKENS) as broadcaster:
+        for message in (started(), reading(2), raised(3)):
+            broadcaster.publish(message)
+        tokens = [TOKENS.make(scopes, 1) for scopes in (["calls:*", "acknowledge"], ["calls:*"])]
+        with (
+            Watch(Client(broadcaster.address, tokens[0])) as maria,
+            Watch(Client(broadcaster.address, tokens[1])) as other,
+        ):
+            for watch in (maria, other):
+                await holds(lambda watch=watch: open_alerts(watch))
+            other.acknowledge("a", open_alerts(other)[0].alert, "Kim")
+            answer = await holds(lambda: other.health().answer)
+            assert answer == "not acknowledged: the token lacks the scope acknowledge"
+            assert other.board.snapshot(T0).fault_count == 0
+            maria.acknowledge("a", open_alerts(maria)[0].alert, "Maria")
+            for watch in (maria, other):
+                await holds(lambda watch=watch: open_alerts(watch)[0].by == "Maria")
+            maria.acknowledge("a", open_alerts(maria)[0].alert, "Maria")
+            answer = await holds(lambda: maria.health().answer)
+            assert answer.startswith("not acknowledged: alert 'a:1' is looked after already")
+
+
+def test_what_cannot_be_acknowledged_is_told_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    watch = Watch(Quiet)  # type: ignore[arg-type]
+    watch.acknowledge("a", "a:1", "Maria")
+    assert watch.health().answer == "not acknowledged: not connected: try again when the calls are back"
+    monkeypatch.setattr("monitor.watch.ANSWER_S", 0.0)
+    assert watch.health().answer == ""
+
+
+def test_errors_that_are_no_answer_stay_the_nodes_own() -> None:
+    watch = Watch(Quiet)  # type: ignore[arg-type]
+    watch._take(Error(at=AT, code="access", text="of somebody else"))
+    watch._asked.add(("a", "a:1"))
+    watch._take(Error(at=AT, code="audio", text="x.wav: no samples"))
+    assert watch.board.snapshot(T0).fault_count == 2
+    watch._take(Error(at=AT, code="request", text="no alert is open"))
+    assert (watch.board.snapshot(T0).fault_count, watch._asked) == (2, set())
+    assert watch.health().answer == "not acknowledged: no alert is open"
 
 
 class Quiet:

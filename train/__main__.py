@@ -1,4 +1,4 @@
-"""`python -m train corpus | fit | evaluate | export | baseline`: parses, prints, exits; everything else is in the modules.
+"""`python -m train corpus | fit | export | …`: parses, prints, exits; everything else is in the modules.
 
 TensorFlow, librosa and matplotlib are imported by the command that needs them: the process that makes windows beside the
 training starts from this file too.
@@ -6,7 +6,6 @@ training starts from this file too.
 
 import json
 import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -17,33 +16,38 @@ for _threads in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
 import typer  # noqa: E402
 
 from monitor.errors import CallmoodError  # noqa: E402
-from train import commands  # noqa: E402
+from train.options import (  # noqa: E402
+    Actors,
+    Calm,
+    Codec,
+    Cremad,
+    Data,
+    Each,
+    Floor,
+    Gain,
+    Gate,
+    Json,
+    Loss,
+    MaybeCremad,
+    Model,
+    Models,
+    Noise,
+    NoiseFile,
+    PredictionsFile,
+    Seed,
+    Snr,
+    Work,
+)
 
 app = typer.Typer(
-    help="From CREMA-D to models/emotion.onnx.",
+    help="From CREMA-D, or from your own recordings, to models/emotion.onnx.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
 
-Cremad = Annotated[
-    Path, typer.Option("--cremad", metavar="DIR", help="CREMA-D's folder: AudioWAV, VideoDemographics.csv, split.json")
-]
-Work = Annotated[
-    Path, typer.Option(metavar="DIR", help="where the training keeps its network; an interrupted one goes on from here")
-]
-Models = Annotated[Path, typer.Option(metavar="DIR", help="where figures, pictures and the model go")]
-Seed = Annotated[int, typer.Option(min=0, help="of everything random")]
-Noise = Annotated[
-    Path | None,
-    typer.Option(
-        "--noise",
-        metavar="DIR",
-        help="recorded noise to train with; by default the folder `noise` beside CREMA-D, where there is one",
-    ),
-]
-Json = Annotated[bool, typer.Option("--json", help="print one JSON object and nothing else")]
+OurModel = Path("models/emotion.onnx")
 
 
 def main() -> NoReturn:
@@ -68,16 +72,31 @@ def _fail(text: str) -> NoReturn:
 
 @app.command()
 def corpus(
-    cremad: Cremad,
+    cremad: MaybeCremad = None,
+    data: Data = None,
     out: Annotated[Path, typer.Option(metavar="DIR", help="where the waveforms are drawn")] = Path("build/corpus"),
 ) -> None:
-    """What CREMA-D holds: the faults, the table, the balance; a waveform of each emotion."""
-    commands.show_corpus(cremad, out)
+    """What CREMA-D, or your own recordings, hold: the faults, the balance, the split; a waveform of each emotion."""
+    from train import commands
+
+    commands.show_corpus(cremad, data, out)
 
 
 @app.command()
 def fit(
-    cremad: Cremad,
+    cremad: MaybeCremad = None,
+    data: Data = None,
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="DIR",
+            help="a checkpoint to train further: models/checkpoint, or another training's --work",
+        ),
+    ] = None,
+    fold: Annotated[
+        int | None, typer.Option(metavar="N", help="leave this fifth of all actors out, 1 to 5, for cross-validation")
+    ] = None,
     work: Work = Path("build/model"),
     models: Models = Path("models"),
     epochs: Annotated[int, typer.Option(min=1, help="times through the clips")] = 60,
@@ -86,46 +105,149 @@ def fit(
     seed: Seed = 1,
     noise: Noise = None,
 ) -> None:
-    """Trains the network on the fitted actors, calibrates it on the tuning actors, draws the training curve."""
+    """Trains the network on the fitted actors, or trains one further; draws the training curve."""
+    from train import commands
     from train.batches import Schedule
 
-    commands.fit_network(cremad, work, models, noise, Schedule(epochs=epochs, batch=batch, peak_rate=rate, seed=seed))
-
-
-@app.command()
-def evaluate(
-    cremad: Cremad,
-    work: Work = Path("build/model"),
-    models: Models = Path("models"),
-    model: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="an ONNX file instead of the network in --work")
-    ] = None,
-    actors: Annotated[
-        str | None,
-        typer.Option(
-            metavar="IDS|FILE", help="actors with commas between, or a file of them, instead of the validation actors"
-        ),
-    ] = None,
-    json_output: Json = False,
-) -> None:
-    """Measures the model on the validation actors, clean and through lines and noise; writes evaluation.json and pictures."""
-    report = commands.evaluate_model(cremad, work, None if json_output else models, model, actors)
-    typer.echo(json.dumps(report)) if json_output else _print_figures(report)
+    schedule = Schedule(epochs=epochs, batch=batch, peak_rate=rate, seed=seed)
+    commands.fit_network(cremad, data, work, models, noise, schedule, start, fold)
 
 
 @app.command()
 def export(
-    cremad: Annotated[
-        Path | None, typer.Option("--cremad", metavar="DIR", help="compare Keras and ONNX on clips from here as well")
-    ] = None,
-    work: Work = Path("build/model"),
-    models: Models = Path("models"),
+    cremad: MaybeCremad = None, data: Data = None, work: Work = Path("build/model"), models: Models = Path("models")
 ) -> None:
-    """Writes emotion.onnx with its meaning inside, from --work and the figures of evaluate."""
-    described = commands.export_model(cremad, work, models)
-    typer.echo(
-        f"{models / 'emotion.onnx'}: {described['parameters']:,} parameters, {described['mflop']} MFLOP a window"
-    )
+    """Writes emotion.onnx from --work, calibrated on the tuning actors, and the checkpoint for `fit --from`."""
+    from train import commands
+
+    meaning = commands.export_model(cremad, data, work, models).meaning
+    typer.echo(f"{models / 'emotion.onnx'}: {meaning.parameters:,} parameters, {meaning.mflop:g} MFLOP a window")
+
+
+@app.command()
+def calibrate(cremad: MaybeCremad = None, data: Data = None, actors: Actors = None, model: Model = OurModel) -> None:
+    """Fits temperature, baseline, thresholds and moods of a model file anew, on actors that it was not trained on."""
+    from train import commands
+    from train.measuring import actor_ids
+
+    meaning = commands.calibrate_file(cremad, data, actor_ids(actors) if actors else None, model).meaning
+    thresholds = f"label {meaning.thresholds.uncertain:.3f}, mood {meaning.thresholds.mood:.3f}"
+    typer.echo(f"{model}: temperature {meaning.calibration.temperature:.2f}, thresholds {thresholds}")
+
+
+@app.command()
+def evaluate(
+    cremad: MaybeCremad = None,
+    data: Data = None,
+    actors: Actors = None,
+    model: Model = OurModel,
+    codec: Codec = "none",
+    gate: Gate = False,
+    floor: Floor = None,
+    snr: Snr = None,
+    noise: NoiseFile = None,
+    loss: Loss = 0.0,
+    gain: Gain = 0.0,
+    predictions: PredictionsFile = None,
+    calm: Calm = None,
+    each: Each = 3,
+    models: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="where figures and pictures go; by default beside the model")
+    ] = None,
+    json_output: Json = False,
+) -> None:
+    """Measures a model by the live path. Actors, an alteration or --json: one figure, nothing is written.
+
+    Otherwise everything about the actors that the model was validated on: evaluation.json, pictures, the model card's
+    figures, and the scores inside the model file.
+    """
+    from monitor.model import EmotionModel
+    from train import measuring
+    from train.noise import read_noise
+    from train.scoring import Condition
+
+    if floor is not None and snr is not None:
+        raise typer.BadParameter("--floor gates the pauses, --snr leaves them as they are: give one of them")
+    if noise and floor is None and snr is None:
+        raise typer.BadParameter("--noise needs --floor or --snr: how far under the speech it lies")
+    recorded = read_noise(noise) if noise else None
+    condition = Condition(gate, floor, snr, loss / 100.0, gain, codec, recorded)
+    ids = measuring.actor_ids(actors) if actors else None
+    opened = EmotionModel(model)
+    if json_output or ids or predictions or condition != Condition():
+        row = measuring.measure(cremad, data, ids, opened, condition, predictions)
+        typer.echo(json.dumps(row)) if json_output else _print_figures({"asked": row})
+        return
+    beside = cremad.resolve().parent / "calls" if cremad else None
+    folder = calm or (beside if beside and beside.is_dir() else None)
+    found = measuring.report(cremad, data, opened, models or model.parent, folder, each)
+    measuring.stamp(found, opened)
+    _print_figures(found["conditions"])
+
+
+@app.command()
+def stitch(
+    actors: Annotated[
+        str, typer.Option("--actors", metavar="IDS|FILE", help="whose clips; a call is always of one actor")
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="a new folder for the calls and their labels.csv")],
+    cremad: MaybeCremad = None,
+    data: Data = None,
+    each: Each = 3,
+    seed: Seed = 1,
+) -> None:
+    """Makes pseudo-calls of clips, through pauses, levels and codecs drawn at random, and labels.csv for `calls`."""
+    from train import measuring
+
+    counts = measuring.stitch(cremad, data, measuring.actor_ids(actors), out, each, seed)
+    typer.echo(f"{out}: {sum(counts.values())} calls: {', '.join(f'{n} {kind}' for kind, n in counts.items())}")
+
+
+@app.command()
+def calls(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="recordings and their labels.csv: call,start_s,end_s,label")
+    ],
+    model: Model = OurModel,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="a setting, for example score_agent=true")
+    ] = None,
+    json_output: Json = False,
+) -> None:
+    """What labelled calls say of alerts, moods and labels, by the live path."""
+    from monitor.model import EmotionModel
+    from monitor.settings import Settings
+    from train import measuring
+
+    found = measuring.measure_calls(folder, EmotionModel(model), Settings.load(overrides=overrides or ()))
+    typer.echo(json.dumps(found) if json_output else json.dumps(found, indent=1))
+
+
+@app.command()
+def folds(
+    files: Annotated[
+        list[Path] | None, typer.Argument(metavar="[FILE]...", help="predictions; by default train/experiments/*.csv")
+    ] = None,
+    json_output: Json = False,
+) -> None:
+    """Cross-validated figures of every try whose folds' predictions are kept."""
+    from train.corpus import CorpusError
+    from train.folds import EXPERIMENTS, summaries
+
+    paths = files or sorted(EXPERIMENTS.glob("*.csv"))
+    if not paths:
+        raise CorpusError(f"no predictions in {EXPERIMENTS}, expected some by `python -m train evaluate --predictions`")
+    rows = summaries(paths)
+    if json_output:
+        typer.echo(json.dumps(rows))
+        return
+    typer.echo(f"{'try':<24}{'folds':>6}{'clips':>7}{'actors':>7}{'uar':>7}{'low':>7}{'high':>7}{'acc':>7}{'ece':>7}")
+    for row in rows:
+        counts = f"{row['folds']:>6}{row['clips']:>7}{row['actors']:>7}"
+        typer.echo(
+            f"{row['try']:<24}{counts}{row['uar']:>7.3f}{row['uar_low']:>7.3f}{row['uar_high']:>7.3f}"
+            f"{row['accuracy']:>7.3f}{row['ece']:>7.3f}"
+        )
 
 
 @app.command()
@@ -139,16 +261,17 @@ def baseline(
     seed: Seed = 42,
 ) -> None:
     """The article's recipe, as it stands, under its own random split and under whole actors; side by side with ours."""
+    from train import commands
+
     commands.run_baseline(cremad, models, cache, epochs, seed)
 
 
-def _print_figures(report: Mapping[str, Any]) -> None:
+def _print_figures(conditions: Mapping[str, Any]) -> None:
     typer.echo(f"{'condition':<14}{'uar':>7}{'low':>7}{'high':>7}{'acc':>7}{'acc_60':>8}{'ece':>7}{'changed':>9}")
-    for name, row in report["conditions"].items():
+    for name, row in conditions.items():
         figures = f"{row['uar']:>7.3f}{row['uar_low']:>7.3f}{row['uar_high']:>7.3f}{row['accuracy']:>7.3f}"
         typer.echo(f"{name:<14}{figures}{row['accuracy_60']:>8.3f}{row['ece']:>7.3f}{row['changed']:>9.3f}")
 
 
 if __name__ == "__main__":
-    sys.argv[0] = "python -m train"
     main()

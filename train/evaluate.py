@@ -1,22 +1,24 @@
 """What a model is worth on actors that it never heard: one measurement a condition, with intervals. Needs no TensorFlow."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from monitor.features import Normalisation
 from monitor.messages import LABELS
-from train.calibration import calibrated, calibration_error, label_indices, unweighted_recall
+from monitor.model import EmotionModel
+from train.calibration import BINS, calibrated, calibration_error, label_indices, reliability, unweighted_recall
 from train.corpus import Clip
-from train.scoring import Condition, Predict, score_clips
+from train.live import clip_scores
+from train.scoring import Condition
 
 CONFIDENT_SHARE = 0.6
 """Share of the clips, the most confident ones, whose accuracy is told apart."""
 RESAMPLES = 2_000
 """Of the bootstrap over actors."""
 COVERAGES = tuple(round(0.1 * step, 1) for step in range(1, 11))
+AGES = (30, 45, 60)
+"""Where one age group ends and the next begins, years."""
 
 CONDITIONS: dict[str, Condition] = {
     "clean": Condition(),
@@ -25,26 +27,38 @@ CONDITIONS: dict[str, Condition] = {
     "gated": Condition(gated=True),
     "floor_20": Condition(floor_db=20.0),
     "floor_10": Condition(floor_db=10.0),
+    "snr_25": Condition(snr_db=25.0),
     "snr_20": Condition(snr_db=20.0),
     "snr_10": Condition(snr_db=10.0),
     "snr_5": Condition(snr_db=5.0),
     "loss_5": Condition(loss=0.05),
+    "loss_10": Condition(loss=0.1),
     "gain_up_12": Condition(gain_db=12.0),
     "gain_down_12": Condition(gain_db=-12.0),
 }
 """Name in models/evaluation.json → how the clips are altered; `floor` gates first, then adds noise that far under the voice."""
 
+MEASURES = (
+    *("clips", "actors", "uar", "uar_low", "uar_high", "accuracy", "recall", "confusion"),
+    *("ece", "ece_uncalibrated", "coverage", "accuracy_60", "changed", "dropped"),
+)
+"""What `evaluate --json` prints, and nothing else."""
 
-def with_noise(condition: Condition, noise: np.ndarray | None) -> Condition:
-    """The condition with a recorded noise in place of pink noise."""
-    return replace(condition, noise=noise)
+Heard = Callable[[str, int, int], None]
+"""Is told a condition's name, how many are done and how many there are."""
+
+
+def condition_scores(model: EmotionModel, clips: Sequence[Clip], condition: Condition) -> np.ndarray:
+    """(clips, 6) calibrated mean scores of the altered clips, by the live path."""
+    return clip_scores((condition.apply(clip.samples, seed) for seed, clip in enumerate(clips)), model)
 
 
 def interval(right: np.ndarray, labels: np.ndarray, actors: np.ndarray, seed: int = 0) -> tuple[float, float]:
     """95 % interval of the UAR when whole actors are drawn with replacement. All arrays (clips,)."""
-    names = np.unique(actors)
-    hits = np.array([[np.sum(right[(actors == a) & (labels == e)]) for e in range(len(LABELS))] for a in names], float)
-    counts = np.array([[np.sum((actors == a) & (labels == e)) for e in range(len(LABELS))] for a in names], float)
+    names, places = np.unique(actors, return_inverse=True)
+    hits, counts = np.zeros((len(names), len(LABELS))), np.zeros((len(names), len(LABELS)))
+    np.add.at(hits, (places, labels), right)
+    np.add.at(counts, (places, labels), 1.0)
     drawn = np.random.default_rng(seed).integers(len(names), size=(RESAMPLES, len(names)))
     total = counts[drawn].sum(axis=1)
     recalls = np.where(total > 0, hits[drawn].sum(axis=1) / np.maximum(total, 1), np.nan)
@@ -66,66 +80,91 @@ def coverage_curve(probabilities: np.ndarray, labels: np.ndarray) -> list[dict[s
     counts = [max(1, round(share * len(order))) for share in COVERAGES]
     rows = zip(COVERAGES, counts, strict=True)
     return [
-        {"coverage": s, "accuracy": _rounded(right[order[:n]].mean()), "confidence": _rounded(confidence[order[n - 1]])}
+        {"coverage": s, "accuracy": rounded(right[order[:n]].mean()), "confidence": rounded(confidence[order[n - 1]])}
         for s, n in rows
     ]
 
 
-def measure(scores: np.ndarray, clips: Sequence[Clip], temperature: float) -> dict[str, Any]:
-    """Every figure of one condition from (clips, 6) uncalibrated scores."""
-    labels = label_indices([clip.label for clip in clips])
-    actors, probabilities = np.array([clip.actor for clip in clips]), calibrated(scores, temperature)
+def measure(probabilities: np.ndarray, clips: Sequence[Clip], temperature: float = 1.0) -> dict[str, Any]:
+    """Every figure of one condition from (clips, 6) calibrated scores; `temperature` undone says what they were before."""
+    labels, actors = label_indices([clip.label for clip in clips]), np.array([clip.actor for clip in clips])
     predicted = probabilities.argmax(axis=1)
     matrix = confusion(predicted, labels)
     low, high = interval(predicted == labels, labels, actors)
-    recall = {name: _rounded(matrix[i, i] / max(1, matrix[i].sum())) for i, name in enumerate(LABELS)}
+    recall = {name: rounded(matrix[i, i] / max(1, matrix[i].sum())) for i, name in enumerate(LABELS)}
     curve = coverage_curve(probabilities, labels)
     return {
         "clips": len(clips),
         "actors": len(set(actors)),
-        "uar": _rounded(unweighted_recall(predicted, labels)),
-        "uar_low": _rounded(low),
-        "uar_high": _rounded(high),
-        "accuracy": _rounded(np.mean(predicted == labels)),
+        "uar": rounded(unweighted_recall(predicted, labels)),
+        "uar_low": rounded(low),
+        "uar_high": rounded(high),
+        "accuracy": rounded(np.mean(predicted == labels)),
         "recall": recall,
         "confusion": matrix.tolist(),
-        "ece": _rounded(calibration_error(probabilities, labels)),
-        "ece_uncalibrated": _rounded(calibration_error(scores, labels)),
+        "ece": rounded(calibration_error(probabilities, labels)),
+        "ece_uncalibrated": rounded(calibration_error(calibrated(probabilities, 1.0 / temperature), labels)),
         "coverage": curve,
         "accuracy_60": next(row["accuracy"] for row in curve if row["coverage"] == CONFIDENT_SHARE),
     }
 
 
+def changed(scores: np.ndarray, unaltered: np.ndarray) -> float:
+    """Share of the clips whose label is another one than that of the unaltered clip."""
+    return rounded(np.mean(scores.argmax(axis=1) != unaltered.argmax(axis=1)))
+
+
 def evaluate(
-    predict: Predict,
-    clips: Sequence[Clip],
-    normalisation: Normalisation,
-    temperature: float,
-    conditions: Mapping[str, Condition],
-) -> dict[str, Any]:
-    """Condition → its figures, and `changed`: the share of labels that differ from those of the unaltered clips."""
-    unaltered = score_clips(predict, clips, normalisation, Condition())
-    results: dict[str, Any] = {}
-    for name, condition in conditions.items():
-        scores = unaltered if condition == Condition() else score_clips(predict, clips, normalisation, condition)
-        changed = float(np.mean(scores.argmax(axis=1) != unaltered.argmax(axis=1)))
-        results[name] = {**measure(scores, clips, temperature), "changed": _rounded(changed)}
-    return results
+    model: EmotionModel, clips: Sequence[Clip], conditions: Mapping[str, Condition], told: Heard = lambda *_: None
+) -> dict[str, np.ndarray]:
+    """Condition → (clips, 6) calibrated scores; the unaltered clips are among them as `clean`."""
+    every = {"clean": Condition()} | dict(conditions)
+    scores = {}
+    for number, (name, condition) in enumerate(every.items()):
+        told(name, number, len(every))
+        scores[name] = condition_scores(model, clips, condition)
+    return scores
 
 
-def per_sex(
-    predict: Predict, clips: Sequence[Clip], normalisation: Normalisation, temperature: float
-) -> dict[str, Any]:
-    """Sex → its figures through µ-law; empty where the demographics are missing."""
-    groups = {
-        sex: [clip for clip in clips if clip.sex == sex] for sex in sorted({clip.sex for clip in clips if clip.sex})
-    }
-    condition = CONDITIONS["mulaw"]
+def figures(scores: Mapping[str, np.ndarray], clips: Sequence[Clip], temperature: float) -> dict[str, Any]:
+    """Condition → its figures, from what `evaluate` found."""
     return {
-        sex: measure(score_clips(predict, group, normalisation, condition), group, temperature)
-        for sex, group in groups.items()
+        name: {**measure(rows, clips, temperature), "changed": changed(rows, scores["clean"])}
+        for name, rows in scores.items()
     }
 
 
-def _rounded(value: float) -> float:
+def reliability_bins(probabilities: np.ndarray, clips: Sequence[Clip]) -> list[dict[str, float]]:
+    """Bins of confidence that hold clips: how sure the model was there, and how often it was right."""
+    rows = reliability(probabilities, label_indices([clip.label for clip in clips]))
+    return [
+        {"from": rounded(b / BINS), "clips": n, "confidence": rounded(sure), "accuracy": rounded(right)}
+        for b, n, sure, right in rows
+    ]
+
+
+def by_group(
+    probabilities: np.ndarray, clips: Sequence[Clip], group: Callable[[Clip], str | None]
+) -> dict[str, dict[str, Any]]:
+    """Group → figures of its clips alone; clips without a group are in none."""
+    names = [group(clip) for clip in clips]
+    found: dict[str, dict[str, Any]] = {}
+    for name in sorted({name for name in names if name}):
+        places = [place for place, own in enumerate(names) if own == name]
+        found[name] = measure(probabilities[places], [clips[place] for place in places])
+    return found
+
+
+def age_group(clip: Clip) -> str | None:
+    """`under 30`, `30 to 44`, …; None where the age is not known."""
+    if clip.age is None:
+        return None
+    older = [age for age in AGES if clip.age >= age]
+    if not older:
+        return f"under {AGES[0]}"
+    return f"{older[-1]} to {AGES[len(older)] - 1}" if len(older) < len(AGES) else f"{older[-1]} and over"
+
+
+def rounded(value: float) -> float:
+    """To four digits, as figures are written."""
     return round(float(value), 4)

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import math
 import os
 import zlib
 from collections.abc import Mapping
@@ -22,19 +23,25 @@ from monitor.audio import SAMPLE_RATE
 from monitor.errors import ModelError
 from monitor.features import BANDS
 from monitor.messages import LABELS
+from monitor.model import METADATA_KEY
 from train.calibration import CAP, WEIGHT_WINDOWS
 from train.dataset import FRAMES, WINDOW_S
+from train.fit import CREMAD
 from train.network import mflop
 
 FORMAT = 1
 """Of the metadata; a reader refuses what it does not know."""
 NAME, VERSION = "callmood-cremad", "1.0"
+OWN_NAME = "callmood-own"
+"""Of a network that learnt from other recordings than CREMA-D, or from others as well."""
 OPSET = 17
+EVEN = -math.log(len(LABELS))
+"""Log score of six labels that are all as probable."""
 TOLERANCE = 1e-4
 """Largest difference between a Keras and an ONNX probability."""
 LARGEST_MB = 5.0
+OWN_LICENCE = "weights of whoever trained them"
 LICENCE = "weights Apache-2.0; trained on CREMA-D, Open Database License 1.0, contents Database Contents License 1.0"
-DATA = "CREMA-D (Crowd-sourced Emotional Multimodal Actors Dataset), resampled to 8 kHz"
 CITATION = "Cao, Cooper, Keutmann, Gur, Nenkova, Verma: CREMA-D, IEEE Transactions on Affective Computing 5(4), 2014"
 
 
@@ -87,8 +94,8 @@ def training_facts(meaning: Mapping[str, Any]) -> dict[str, Any]:
     """What the weights were learnt from, and how."""
     split = meaning["split"]
     return {
-        "data": DATA,
-        "citation": CITATION,
+        "data": meaning.get("data", CREMAD),
+        "citation": CITATION if "CREMA-D" in meaning.get("data", CREMAD) else "none",
         "clips": meaning["clips"],
         "split": split["source"],
         "fitted": split["fitted"],
@@ -101,23 +108,23 @@ def training_facts(meaning: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def metadata(network: keras.Model, meaning: Mapping[str, Any], scores: Mapping[str, Any]) -> dict[str, Any]:
-    """What the file says about itself."""
-    calibration = meaning["calibration"]
+def metadata(network: keras.Model, meaning: Mapping[str, Any]) -> dict[str, Any]:
+    """What the file says about itself before anything is calibrated: nothing is corrected, and every label is given."""
+    data = meaning.get("data", CREMAD)
     return {
         "format": FORMAT,
-        "name": NAME,
+        "name": NAME if data == CREMAD else OWN_NAME,
         "version": VERSION,
         "labels": list(LABELS),
         "sample_rate": SAMPLE_RATE,
         "window_s": WINDOW_S,
         "features": feature_settings(meaning),
-        "calibration": {"temperature": calibration["temperature"]},
-        "thresholds": {"uncertain": calibration["uncertain"], "mood": calibration["mood"]},
-        "baseline": {"prior": calibration["prior"], "weight_windows": WEIGHT_WINDOWS, "cap": CAP},
+        "calibration": {"temperature": 1.0},
+        "thresholds": {"uncertain": 0.0, "mood": 0.0},
+        "baseline": {"prior": [EVEN] * len(LABELS), "weight_windows": WEIGHT_WINDOWS, "cap": CAP},
         "training": training_facts(meaning),
-        "licence": LICENCE,
-        "scores": dict(scores),
+        "licence": LICENCE if data == CREMAD else f"{OWN_LICENCE}; {LICENCE}" if CREMAD in data else OWN_LICENCE,
+        "scores": {},
         "parameters": int(network.count_params()),
         "mflop": round(mflop(network), 2),
     }
@@ -135,15 +142,14 @@ def refuse_difference(network: keras.Model, model: onnx.ModelProto, windows: np.
 def export(
     network: keras.Model,
     meaning: Mapping[str, Any],
-    scores: Mapping[str, Any],
     path: Path,
     windows: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """Writes `path` and returns its metadata. Raises `ModelError` when Keras and ONNX disagree or the file is too large."""
     model = convert(network)
     refuse_difference(network, model, windows)
-    described = metadata(network, meaning, scores)
-    onnx.helper.set_model_props(model, {"callmood": json.dumps(described)})
+    described = metadata(network, meaning)
+    onnx.helper.set_model_props(model, {METADATA_KEY: json.dumps(described)})
     content = model.SerializeToString()
     if len(content) > LARGEST_MB * 1e6:
         raise ModelError(

@@ -21,11 +21,13 @@ from train.corpus import Clip, Corpus, CorpusError
 from train.dataset import Recipe, Workshop, average_spectrum
 from train.network import Architecture, build_network
 from train.noise import noise_bank
-from train.scoring import Condition, score_clips
+from train.scoring import score_clips
 from train.split import Split
 
 CHECKPOINT, HISTORY, MEANING = "last.keras", "history.json", "meaning.json"
 """Files of the work folder: the network with its optimiser's state; a row an epoch; what the features and actors were."""
+CREMAD = "CREMA-D (Crowd-sourced Emotional Multimodal Actors Dataset), resampled to 8 kHz"
+"""What a meaning says that the weights were learnt from, unless it is something else."""
 TUNED_EVERY = 5
 """Epochs from one look at the tuning actors to the next; the look is for the curve, nothing is chosen by it."""
 
@@ -52,16 +54,25 @@ def prepare(corpus: Corpus, split: Split, noise_folder: Path | None, recipe: Rec
 
 
 def fit(
-    workshop: Workshop, tuning: tuple[Clip, ...], schedule: Schedule, architecture: Architecture, work: Path, told: Told
+    workshop: Workshop,
+    tuning: tuple[Clip, ...],
+    schedule: Schedule,
+    architecture: Architecture,
+    work: Path,
+    told: Told,
+    start: keras.Model | None = None,
 ) -> keras.Model:
-    """The trained network. Interrupted, it goes on from the last whole epoch in `work`, which `start_work` has checked."""
+    """The trained network. Interrupted, it goes on from the last whole epoch in `work`, which `start_work` has checked.
+
+    `start` is a network to train further, in place of a new one of `architecture`.
+    """
     keras.utils.set_random_seed(schedule.seed)
     history = _resume(work)
     with Batches(workshop, schedule.batch) as batches:
         network = (
             keras.models.load_model(work / CHECKPOINT)
             if history
-            else _new_network(schedule, architecture, batches.steps)
+            else _compiled(start or build_network(architecture), schedule, batches.steps)
         )
         for epoch in range(len(history), schedule.epochs):
             row = {"epoch": epoch + 1.0, **_one_epoch(network, batches, epoch)}
@@ -74,8 +85,7 @@ def fit(
     return network
 
 
-def _new_network(schedule: Schedule, architecture: Architecture, steps: int) -> keras.Model:
-    network = build_network(architecture)
+def _compiled(network: keras.Model, schedule: Schedule, steps: int) -> keras.Model:
     # XLA doubles the time of a step on a CPU.
     network.compile(optimiser(schedule, schedule.epochs * steps), "categorical_crossentropy", jit_compile=False)
     return network
@@ -92,7 +102,7 @@ def _one_epoch(network: keras.Model, batches: Batches, epoch: int) -> dict[str, 
 
 def tuning_uar(network: keras.Model, clips: tuple[Clip, ...], normalisation: Normalisation) -> float:
     """Unweighted average recall of `clips` as they are."""
-    scores = score_clips(predictor(network), clips, normalisation, Condition())
+    scores = score_clips(predictor(network), clips, normalisation)
     right = scores.argmax(axis=1) == (labels := np.array([LABELS.index(clip.label) for clip in clips]))
     return float(np.mean([right[labels == label].mean() for label in np.unique(labels)]))
 

@@ -92,6 +92,17 @@ def draw_conditions(conditions: Mapping[str, Mapping[str, Any]], path: Path) -> 
     _save(figure, path)
 
 
+def draw_reliability(bins: Sequence[Mapping[str, float]], path: Path) -> None:
+    """How often the model is right when it is so sure; dots are as large as their bins."""
+    figure, axis = plt.subplots(figsize=(5, 5))
+    axis.plot([0, 1], [0, 1], color="grey", linestyle=":", label="as sure as right")
+    sizes = [4.0 * row["clips"] for row in bins]
+    axis.scatter([row["confidence"] for row in bins], [row["accuracy"] for row in bins], sizes, alpha=0.6)
+    axis.set(xlabel="confidence", ylabel="accuracy", xlim=(0, 1), ylim=(0, 1))
+    axis.legend(loc="upper left")
+    _save(figure, path)
+
+
 def draw_waves(clips: Sequence[Clip], path: Path) -> None:
     """One waveform a label by librosa's display (`waveshow`; its `waveplot` is gone)."""
     import librosa.display

@@ -1,22 +1,23 @@
-"""Scores of whole clips under a condition: line, noise, level. Needs no TensorFlow: the network is a callable."""
+"""What becomes of a clip before it is scored (line, noise, level), and what a network in training says of clips.
 
-from collections.abc import Callable, Iterable, Sequence
+Needs no TensorFlow: the network is a callable.
+"""
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from monitor.audio import SAMPLE_RATE, Samples
-from monitor.features import Normalisation, mel_power, window_features
+from monitor.audio import Samples
+from monitor.features import Normalisation, window_features
 from train import augment
 from train.corpus import Clip
-from train.dataset import WINDOW
+from train.live import speech_powers
 from train.noise import pink_noise
 
 Predict = Callable[[np.ndarray], np.ndarray]
 """(n, 188, 64) float32 features → (n, 6) probabilities."""
 
-HOP = SAMPLE_RATE // 2
-"""Samples between the windows of a clip that is longer than one."""
 CODEC_LEVEL_DB = -26.0
 """dBFS RMS of a clip before a codec: the level that telephony tests use (ITU-T P.56)."""
 BATCH = 64
@@ -59,26 +60,13 @@ class Condition:
         return np.resize(self.noise[start : start + count], count)
 
 
-def clip_windows(samples: Samples) -> list[Samples]:
-    """As live: one window with zeros at its end, or several at a hop of 0.5 s and one that ends with the clip."""
-    if len(samples) <= WINDOW:
-        return [np.pad(samples, (0, WINDOW - len(samples)))]
-    starts = {*range(0, len(samples) - WINDOW + 1, HOP), len(samples) - WINDOW}
-    return [samples[start : start + WINDOW] for start in sorted(starts)]
-
-
-def predict_windows(predict: Predict, windows: Iterable[Samples], normalisation: Normalisation) -> np.ndarray:
-    """(windows, 6) probabilities, `BATCH` windows at a time."""
-    features = [window_features(mel_power(window), normalisation) for window in windows]
-    parts = [predict(np.stack(features[start : start + BATCH])) for start in range(0, len(features), BATCH)]
-    return np.concatenate(parts)
-
-
 def score_clips(
-    predict: Predict, clips: Sequence[Clip], normalisation: Normalisation, condition: Condition
+    predict: Predict, clips: Sequence[Clip], normalisation: Normalisation, condition: Condition | None = None
 ) -> np.ndarray:
-    """(clips, 6) mean probabilities over each clip's windows."""
-    windows = [clip_windows(condition.apply(clip.samples, seed)) for seed, clip in enumerate(clips)]
-    scores = predict_windows(predict, (window for several in windows for window in several), normalisation)
-    ends = np.cumsum([len(several) for several in windows])
-    return np.stack([part.mean(axis=0) for part in np.split(scores, ends[:-1])])
+    """(clips, 6) mean probabilities over each clip's windows, cut as live."""
+    altered = condition or Condition()
+    powers = [speech_powers(altered.apply(clip.samples, seed)) for seed, clip in enumerate(clips)]
+    features = [window_features(power, normalisation) for several in powers for power in several]
+    parts = [predict(np.stack(features[at : at + BATCH])) for at in range(0, len(features), BATCH)]
+    ends = np.cumsum([len(several) for several in powers])
+    return np.stack([part.mean(axis=0) for part in np.split(np.concatenate(parts), ends[:-1])])

@@ -60,13 +60,18 @@ def _read_parts(path: Path) -> tuple[list[str], list[str]]:
     return train, validation
 
 
+def _by_sex_in_turn(clips: tuple[Clip, ...], actors: list[str], seed: int) -> list[str]:
+    """`actors` in a seeded order that takes from the sexes in turn."""
+    sexes = {clip.actor: clip.sex or "" for clip in clips}
+    shuffled = [str(actor) for actor in np.random.default_rng(seed).permutation(sorted(set(actors)))]
+    groups = [[actor for actor in shuffled if sexes.get(actor) == sex] for sex in sorted(set(sexes.values()))]
+    return [group[rank] for rank in range(len(shuffled)) for group in groups if rank < len(group)]
+
+
 def tuning_actors(clips: tuple[Clip, ...], train: list[str], seed: int) -> tuple[str, ...]:
     """A seeded tenth of `train`, at least one, taken from the sexes in turn."""
-    sexes = {clip.actor: clip.sex or "" for clip in clips}
-    shuffled = [str(actor) for actor in np.random.default_rng(seed).permutation(sorted(set(train)))]
-    groups = [[actor for actor in shuffled if sexes.get(actor) == sex] for sex in sorted(set(sexes.values()))]
-    in_turn = [group[rank] for rank in range(len(shuffled)) for group in groups if rank < len(group)]
-    return tuple(sorted(in_turn[: max(1, round(TUNING_SHARE * len(shuffled)))]))
+    order = _by_sex_in_turn(clips, train, seed)
+    return tuple(sorted(order[: max(1, round(TUNING_SHARE * len(order)))]))
 
 
 def read_split(root: Path, corpus: Corpus, seed: int) -> Split:
@@ -80,3 +85,19 @@ def read_split(root: Path, corpus: Corpus, seed: int) -> Split:
     tuning = tuning_actors(corpus.clips, train, seed)
     source = "split.json" if path.is_file() else "rule of TFDS crema_d/1.0.0 on the actors at hand"
     return Split(tuple(sorted(set(train) - set(tuning))), tuning, tuple(sorted(set(validation))), source)
+
+
+def fold_split(corpus: Corpus, number: int, folds: int, seed: int) -> Split:
+    """Fold `number` of `folds`, from 1: its actors are validated on, a tenth of the others tuned on. Every actor is in one
+    fold; the sexes are spread evenly. Raises `CorpusError` for a fold that there is not, or too few actors."""
+    if not 1 <= number <= folds <= len(corpus.actors):
+        raise CorpusError(
+            f"fold is {number} of {folds} over {len(corpus.actors)} actors, expected 1 to {folds} and an actor in each"
+        )
+    sexes = {clip.actor: clip.sex or "" for clip in corpus.clips}
+    order = sorted(_by_sex_in_turn(corpus.clips, list(corpus.actors), seed), key=lambda actor: sexes[actor])
+    validation = order[number - 1 :: folds]
+    rest = sorted(set(order) - set(validation))
+    tuning = tuning_actors(corpus.clips, rest, seed)
+    source = f"fold {number} of {folds} over the actors at hand"
+    return Split(tuple(sorted(set(rest) - set(tuning))), tuning, tuple(sorted(validation)), source)

@@ -1,6 +1,5 @@
 """Commands about calls that are over: which there were, all of what was told of them, and their deletion."""
 
-import importlib
 import os
 import sys
 import time
@@ -89,6 +88,7 @@ def forget(
 ) -> None:
     """Delete a call, or all older ones, for good: from the history, and from the memory of a server that is running."""
     from monitor.audit import Audit
+    from monitor.erasure import check_ended
     from monitor.erasure import forget as erase
 
     if (call is None) == (before is None):
@@ -98,10 +98,13 @@ def forget(
     with _archive(settings) as archive:
         wanted = [archive.call(call)] if call else archive.calls(until_s=_moment(before, "--before"))
     gone = wanted if call else [one for one in wanted if one.state != "running"]
-    erase(archive.path, gone)
-    _forget_webhooks(settings, gone)
+    check_ended(gone)
+    _forget_webhooks(settings, gone)  # first: while the history names them, a fault of either can be tried again
+    still_there = erase(archive.path, gone)
     audit.note("forgotten", calls=len(gone), **({} if call else {"before": str(before)}))
     audit.close()
+    if still_there:
+        raise HistoryError(still_there)
     typer.echo(f"forgotten: {len(gone)} call{'' if len(gone) == 1 else 's'}")
     if running := len(wanted) - len(gone):
         typer.echo(f"callmood: {running} more are running: forget them when they have ended", err=True)
@@ -131,13 +134,11 @@ def _as_shown(history: Path, agent: str) -> tuple[str, ...]:
 
 def _forget_webhooks(settings: Settings, gone: "Sequence[StoredCall]") -> None:
     """What waits to be posted of these calls."""
-    named = getattr(settings, "webhooks", None)
-    try:
-        webhooks = importlib.import_module("monitor.webhooks")
-    except ModuleNotFoundError:
-        return
-    for one in gone if named else ():
-        webhooks.forget(webhooks.queue_path(named), one.call)
+    from monitor.settings import WebhookSettings
+    from monitor.webhook_files import queue_path
+    from monitor.webhook_queue import forget
+
+    forget(queue_path(settings.webhooks or WebhookSettings()), *(one.call for one in gone))
 
 
 @contextmanager

@@ -1,15 +1,29 @@
 """The command that makes reports: a page and a picture of a call, pages of many, a day summed up."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from monitor.cli.options import ChannelsOption, ConfigOption, SetOption, load_model, load_settings
-from monitor.errors import ReportError, SettingError
+from monitor.errors import HistoryError, ReportError, SettingError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from monitor.archive import Archive, StoredCall
+    from monitor.messages import Party
+    from monitor.report.day import CallLine
+    from monitor.report.facts import CallFacts
+    from monitor.report.inputs import Asked
+    from monitor.report.sound import Sound
+    from monitor.settings import Settings
+
+_Thing = TypeVar("_Thing")
 
 _FOLDER = Path("reports")
 """Of pages, where several are written and none is named."""
@@ -29,7 +43,8 @@ def report(
         Path | None, typer.Option(metavar="DIR", help="a page each, and a list of them; default for several: reports")
     ] = None,
     since: Annotated[
-        str | None, typer.Option(metavar="DAY", help="sum up a day: 2026-01-31, today, yesterday, or from a time on")
+        str | None,
+        typer.Option(metavar="DAY", help="sum up a day: 2026-01-31, today, yesterday; or from a time on, or 2h ago"),
     ] = None,
     until: Annotated[str | None, typer.Option(metavar="DAY", help="with --since: to the end of that day")] = None,
     sound: Annotated[bool, typer.Option("--sound/--no-sound", help="waveform and spectrogram of recordings")] = True,
@@ -59,28 +74,30 @@ def report(
     _one(asked, settings, channels, sound, out, png)
 
 
-def _one(asked: Any, settings: Any, channels: str | None, sound: bool, out: Path | None, png: Path | None) -> None:
+def _one(
+    asked: "Asked", settings: "Settings", channels: str | None, sound: bool, out: Path | None, png: Path | None
+) -> None:
+    """The page of one call, and its picture; of a recording that breaks off, as far as it goes."""
     from monitor.report import files
 
     if png is not None or (sound and asked.recordings):
         _require_drawing()
     with _progress() as progress:
-        found = list(_facts(asked, settings, channels, progress))
-        for fault in (one for one in found if isinstance(one, str)):
-            raise ReportError(fault)
-        if len(found) > 1:
-            raise ReportError(f"{len(found)} calls are in it: name a --folder for their pages")
-        (facts,) = found
-        progress.drawing()
+        told = list(_facts(asked, settings, channels, progress))
+        found, faults = [one for one in told if not isinstance(one, str)], [one for one in told if isinstance(one, str)]
+        if len(found) != 1:
+            raise ReportError(faults[0] if faults else f"{len(found)} calls are in it: name a --folder for their pages")
+        facts = found[0]
+        progress.drawing(facts.call)
         sounds = _sounds(facts) if sound else {}
-        _save(out or Path(files.page_name(facts.call)), _page(facts, sounds).encode())
-        if png is not None:
-            from monitor.report.poster import picture
+        page, picture = _page(facts, sounds), _picture(facts, sounds) if png is not None else b""
+    _save(out or Path(files.page_name(facts.call)), page.encode())
+    if png is not None:
+        _save(png, picture)
+    _tell(faults)
 
-            _save(png, picture(facts, sounds))
 
-
-def _many(asked: Any, settings: Any, channels: str | None, sound: bool, folder: Path) -> None:
+def _many(asked: "Asked", settings: "Settings", channels: str | None, sound: bool, folder: Path) -> None:
     """A page each and a list; what cannot be reported is said, and the others go on."""
     from monitor.report import files
     from monitor.report.day import line_of
@@ -89,28 +106,26 @@ def _many(asked: Any, settings: Any, channels: str | None, sound: bool, folder: 
     if sound and asked.recordings:
         _require_drawing()
     files.make_folder(folder)
-    lines: dict[str, Any] = {}
-    faults = []
+    lines: dict[str, CallLine] = {}
+    faults: list[str] = []
     with _progress() as progress:
         for facts in _facts(asked, settings, channels, progress):
             if isinstance(facts, str):
                 faults.append(facts)
                 continue
+            progress.drawing(facts.call)
             name = files.page_name(facts.call, lines)
             lines[name] = line_of(facts)
             page = _page(facts, _sounds(facts) if sound else {}, back=files.index_in(folder).name)
             files.write(folder / name, page.encode())
-    for fault in faults:
-        typer.echo(f"callmood: {fault}", err=True)
     if lines:
         heading = "Calls" if len(lines) > 1 else "A call"
         listed = [(line, _address(name)) for name, line in lines.items()]
         _save(files.index_in(folder), index_page(heading, listed, _now()).encode())
-    if faults:
-        raise typer.Exit(2)
+    _tell(faults)
 
 
-def _sum_up(settings: Any, since: str, until: str | None, out: Path | None, folder: Path | None) -> None:
+def _sum_up(settings: "Settings", since: str, until: str | None, out: Path | None, folder: Path | None) -> None:
     """A page about the calls of a day; with a folder also one about each of the worst."""
     from datetime import datetime
 
@@ -135,7 +150,7 @@ def _sum_up(settings: Any, since: str, until: str | None, out: Path | None, fold
     _save(target, day_page(day, _now(), pages).encode())
 
 
-def _pages_of(archive: Any, calls: Sequence[Any], folder: Path) -> dict[str, str]:
+def _pages_of(archive: "Archive", calls: "Sequence[StoredCall]", folder: Path) -> dict[str, str]:
     """Pages of stored calls, in `folder`; id → address from there. One of which no reading was stored has none."""
     from monitor.report import files
     from monitor.report.inputs import from_history
@@ -152,7 +167,9 @@ def _pages_of(archive: Any, calls: Sequence[Any], folder: Path) -> dict[str, str
     return {id_: _address(name) for id_, name in names.items()}
 
 
-def _facts(asked: Any, settings: Any, channels: str | None, progress: "_Progress") -> Iterator[Any]:
+def _facts(
+    asked: "Asked", settings: "Settings", channels: str | None, progress: "_Progress"
+) -> "Iterator[CallFacts | str]":
     """What there is to report, in the order of recordings, messages and the history; as text, what cannot be."""
     from monitor.report import inputs
     from monitor.sources.recording import parse_channels
@@ -162,44 +179,54 @@ def _facts(asked: Any, settings: Any, channels: str | None, progress: "_Progress
         heard = progress.of_seconds(inputs.length_s(asked.recordings))
         yield from inputs.from_recordings(asked.recordings, settings, load_model(settings), parties, heard)
     for path in asked.lines:
-        yield from _or_fault(lambda path=path: inputs.from_lines(path))
+        yield from _or_fault(partial(inputs.from_lines, path))
     if asked.calls:
         from monitor.database import path_of
 
         with inputs.opened(path_of(settings.history), asked.calls) as archive:
             for name in asked.calls:
-                yield from _or_fault(lambda name=name: [inputs.from_history(archive, inputs.stored(archive, name))])
+                yield from _or_fault(partial(inputs.from_name, archive, name))
 
 
-def _or_fault(read: Any) -> list[Any]:
-    from monitor.errors import HistoryError
-
+def _or_fault(read: "Callable[[], Sequence[CallFacts | str]]") -> "Sequence[CallFacts | str]":
     try:
-        facts: list[Any] = read()
+        return read()
     except (ReportError, HistoryError) as error:
         return [str(error)]
-    return facts
 
 
-def _sounds(facts: Any) -> dict[Any, Any]:
+def _sounds(facts: "CallFacts") -> "dict[Party, Sound]":
     """What the recording holds that a call was read from; nothing of other calls."""
     from monitor.report.sound import sounds
 
-    if facts.origin.kind != "recording" or facts.path is None:
+    if facts.origin.kind != "recording" or facts.source != "recording" or facts.path is None:
         return {}
     channels = {party.party: party.channel for party in facts.parties if party.channel is not None}
-    return dict(sounds(facts.path, channels, facts.duration_s))
+    return sounds(facts.path, channels, facts.duration_s)
 
 
-def _page(facts: Any, sounds: dict[Any, Any], back: str | None = None) -> str:
+def _page(facts: "CallFacts", sounds: "dict[Party, Sound]", back: str | None = None) -> str:
     from monitor.report.call_page import call_page
 
-    pictures: Sequence[Any] = ()
-    if sounds:
-        from monitor.report.drawing import sound_pictures
+    if not sounds:
+        return call_page(facts, _now(), back=back)
+    from monitor.report.drawing import sound_pictures
 
-        pictures = sound_pictures(facts, sounds)
-    return call_page(facts, _now(), pictures, back)
+    return call_page(facts, _now(), sound_pictures(facts, sounds), back)
+
+
+def _picture(facts: "CallFacts", sounds: "dict[Party, Sound]") -> bytes:
+    from monitor.report.poster import picture
+
+    return picture(facts, sounds)
+
+
+def _tell(faults: Sequence[str]) -> None:
+    """What could not be reported, a line each; then the exit code says so."""
+    for fault in faults:
+        typer.echo(f"callmood: {fault}", err=True)
+    if faults:
+        raise typer.Exit(2)
 
 
 def _require_drawing() -> None:
@@ -233,21 +260,27 @@ def _now() -> str:
 class _Progress:
     """What is done of long work, on stderr, where that is a terminal."""
 
-    def __init__(self, bar: Any) -> None:
+    def __init__(self, bar: "Progress") -> None:
         self._bar = bar
+        self._task = bar.add_task("reading", total=None)
 
-    def of_seconds(self, total_s: float) -> Any:
+    def of_seconds(self, total_s: float) -> "Callable[[float], None]":
         """Told of seconds of recordings that were heard."""
-        task = self._bar.add_task("listening", total=total_s or None)
-        return lambda seconds: self._bar.advance(task, seconds)
+        self._bar.update(self._task, description="listening", total=total_s or None)
+        return lambda seconds: self._bar.update(self._task, description="listening", advance=seconds)
 
-    def over(self, what: str, things: Sequence[Any]) -> Iterator[Any]:
+    def over(self, what: str, things: "Sequence[_Thing]") -> "Iterator[_Thing]":
         """`things`, one after the other."""
-        yield from self._bar.track(things, description=what)
+        self._bar.update(self._task, description=what, total=len(things))
+        for thing in things:
+            yield thing
+            self._bar.advance(self._task)
 
-    def drawing(self) -> None:
+    def drawing(self, call: str) -> None:
         """What comes now takes some seconds."""
-        self._bar.add_task("drawing", total=None)
+        from monitor.looks import fit, plain
+
+        self._bar.update(self._task, description=f"drawing {fit(plain(call), min(24, len(call)))}")
 
 
 @contextmanager
@@ -256,6 +289,8 @@ def _progress() -> Iterator[_Progress]:
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
-    columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as bar:
+    columns = TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
+    with Progress(
+        *columns, console=console, transient=True, redirect_stdout=False, disable=not sys.stderr.isatty()
+    ) as bar:
         yield _Progress(bar)

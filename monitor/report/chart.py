@@ -106,7 +106,8 @@ class _Chart:
         most = int(self._frame.span / 2)
         self._step_s = step_s(facts, most)
         self._cells = cells(party, self._step_s, facts.hop_s)
-        self._marks = [(alert.raised_s, alert) for alert in facts.alerts_of(party.party) if alert.raised_s is not None]
+        shown = [alert for alert in facts.alerts_of(party.party)[:_MOST_ALERTS] if alert.severity != "info"]
+        self._marks = [(alert.raised_s, alert) for alert in shown if alert.raised_s is not None]
         self._y = 4.0
 
     def alerts(self) -> None:
@@ -118,6 +119,11 @@ class _Chart:
         for alert in alerts[:_MOST_ALERTS]:
             self._alert(alert)
             self._y += _ALERT + 4
+        if len(alerts) > _MOST_ALERTS:
+            self._drawing.text(
+                self._frame.left, self._y + 11, f"and {len(alerts) - _MOST_ALERTS} more, listed below", "quiet"
+            )
+            self._y += _ALERT
         self._y += _BETWEEN - 4
 
     def emotion(self) -> None:
@@ -144,8 +150,8 @@ class _Chart:
         for mood in moods(self._cells):
             look, colour = MOODS[mood.mood], MOOD_COLOURS[mood.mood]
             left, width = x(mood.start_s), x(mood.end_s) - x(mood.start_s)
-            drawing.box(left, self._y, width - 1, _MOOD, f"{colour} tint")
-            drawing.box(left, self._y, min(3.0, max(1.0, width - 1)), _MOOD, f"{colour} solid")
+            drawing.box(left, self._y, width, _MOOD, f"{colour} tint")
+            drawing.box(left, self._y, min(3.0, width), _MOOD, f"{colour} solid")
             words_fit = width >= text_width(f"{look.glyph} {look.word}") + 10
             if width >= _LEAST_MOOD:
                 drawing.text(

@@ -59,9 +59,9 @@ def _lead(day: DayFacts) -> Iterator[str]:
     yield f"{counted(len(day.calls), 'call')}{': ' + ', '.join(told) if told else ''}."
     yield in_words(day.hours)
     if day.running:
-        yield f"{counted(day.running, 'call')} still going on when this was written."
+        yield f"{counted(day.running, 'call')} had not ended when this was written."
     if day.interrupted:
-        yield f"{counted(day.interrupted, 'call')} interrupted: listening stopped before the end."
+        yield f"Of {counted(day.interrupted, 'call')} the end was not heard: listening was interrupted."
 
 
 def _tiles(day: DayFacts) -> Iterator[Tile]:

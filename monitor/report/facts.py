@@ -220,9 +220,8 @@ def alerts_in(told: Iterable[AnyCallMessage]) -> tuple[AlertFacts, ...]:
                 cleared[message.alert] = message
             case AlertAcknowledged():
                 acknowledged.setdefault(message.alert, []).append(Acknowledgement(message.by, now_s))
-    return tuple(
-        _alert(raised.get(name), cleared.get(name), acknowledged.get(name, ())) for name in {**raised, **cleared}
-    )
+    found = [_alert(raised.get(name), cleared.get(name), acknowledged.get(name, ())) for name in {**raised, **cleared}]
+    return tuple(sorted(found, key=lambda alert: alert.raised_s or 0.0))
 
 
 def _alert(

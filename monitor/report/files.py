@@ -30,13 +30,12 @@ def index_in(folder: Path) -> Path:
 
 
 def write(path: Path, content: bytes) -> None:
-    """Put `content` at `path` in one go, whatever was there. Raises ReportError."""
+    """Put `content` at `path` in one go, mode 0600, whatever was there. Raises ReportError."""
     try:
         descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=".callmood-", suffix=path.suffix)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(content)
-            os.chmod(draft, 0o666 & ~_umask())  # noqa: PTH101
             os.replace(draft, path)  # noqa: PTH105
         except BaseException:
             os.unlink(draft)  # noqa: PTH108
@@ -51,12 +50,6 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _unwritable(folder, error) from error
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _unwritable(path: Path, error: OSError) -> ReportError:

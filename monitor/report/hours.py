@@ -8,6 +8,7 @@ from monitor.report.chart import GUTTER, NARROW, WIDE
 from monitor.report.day import HOURS, Hour
 from monitor.report.palette import SEVERITY_COLOURS
 from monitor.report.svg import Drawing, Frame
+from monitor.report.words import counted
 
 STACKED: tuple[Severity, ...] = ("critical", "warning", "info")
 _FILLS: dict[Severity, str] = {"critical": "solid", "warning": "tint outlined", "info": "hollow outlined"}
@@ -46,8 +47,9 @@ def in_words(hours: Sequence[Hour]) -> str:
     if not sum(alerts):
         return "No alert was raised."
     most = alerts.index(max(alerts))
-    share = f"{alerts[most]} of {sum(alerts)} alerts were raised between {most}:00 and {most + 1}:00"
-    return f"{share}, when {hours[most].calls} of {sum(hour.calls for hour in hours)} calls began."
+    share = f"{alerts[most]} of {sum(alerts)} alerts were" if sum(alerts) > 1 else "The one alert was"
+    begun = f"{hours[most].calls} of {counted(sum(hour.calls for hour in hours), 'call')} began"
+    return f"{share} raised between {most}:00 and {most + 1}:00, when {begun}."
 
 
 def _row(drawing: Drawing, name: str, top: float, height: float, columns: Sequence[dict[str, int]]) -> float:

@@ -1,6 +1,7 @@
 """A call in one picture, by matplotlib: the page's chart with the sound under it, to paste elsewhere. Facts → PNG."""
 
 import textwrap
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -25,11 +26,21 @@ _MOST_CELLS = 400
 _MOST_ALERTS = 4
 _HATCHES: Mapping[Tone, str] = {"uncertain": "...", "speech": "...", "gap": "////", "clipped": "----"}
 _LETTERS_A_LINE = 145
+_NAME_SHARE = 0.075
+"""Of the call: emotions that begin closer to each other are not both named."""
+_KEY: Mapping[Tone, str] = {
+    "uncertain": "dots: unsure",
+    "gap": "hatched: lost audio",
+    "clipped": "lines: too loud to read",
+    "too_little_speech": "dotted line: too little speech, or silent",
+}
 
 
 def picture(facts: CallFacts, sounds: Mapping[Party, Sound]) -> bytes:
     """The call as its judged party was read, or who speaks where nobody was; with what there is of its sound. PNG."""
-    return png_of(_poster(facts, sounds))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # a name in a script that no font here has
+        return png_of(_poster(facts, sounds))
 
 
 def _poster(facts: CallFacts, sounds: Mapping[Party, Sound]) -> "Figure":
@@ -81,6 +92,9 @@ def _head(figure: "Figure", facts: CallFacts, lead: Sequence[str], height_in: fl
         0.98, 1 - 0.36 / height_in, f"{clock(facts.duration_s)}, {standing(facts)}", size=12, color=quiet, ha="right"
     )
     figure.text(0.012, 1 - 0.5 / height_in, _shown("\n".join(lead)), size=11, color=ink, va="top", linespacing=1.4)
+    judged = facts.judged
+    key = [text for tone, text in _KEY.items() if judged and tone in judged.tones]
+    figure.text(0.98, 0.12 / height_in, "; ".join(key), size=8.5, color=quiet, ha="right")
     model = facts.origin.model or "a model that was not kept"
     figure.text(0.012, 0.12 / height_in, f"An estimate by {_shown(model)}, which can be wrong. callmood {__version__}",
                 size=8.5, color=quiet)  # fmt: skip
@@ -153,14 +167,16 @@ def _emotion(axes: "Axes", found: Sequence[Stretch], facts: CallFacts) -> None:
     for share in (0.5, 1.0):
         axes.axhline(share, color=LIGHT.line, linewidth=0.8, zorder=0)
     axes.axhline(0, color=LIGHT.edge, linewidth=1.2)
-    named_to_s = -1.0
     for stretch in found:
         _stretch(axes, stretch)
-        if stretch.tone in LABELS and stretch.end_s - stretch.start_s > 0.02 * facts.duration_s:
+    taken_s: list[float] = []
+    for stretch in sorted(found, key=lambda one: one.start_s - one.end_s):
+        apart_s = min((abs(stretch.start_s - at_s) for at_s in taken_s), default=facts.duration_s)
+        room_s = min(apart_s, facts.duration_s - stretch.start_s)
+        if stretch.tone in LABELS and room_s >= _NAME_SHARE * facts.duration_s:
+            taken_s.append(stretch.start_s)
             look = TONES[stretch.tone]
-            if stretch.start_s >= named_to_s:
-                axes.text(stretch.start_s, 1.05, f"{look.glyph} {look.word}", size=9.5, color=LIGHT.ink)
-                named_to_s = stretch.start_s + 0.08 * facts.duration_s
+            axes.text(stretch.start_s, 1.05, f"{look.glyph} {look.word}", size=9.5, color=LIGHT.ink)
 
 
 def _stretch(axes: "Axes", stretch: Stretch) -> None:
@@ -216,7 +232,7 @@ def _times(axes: Sequence["Axes"], facts: CallFacts, party: PartyFacts) -> None:
     last.set_xticks(at_s, [clock(one) for one in at_s])
     last.tick_params(bottom=True, labelbottom=True, labelsize=9, colors=LIGHT.quiet)
     for alert in facts.alerts_of(party.party):
-        if alert.raised_s is not None:
+        if alert.raised_s is not None and alert.severity != "info":
             for one in axes:
                 one.axvline(alert.raised_s, color=getattr(LIGHT, SEVERITY_COLOURS[alert.severity]), linewidth=0.9,
                             linestyle=(0, (4, 3)))  # fmt: skip

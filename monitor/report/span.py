@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 
 from monitor.errors import SettingError
+from monitor.period import moment
 
 _DAY = timedelta(days=1)
-_EXPECTED = "a day as 2026-01-31, today or yesterday, or a time as 2026-01-31T14:30"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +28,17 @@ class Span:
 
 
 def span(since: str, until: str | None, now: datetime) -> Span:
-    """From `since` to the end of that day, or to `until`: a day is meant to its end. `now`: with a time zone. Raises
-    SettingError."""
-    first, _ = _moment(since, now, "--since")
-    last, whole = (first, True) if until is None else _moment(until, now, "--until")
+    """The day `since`, or from that moment to `now`; or to `until`, a day to its end.
+
+    Moments as `monitor.period` reads them, `today` and `yesterday`. `now`: with a time zone. Raises SettingError.
+    """
+    first, whole = _moment(since, now, "--since")
+    last = first if whole else now
+    if until is not None:
+        last, whole = _moment(until, now, "--until")
     last = _midnight(last.date() + _DAY) if whole else last
+    if last <= first and until is None:
+        raise SettingError(f"--since {since!r} is yet to come, expected a day or a moment that is over")
     if last <= first:
         raise SettingError(f"--until must be after --since, got {until!r} and {since!r}")
     return Span(first, last)
@@ -43,9 +49,11 @@ def _moment(text: str, now: datetime, option: str) -> tuple[datetime, bool]:
     named = {"today": now.date(), "yesterday": now.date() - _DAY}
     try:
         day = named.get(text.lower()) or (date.fromisoformat(text) if len(text) == len("2026-01-31") else None)
-        return _midnight(day) if day else datetime.fromisoformat(text).astimezone(), day is not None
-    except ValueError as error:
-        raise SettingError(f"{option} takes {_EXPECTED}, got {text!r}") from error
+    except ValueError:
+        day = None
+    if day is not None:
+        return _midnight(day), True
+    return datetime.fromtimestamp(moment(text, now.timestamp(), option)).astimezone(), False
 
 
 def _midnight(day: date) -> datetime:

@@ -6,7 +6,7 @@ A reading stands where it was told, at the end of its window; how much a party s
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 
 from monitor.messages import Label, Mood, Reading
@@ -91,7 +91,7 @@ class Row:
     """Null where no reading came."""
     speech: tuple[float | None, ...]
     """Share of the time in which each party of the call speaks, in their order; null without a reading."""
-    events: tuple["Event", ...]
+    events: tuple[Event, ...]
     """In order."""
 
 
@@ -115,10 +115,9 @@ def stretches(of: Sequence[Cell]) -> list[Stretch]:
 
 
 def moods(of: Sequence[Cell]) -> list[MoodStretch]:
-    """The moods in order, from one to the next."""
-    told = [cell for cell in of if cell.mood is not None]
-    runs = [(mood, list(run)) for mood, run in groupby(told, lambda cell: cell.mood)]
-    return [MoodStretch(mood, run[0].start_s, run[-1].end_s) for mood, run in runs if mood is not None]
+    """The moods in order; none where no reading came."""
+    runs = _runs(of, lambda one, next_: one.mood == next_.mood)
+    return [MoodStretch(run[0].mood, run[0].start_s, run[-1].end_s) for run in runs if run[0].mood is not None]
 
 
 def chief_moods(facts: CallFacts, party: PartyFacts) -> list[MoodStretch]:
@@ -128,6 +127,12 @@ def chief_moods(facts: CallFacts, party: PartyFacts) -> list[MoodStretch]:
     clear = [mood for mood in held if mood.mood != "unclear"] or held
     joined = [list(run) for _, run in groupby(clear, lambda mood: mood.mood)]
     return [MoodStretch(run[0].mood, run[0].start_s, run[-1].end_s) for run in joined]
+
+
+def mood_shares(party: PartyFacts) -> dict[Mood, float]:
+    """Mood → share of the time in which it held, the longest first."""
+    counts = Counter(reading.mood for reading in party.readings if reading.mood is not None)
+    return {mood: count / counts.total() for mood, count in counts.most_common()}
 
 
 def bands(of: Sequence[Cell], label: Label) -> list[list[BandPoint]]:
@@ -172,15 +177,20 @@ def _cell(start_s: float, readings: tuple[Reading, ...], length_s: float, hop_s:
     most = Counter(tones).most_common(1)[0][0]
     sure = [r.confidence for r, said in zip(readings, tones, strict=True) if said == most and r.confidence is not None]
     first_s = max(start_s, readings[0].end_s - hop_s)
-    return Cell(first_s, min(start_s + length_s, readings[-1].end_s), most, _mean(sure) if sure else None,
-                readings[-1].mood, readings)  # fmt: skip
+    return Cell(
+        start_s=first_s,
+        end_s=min(start_s + length_s, readings[-1].end_s),
+        tone=most,
+        confidence=_mean(sure) if sure else None,
+        mood=readings[-1].mood,
+        readings=readings,
+    )
 
 
 def _whole(of: Sequence[Cell], length_s: float) -> Iterator[Cell]:
     """The cells as pieces of a table, from where their pieces begin."""
     for cell in of:
-        number = _piece(cell.end_s, length_s)
-        yield Cell(number * length_s, cell.end_s, cell.tone, cell.confidence, cell.mood, cell.readings)
+        yield replace(cell, start_s=_piece(cell.end_s, length_s) * length_s)
 
 
 def _runs(of: Sequence[Cell], joins: Callable[[Cell, Cell], bool]) -> list[tuple[Cell, ...]]:
@@ -199,8 +209,8 @@ def _scores(cell: Cell, label: Label) -> list[float]:
 
 def _point(cell: Cell, run: Sequence[Cell], label: Label) -> BandPoint:
     at_s = (cell.start_s + cell.end_s) / 2
-    near = [score for other in run if abs((other.start_s + other.end_s) / 2 - at_s) <= _SMOOTH_S / 2
-            for score in _scores(other, label)]  # fmt: skip
+    beside = [other for other in run if abs((other.start_s + other.end_s) / 2 - at_s) <= _SMOOTH_S / 2]
+    near = [score for other in beside for score in _scores(other, label)]
     return BandPoint(at_s, min(near), _mean(near), max(near))
 
 

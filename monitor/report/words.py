@@ -1,11 +1,12 @@
 """What a report says in sentences: the finding that stands above a chart, and is its text for whoever cannot see it. Pure."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from monitor.looks import MOODS, TONES, clock, plain, words
 from monitor.messages import LABELS, Party
 from monitor.report.facts import AlertFacts, CallFacts, PartyFacts
-from monitor.report.timeline import chief_moods
+from monitor.report.timeline import chief_moods, mood_shares
 from monitor.snapshot import Tone
 
 PARTIES: Mapping[Party, str] = {"customer": "customer", "agent": "agent", "mixed": "both voices"}
@@ -13,6 +14,9 @@ PARTIES: Mapping[Party, str] = {"customer": "customer", "agent": "agent", "mixed
 _LEAST_SHARE = 0.1
 """Of an emotion that is worth a word."""
 _MOST_TURNS = 3
+_MOST_ALERTS = 3
+"""More are told in sum."""
+_UNITS = ((3_600.0, "hour"), (60.0, "minute"), (1.0, "second"))
 _SHORT_LOSS_S = 0.05
 
 
@@ -45,9 +49,8 @@ def percent(share: float | None) -> str:
 
 def length(seconds: float) -> str:
     """A round time: `5 seconds`, `1 minute`."""
-    count, unit = (seconds, "second") if seconds < 60 else (seconds / 60, "minute")
-    count, unit = (count / 60, "hour") if count >= 60 and unit == "minute" else (count, unit)
-    return counted(round(count), unit)
+    size_s, unit = next((size_s, unit) for size_s, unit in _UNITS if seconds >= size_s)
+    return counted(round(seconds / size_s), unit)
 
 
 def counted(count: int, word: str) -> str:
@@ -78,9 +81,11 @@ def _sentences(facts: CallFacts, party: PartyFacts) -> Iterator[str]:
 
 def _moods(facts: CallFacts, party: PartyFacts) -> str:
     who, held = PARTIES[party.party], chief_moods(facts, party)
-    if not held:
-        return f"Too little of the {who} was heard to tell a mood"
     subject = "The mood of both voices, heard as one," if party.party == "mixed" else f"The {who}’s mood"
+    if not held:
+        shares = mood_shares(party)
+        told = [f"{MOODS[mood].word} for {percent(share)} of the time" for mood, share in shares.items()]
+        return f"{subject} keeps changing: {_and(told[:3])}" if told else f"Nothing was heard of the {who}’s mood"
     first, *later = (MOODS[mood.mood].word for mood in held)
     if not later:
         throughout = "unclear throughout: the model is not sure of any" if first == "unclear" else f"{first} throughout"
@@ -98,13 +103,22 @@ def _listed(turns: list[str], joint: str) -> str:
 def _alerts(facts: CallFacts, alerts: tuple[AlertFacts, ...]) -> Iterator[str]:
     if not alerts:
         yield "No alert was raised."
-    for alert in alerts[:3]:
+    if len(alerts) > _MOST_ALERTS:
+        yield _in_sum(facts, alerts)
+        return
+    for alert in alerts:
         raised = "raised earlier" if alert.raised_s is None else f"raised at {clock(alert.raised_s)}"
-        taken = acknowledged(alert)
-        by = "" if alert.severity == "info" else f", acknowledged by {taken}"
+        by = "" if alert.severity == "info" else f", acknowledged by {acknowledged(alert)}"
         yield f"{words(alert.rule).capitalize()} was {raised} and {_became(alert, facts)}{by}."
-    if len(alerts) > 3:
-        yield f"{len(alerts) - 3} more alerts are listed below."
+
+
+def _in_sum(facts: CallFacts, alerts: tuple[AlertFacts, ...]) -> str:
+    rules = Counter(alert.rule for alert in alerts)
+    told = _and([f"{words(rule)} {count} time{'' if count == 1 else 's'}" for rule, count in rules.most_common()])
+    left = sum(alert.cleared_s is None for alert in alerts)
+    ending = "still open" if facts.reason is None else "open at the end"
+    first = f", first at {clock(alerts[0].raised_s)}" if alerts[0].raised_s is not None else ""
+    return f"{len(alerts)} alerts were raised{first}: {told}; {left or 'none'} of them {'was' if left < 2 else 'were'} {ending}."
 
 
 def _became(alert: AlertFacts, facts: CallFacts) -> str:

@@ -82,8 +82,12 @@ class Listener(Protocol):
         Where a log line names people, `identities` says how.
         """
 
+    def refuse(self, why: str) -> None:
+        """Refuse new calls for a reason, a line that begins with a word that stands for it; take them again where it is
+        empty."""
+
     async def drain(self) -> None:
-        """Refuse new calls; return when the running ones are over, or have been given the time that the settings say."""
+        """Refuse new calls for good; return when the running ones are over, or have been given the time that the settings say."""
 
     async def stop(self) -> None:
         """End what still runs, as `stopped`, and listen no more. Called after `start`, whatever became of it."""
@@ -135,6 +139,12 @@ class BlockQueue:
         """Seconds of audio that wait for the pipeline."""
         return self._waiting_s
 
+    def waited_s(self, now_s: float) -> float:
+        """How long the oldest block has waited at `now_s`, monotonic; 0 where none does."""
+        with self._changed:
+            oldest = next((event for event in self._events if isinstance(event, Block)), None)
+        return 0.0 if oldest is None else max(0.0, now_s - oldest.arrived_s)
+
     def set_limit(self, limit_s: float) -> None:
         """Another bound, as calls come and go."""
         with self._changed:
@@ -184,14 +194,15 @@ class BlockQueue:
             self.dropped_blocks += blocks
             self.dropped_s += seconds
 
-    def take(self, timeout_s: float) -> list[Event]:
-        """All that waits, oldest first; after `timeout_s` without anything, an empty list."""
+    def take(self, timeout_s: float, most: int | None = None) -> list[Event]:
+        """What waits, oldest first, at most so many events; after `timeout_s` without anything, an empty list."""
         with self._changed:
             if not self._events and not self._closed:
                 self._changed.wait(timeout_s)
-            events = list(self._events)
-            self._events.clear()
-            self._waiting_s = 0.0
+            count = len(self._events) if most is None else min(most, len(self._events))
+            events = [self._events.popleft() for _ in range(count)]
+            taken_s = sum(event.samples.size / event.sample_rate for event in events if isinstance(event, Block))
+            self._waiting_s = max(0.0, self._waiting_s - taken_s) if self._events else 0.0
             self._changed.notify_all()
             return events
 

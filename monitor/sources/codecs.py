@@ -1,7 +1,7 @@
-"""What RTP carries: the audio codecs that can be decoded here, comfort noise and telephone events. Pure.
+"""What calls come in: the audio codecs that can be decoded here, comfort noise and telephone events of RTP. Pure.
 
 Payload types and clock rates: RFC 3551 section 6; G.722's clock is 8,000 Hz by section 4.5.2 though it carries 16 kHz;
-Opus: RFC 7587; telephone events: RFC 4733; comfort noise: RFC 3389.
+Opus: RFC 7587; telephone events: RFC 4733; comfort noise: RFC 3389; 16 bit PCM: RFC 3551 section 4.5.11.
 """
 
 import importlib
@@ -35,7 +35,9 @@ class Codec:
 
     def ticks(self, payload: bytes) -> int:
         """How long `payload` lasts, in ticks of the RTP clock."""
-        return opus_ticks(payload) if self.name == "opus" else len(payload)
+        if self.name == "opus":
+            return opus_ticks(payload)
+        return len(payload) // 2 if self.name in _LINEAR else len(payload)
 
     def decoder(self) -> "Decoder":
         """A new decoder for one stream."""
@@ -43,6 +45,8 @@ class Codec:
             return _g711(mulaw_to_float)
         if self.name == "PCMA":
             return _g711(alaw_to_float)
+        if self.name in _LINEAR:
+            return _linear(_LINEAR[self.name])
         return _PyAvDecoder(self).decode
 
 
@@ -56,6 +60,15 @@ G722 = Codec("G722", 8_000, 16_000)
 OPUS = Codec("opus", 48_000, 48_000, 2)
 COMFORT_NOISE = Codec("CN", 8_000, 0, kind="noise")
 TELEPHONE_EVENT = Codec("telephone-event", 8_000, 0, kind="event")
+
+_LINEAR = {"L16": ">i2", "slin": "<i2"}
+"""16 bit PCM by its byte order: RTP's, and that of what comes over TCP from a switch."""
+
+
+def linear(sample_rate: int, order: Literal["big", "little"]) -> Codec:
+    """16 bit PCM, mono, of that rate in Hertz."""
+    return Codec("L16" if order == "big" else "slin", sample_rate, sample_rate)
+
 
 STATIC_PAYLOAD_TYPES: Mapping[int, Codec] = {0: PCMU, 8: PCMA, 9: G722, 13: COMFORT_NOISE}
 """Payload types that need no rtpmap (RFC 3551 section 6). G722 stands here even where it cannot be decoded."""
@@ -96,6 +109,14 @@ def opus_ticks(payload: bytes) -> int:
 def _g711(table: Callable[[Any], Samples]) -> Decoder:
     def decode(payloads: Sequence[bytes]) -> tuple[Samples, int]:
         return table(np.frombuffer(b"".join(payloads), np.uint8)), 0
+
+    return decode
+
+
+def _linear(dtype: str) -> Decoder:
+    def decode(payloads: Sequence[bytes]) -> tuple[Samples, int]:
+        whole = b"".join(payload[: len(payload) // 2 * 2] for payload in payloads)
+        return pcm_to_float(np.frombuffer(whole, dtype).astype(np.int16)), 0
 
     return decode
 

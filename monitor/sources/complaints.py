@@ -20,9 +20,9 @@ class Budget:
         self._seen_s = now_s
         return max(0.0, 1 - self._left) / self._a_second
 
-    def spend(self) -> None:
-        """One has been taken, be it owed."""
-        self._left -= 1
+    def spend(self, count: int = 1) -> None:
+        """So many have been taken, be they owed."""
+        self._left -= count
 
 
 class Complaints:

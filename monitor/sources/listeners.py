@@ -1,14 +1,33 @@
 """Every source of telephone calls that the settings switch on."""
 
+from collections.abc import Callable
+
 from monitor.errors import SettingError
 from monitor.settings import Settings
 from monitor.sources import CallNames, Listener
+from monitor.sources.audiohook import AudioHook
 from monitor.sources.siprec import SiprecServer
+from monitor.sources.stream_listener import StreamListener
+from monitor.sources.streams import Dialect
+from monitor.sources.twilio import Twilio
+
+_DIALECTS: dict[str, Callable[[Settings], Dialect]] = {"twilio": Twilio, "audiohook": AudioHook}
+"""Table of the settings → what calls that come by the shared websocket listener speak."""
 
 
 def listeners(settings: Settings) -> list[Listener]:
     """They share the calls' names. Raises SettingError where none is on, or one cannot be so."""
-    if settings.siprec is None:
-        cure = "write [siprec] into the file that --config names, or give --set siprec.port=5060"
+    names = CallNames()
+    found: list[Listener] = [SiprecServer(settings, names)] if settings.siprec else []
+    if dialects := dialects_on(settings):
+        found.append(StreamListener(settings, names, dialects))
+    if not found:
+        tables = ", ".join(f"[{table}]" for table in ("siprec", *_DIALECTS))
+        cure = f"write one of {tables} into the file that --config names, or give --set siprec.port=5060"
         raise SettingError(f"no source of calls is switched on: {cure}")
-    return [SiprecServer(settings, CallNames())]
+    return found
+
+
+def dialects_on(settings: Settings) -> list[Dialect]:
+    """What the shared websocket listener speaks; empty where nothing of that is on. Raises SettingError likewise."""
+    return [make(settings) for table, make in _DIALECTS.items() if getattr(settings, table)]

@@ -44,6 +44,7 @@ class SiprecServer:
         self._sessions: dict[str, Session] = {}
         self._office: Office
         self._draining = False
+        self._refusing = ""
         self._timer: asyncio.TimerHandle | None = None
         self.goodbye_s = 1.0
         """How long the answers to our BYEs are waited for at the end."""
@@ -79,6 +80,10 @@ class SiprecServer:
         self._tick()
         transports = " and ".join(name.upper() for name in self._settings.transports)
         return f"SIPREC: sip:{sip.host_and_port(self._settings.host, self.port)} over {transports}"
+
+    def refuse(self, why: str) -> None:
+        """See Listener."""
+        self._refusing = why
 
     async def drain(self) -> None:
         """See Listener."""
@@ -151,7 +156,7 @@ class SiprecServer:
 
     def _answer_new(self, transaction: Transaction, request: sip.Request) -> None:
         """Outside a dialog."""
-        busy = "draining" if self._draining else "full" if self.calls >= self._most_calls else ""
+        busy = "draining" if self._draining else "full" if self.calls >= self._most_calls else self._refusing
         if busy:
             headers = [("Retry-After", str(RETRY_S)), ("Warning", f'399 callmood "{busy}"')]
             self._office.respond(transaction, 503, "Service Unavailable", headers=headers)

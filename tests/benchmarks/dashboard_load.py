@@ -1,13 +1,15 @@
 """What the dashboard costs while calls go on, and whether a node grows meanwhile.
 
     python -m tests.benchmarks.dashboard_load [--calls 40] [--seconds 600] [--settled 120] [--width 120] [--height 36]
+                                               [--made-up]
 
-A whole node as `callmood serve` has it (but for the listeners): the model, the websocket, the dashboard on a pseudo-terminal
-that is read. Two-party calls with the voices of the example calls, a reading twice a second a party; each call ends after one to
-three minutes and another begins. The dashboard's share of a core is the processor time of the thread that draws, from `settled`
-on. Memory and open files are looked at from `settled` to the end; where audio was dropped the machine was too busy, and what
-waited is part of the memory. The last snapshot is drawn naively too (a rich table, a span a cell), for a ratio that depends
-little on the machine. Prints one JSON object.
+A whole node as `callmood serve` has it (but for the listeners): the model, the websocket, the history, the dashboard on a
+pseudo-terminal that is read. Two-party calls with the voices of the example calls, a reading twice a second a party; each call
+ends after one to three minutes and another begins. The dashboard's share of a core is the processor time of the thread that
+draws, from `settled` on. Memory and open files are looked at from `settled` to the end; where audio was dropped the machine was
+too busy, and what waited is part of the memory. The last snapshot is drawn naively too (a rich table, a span a cell), for a ratio
+that depends little on the machine. With `--made-up` the network is not run and scores wander at random: for a busy machine.
+Prints one JSON object.
 """
 
 import argparse
@@ -18,12 +20,14 @@ import os
 import pty
 import struct
 import sys
+import tempfile
 import termios
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -63,6 +67,19 @@ class Moment:
     rss_mb: float
     files: int
     readings: int
+
+
+class MadeUp:
+    """Scores that wander at random, instead of a network's."""
+
+    def __init__(self, model: EmotionModel) -> None:
+        self.meaning = model.meaning
+        self._random = np.random.default_rng(0)
+
+    def score(self, powers: list[Samples]) -> Samples:
+        """(windows, 6) log probabilities."""
+        drawn = self._random.dirichlet(np.full(6, 0.3), len(powers)).astype(np.float32)
+        return np.asarray(np.log(drawn + 1e-6))
 
 
 class Telephones:
@@ -139,7 +156,9 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
     def count(message: AnyMessage) -> None:
         readings[0] += isinstance(message, Reading)
 
-    node = Node(Settings(port=0), model, [telephones], [count])
+    scorer: Any = MadeUp(model) if options.made_up else model
+    folder = tempfile.TemporaryDirectory()
+    node = Node(Settings(port=0), scorer, [telephones], [count], history=Path(folder.name) / "history.db")
     node.serve()
     terminal, over, moments = Terminal(options.width, options.height), threading.Event(), list[Moment]()
     clock = time.pthread_getcpuclockid(threading.get_ident())
@@ -160,12 +179,14 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
         threading.Thread(target=watch, daemon=True).start()
         Dashboard(node.board, node.health, terminal.console).run(over)
         snapshot, health = node.board.snapshot(time.time()), node.health()
+    folder.cleanup()
     first, last = moments[0], moments[-1]
     wall_s = last.at_s - first.at_s
     frame_ms = milliseconds(lambda console: console.print(render(snapshot, health, *console.size)), options)
     naive_ms = milliseconds(lambda console: console.print(naive(snapshot)), options)
     return {
         "calls": options.calls,
+        "scores": "made up" if options.made_up else "the model's",
         "calls_started": telephones.started,
         "seconds": options.seconds,
         "screen": f"{options.width}x{options.height}",
@@ -179,6 +200,7 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
         "terminal_kb_per_s": round(terminal.written / options.seconds / 1024, 1),
         "latency_p99_ms": round(snapshot.latency_p99_ms or 0.0, 1),
         "dropped_s": health.dropped_s,
+        "unstored": health.unstored,
         "rss_mb": [round(moment.rss_mb, 1) for moment in moments],
         "rss_grew_percent": round(100 * (last.rss_mb / first.rss_mb - 1), 2),
         "open_files": [first.files, last.files],
@@ -215,6 +237,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, default in (("calls", 40), ("seconds", 600), ("settled", 120), ("width", 120), ("height", 36)):
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--made-up", action="store_true")
     options = parser.parse_args()
     if not 0 < options.settled < options.seconds:
         parser.error(f"settled must be within 1..{options.seconds - 1} s, got {options.settled}")

@@ -36,17 +36,18 @@ class Media:
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 22)
         self._socket.bind((host, 0))
-        self._streams: list[_Stream] = []
+        self._streams: list[Stream] = []
         self.sent = 0
         """Packets."""
         self.late_s = 0.0
         """The most that this sender was behind its own clock."""
 
-    def add(self, address: tuple[str, int], agent: bool) -> None:
+    def add(self, address: tuple[str, int], agent: bool) -> "Stream":
         """One more party; agents' voices are the even ones."""
         number = len(self._streams)
         voice = self._voices[(number * 2 + (0 if agent else 1)) % len(self._voices)]
-        self._streams.append(_Stream(address, number, voice))
+        self._streams.append(Stream(address, number, voice))
+        return self._streams[-1]
 
     def play(self, seconds: float, between: Callable[[], None] = lambda: None) -> None:
         """Sends at real pace; `between` is called 500 times a second and may add parties."""
@@ -58,17 +59,22 @@ class Media:
                 time.sleep(wait_s)
             self.late_s = max(self.late_s, -wait_s)
             for stream in self._streams[turn % _SLICES :: _SLICES]:
-                self._socket.sendto(stream.next_packet(), stream.address)
-                self.sent += 1
+                if not stream.silent:
+                    self._socket.sendto(stream.next_packet(), stream.address)
+                    self.sent += 1
 
     def close(self) -> None:
         """Gives the port back."""
         self._socket.close()
 
 
-class _Stream:
+class Stream:
+    """One party's packets."""
+
     def __init__(self, address: tuple[str, int], number: int, voice: bytes) -> None:
         self.address = address
+        self.silent = False
+        """Sends no more."""
         self._voice = memoryview(voice)
         self._at = number * 7_919 * _PACKET % len(voice)
         self._packet = bytearray(12 + _PACKET)

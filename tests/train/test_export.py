@@ -14,7 +14,6 @@ SMALL: dict[str, Any] = {"stem": 4, "stages": ((8, 2, 2), (8, 2, 2)), "vector": 
 MEANING: dict[str, Any] = {
     "floor_db": 20.0,
     "spectrum": [1 / 64] * 64,
-    "calibration": {"temperature": 1.1, "uncertain": 0.4, "mood": 0.4, "prior": [-2.0] * 6},
     "clips": 36,
     "split": {"source": "test", "fitted": ["1"], "tuning": ["2"], "validation": ["3"]},
     "schedule": {"epochs": 2, "seed": 1},
@@ -37,12 +36,12 @@ def test_a_model_file_is_read_by_the_live_path_and_scores_as_keras_does(network:
     from train.export import export
 
     path = tmp_path / "emotion.onnx"
-    described = export(network, MEANING, {"uar": 0.5}, path)
+    described = export(network, MEANING, path)
     model = EmotionModel(path)
     assert model.meaning.labels == list(LABELS)
-    assert model.meaning.calibration.temperature == 1.1
+    assert model.meaning.calibration.temperature == 1.0
+    assert model.meaning.training["tuned"] == ["2"]
     assert described["parameters"] == network.count_params()
-    assert "uar" in model.describe()
 
 
 def test_keras_and_onnx_agree_to_1e_4_at_any_batch(network: Any) -> None:

@@ -1,4 +1,4 @@
-"""The whole line on the tiny corpus: fit → evaluate → export → a recording replayed with the new model."""
+"""The whole line on the tiny corpus: fit → export → evaluate → a recording replayed with the new model; then trained further."""
 
 import json
 import os
@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from monitor.messages import LABELS
+from monitor.model import EmotionModel, Moods
+from train.corpus import parse_name
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,13 +25,13 @@ def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def trained(tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with `work` and `models`, after fit, evaluate and export."""
+    """A folder with `work` and `models`, after fit, export and evaluate."""
     folder = tmp_path_factory.mktemp("trained")
     places = ("--work", folder / "work", "--models", folder / "models")
     for arguments in (
         ("fit", "--cremad", tiny_corpus, "--epochs", "2", "--batch", "8", *places),
-        ("evaluate", "--cremad", tiny_corpus, *places),
         ("export", "--cremad", tiny_corpus, *places),
+        ("evaluate", "--cremad", tiny_corpus, "--model", folder / "models" / "emotion.onnx", "--each", "1"),
     ):
         done = run("train", *arguments)
         assert done.returncode == 0, done.stderr
@@ -43,11 +45,17 @@ def test_evaluate_writes_every_condition_with_its_interval(trained: Path) -> Non
     for row in report["conditions"].values():
         assert row["uar_low"] <= row["uar"] <= row["uar_high"]
         assert sum(map(sum, row["confusion"])) == row["clips"]
+    assert sum(row["clips"] for row in report["reliability"]) == report["clips"]
+    assert set(report["sexes_mulaw"]) == {"Female", "Male"}
+    assert set(report["ages_mulaw"]) == {"30 to 44"}
+    assert report["pseudo_calls"]["speakers"] == 2
 
 
 def test_the_pictures_are_drawn(trained: Path) -> None:
     names = {path.name for path in (trained / "models").glob("*.png")}
-    assert names == {"training_curve.png", "confusion.png", "coverage.png", "conditions.png"}
+    assert names == {
+        *("training_curve.png", "confusion.png", "coverage.png", "conditions.png", "reliability.png"),
+    }
 
 
 def test_a_recording_is_read_with_the_exported_model(trained: Path, tiny_corpus: Path) -> None:
@@ -60,12 +68,55 @@ def test_a_recording_is_read_with_the_exported_model(trained: Path, tiny_corpus:
     assert all(set(scores) == set(LABELS) and sum(scores.values()) == pytest.approx(1.0, abs=1e-3) for scores in scored)
 
 
-def test_keras_and_onnx_files_measure_the_same(trained: Path, tiny_corpus: Path) -> None:
-    model = ("--model", trained / "models" / "emotion.onnx")
-    done = run("train", "evaluate", "--cremad", tiny_corpus, *model, "--actors", "2007,2008", "--json")
-    assert done.returncode == 0, done.stderr
+def test_the_model_file_carries_the_figures_and_a_calibration(trained: Path) -> None:
+    meaning = EmotionModel(trained / "models" / "emotion.onnx").meaning
     report = json.loads((trained / "models" / "evaluation.json").read_text())
-    assert json.loads(done.stdout)["conditions"]["clean"]["confusion"] == report["conditions"]["clean"]["confusion"]
+    assert meaning.scores["uar"] == report["uar"]
+    assert meaning.scores["uar_mulaw"] == report["conditions"]["mulaw"]["uar"]
+    assert meaning.thresholds.uncertain > 0.0
+    assert meaning.moods != Moods()
+
+
+def write_recordings(folder: Path, corpus: Path) -> Path:
+    """LABELS.csv of the tiny corpus's clips, as somebody's own recordings, with one wrong row."""
+    rows = ["path,speaker,label", "none.wav,nobody,anger"]
+    for path in sorted((corpus / "AudioWAV").iterdir()):
+        actor, _, label, _ = parse_name(path.stem)
+        rows.append(f"{path},caller{actor},{label}")
+    (folder / "LABELS.csv").write_text("\n".join(rows) + "\n")
+    return folder / "LABELS.csv"
+
+
+def test_a_model_is_trained_further_on_ones_own_recordings(trained: Path, tiny_corpus: Path, tmp_path: Path) -> None:
+    data = ("--data", write_recordings(tmp_path, tiny_corpus))
+    places = ("--work", tmp_path / "work", "--models", tmp_path / "models")
+    start = ("--from", trained / "models" / "checkpoint", "--epochs", "1", "--batch", "8")
+    done = run("train", "fit", *data, *start, *places)
+    assert done.returncode == 0, done.stderr
+    assert "LABELS.csv:2: " in done.stderr
+    done = run("train", "export", *data, *places)
+    assert done.returncode == 0, done.stderr
+    before = EmotionModel(trained / "models" / "emotion.onnx").meaning
+    after = EmotionModel(tmp_path / "models" / "emotion.onnx").meaning
+    assert after.features == before.features
+    assert after.name == "callmood-own"
+    assert "started from a network trained on CREMA-D" in after.training["data"]
+    assert "CREMA-D" in after.licence
+    speakers = after.training["fitted"] + after.training["tuned"] + after.training["validated"]
+    assert sorted(speakers) == [f"caller{2001 + number}" for number in range(8)]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_checkpoint_of_another_shape_is_refused(trained: Path, tiny_corpus: Path, tmp_path: Path) -> None:
+    import keras
+
+    values = keras.Input((10, 4))
+    keras.Model(values, keras.layers.Dense(2)(values)).save(tmp_path / "last.keras")
+    (tmp_path / "meaning.json").write_bytes((trained / "work" / "meaning.json").read_bytes())
+    arguments = ("--from", tmp_path, "--epochs", "1", "--work", tmp_path / "work", "--models", tmp_path)
+    done = run("train", "fit", "--cremad", tiny_corpus, *arguments)
+    assert done.returncode == 2
+    assert "last.keras takes and gives" in done.stderr.splitlines()[-1]
 
 
 def test_a_finished_training_is_not_trained_again(trained: Path, tiny_corpus: Path) -> None:
@@ -97,10 +148,14 @@ def test_a_work_folder_of_another_training_is_refused(trained: Path, tiny_corpus
     ("arguments", "expected"),
     [
         (("fit", "--cremad", "no-such-folder"), "expected CREMA-D's AudioWAV folder"),
-        (("evaluate", "--cremad", "no-such-folder", "--work", "no-such-work"), "run `python -m train fit` first"),
         (("export", "--work", "no-such-work", "--models", "no-such-models"), "run `python -m train fit` first"),
         (("evaluate", "--cremad", "no-such-folder", "--model", "README.md"), "not an ONNX model"),
-        (("fit",), "Missing option '--cremad'"),
+        (("calibrate", "--cremad", "no-such-folder", "--model", "no-such-model"), "no such model file"),
+        (("fit",), "expected either --cremad DIR or --data LABELS.csv"),
+        (("fit", "--data", "README.md"), "README.md lacks the column path, speaker, label"),
+        (("calls", "examples"), "no examples/labels.csv"),
+        (("folds", "README.md"), "README.md holds no predictions"),
+        (("stitch", "--cremad", ".", "--out", "no-such-folder"), "Missing option '--actors'"),
         (("fit", "--cremad", ".", "--epochs", "0"), "Invalid value for '--epochs'"),
     ],
 )

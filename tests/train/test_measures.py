@@ -1,5 +1,6 @@
 """Calibration, measures and scoring, on figures that can be worked out by hand."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,17 +10,15 @@ from monitor.features import Normalisation
 from monitor.messages import LABELS
 from train.calibration import (
     best_temperature,
-    calibrate,
     calibrated,
     calibration_error,
-    mood_confidence,
+    reliability,
     unweighted_recall,
 )
-from train.commands import actor_ids
-from train.corpus import Clip
-from train.dataset import WINDOW
-from train.evaluate import confusion, coverage_curve, evaluate, interval
-from train.scoring import Condition, clip_windows, score_clips
+from train.corpus import Clip, CorpusError
+from train.evaluate import age_group, by_group, confusion, coverage_curve, interval
+from train.measuring import actor_ids
+from train.scoring import Condition, score_clips
 
 
 def scored(seed: int = 1, count: int = 4_000, sharpness: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
@@ -53,21 +52,6 @@ def test_unweighted_recall_counts_labels_alike_however_many_clips_they_have() ->
     assert unweighted_recall(np.array([0, 0, 0, 1]), np.array([0, 0, 0, 5])) == 0.5
 
 
-def test_thresholds_leave_the_asked_share_of_clips_and_stretches() -> None:
-    scores, labels = scored()
-    found = calibrate(scores, labels)
-    probabilities = calibrated(scores, found.temperature)
-    assert np.mean(probabilities.max(axis=1) >= found.uncertain) == pytest.approx(0.8, abs=0.01)
-    assert 0.0 < found.mood < 1.0
-    assert all(value < 0.0 for value in found.prior)
-
-
-def test_a_mood_of_certain_scores_is_certain_and_of_even_ones_is_not() -> None:
-    certain, even = np.tile(np.eye(6)[0], (1, 8, 1)), np.full((1, 8, 6), 1 / 6)
-    assert mood_confidence(certain)[0] == pytest.approx(1.0)
-    assert mood_confidence(even)[0] < 0.4
-
-
 def test_confusion_has_a_row_for_what_was_intended() -> None:
     matrix = confusion(np.array([1, 1, 0]), np.array([0, 1, 0]))
     assert matrix[0].tolist() == [1, 1, 0, 0, 0, 0]
@@ -96,12 +80,6 @@ def clip(number: int, seconds: float) -> Clip:
     return Clip(f"clip{number}", "1001", "IEO", LABELS[number % 6], "XX", None, None, None, pcm)
 
 
-@pytest.mark.parametrize(("seconds", "windows"), [(1.0, 1), (3.0, 1), (3.5, 2), (3.7, 3), (5.0, 5)])
-def test_a_clip_is_cut_as_the_live_path_cuts_it(seconds: float, windows: int) -> None:
-    cut = clip_windows(clip(1, seconds).samples)
-    assert [len(window) for window in cut] == [WINDOW] * windows
-
-
 NORMALISATION = Normalisation(20.0, np.full(64, 1 / 64, np.float32))
 
 
@@ -113,17 +91,33 @@ def mean_features(features: np.ndarray) -> np.ndarray:
 
 def test_scores_do_not_depend_on_the_company_of_a_clip() -> None:
     clips = [clip(number, 1.0 + 0.7 * number) for number in range(6)]
-    together = score_clips(mean_features, clips, NORMALISATION, Condition())
-    alone = [score_clips(mean_features, [one], NORMALISATION, Condition())[0] for one in clips]
+    together = score_clips(mean_features, clips, NORMALISATION)
+    alone = [score_clips(mean_features, [one], NORMALISATION)[0] for one in clips]
     assert together == pytest.approx(np.stack(alone), abs=1e-6)
 
 
-def test_gain_changes_no_label_and_noise_changes_scores() -> None:
-    clips = [clip(number, 2.0) for number in range(12)]
-    conditions = {"clean": Condition(), "loud": Condition(gain_db=12.0), "noisy": Condition(snr_db=-20.0)}
-    results = evaluate(mean_features, clips, NORMALISATION, 1.0, conditions)
-    assert results["clean"]["changed"] == results["loud"]["changed"] == 0.0
-    assert results["noisy"]["changed"] > 0.0
+def test_reliability_counts_every_clip_once() -> None:
+    scores, labels = scored()
+    bins = reliability(scores, labels)
+    assert sum(count for _, count, _, _ in bins) == len(labels)
+    assert all(number / 15 <= sure + 1e-9 and sure <= (number + 1) / 15 + 1e-9 for number, _, sure, _ in bins)
+
+
+@pytest.mark.parametrize(
+    ("age", "group"), [(None, None), (20, "under 30"), (30, "30 to 44"), (59, "45 to 59"), (74, "60 and over")]
+)
+def test_ages_fall_into_groups(age: int | None, group: str | None) -> None:
+    assert age_group(replace(clip(1, 1.0), age=age)) == group
+
+
+def test_groups_are_measured_apart() -> None:
+    clips = [replace(clip(number, 1.0), sex="Female" if number % 2 else "Male") for number in range(12)]
+    right = np.eye(6)[[LABELS.index(one.label) for one in clips]]
+    right[::2] = np.eye(6)[0]
+    found = by_group(right, clips, lambda one: one.sex)
+    assert {name: row["clips"] for name, row in found.items()} == {"Female": 6, "Male": 6}
+    assert found["Female"]["uar"] == 1.0
+    assert found["Male"]["uar"] == pytest.approx(1 / 3, abs=1e-4)
 
 
 def test_a_condition_is_the_same_every_time() -> None:
@@ -137,3 +131,5 @@ def test_actors_come_from_the_command_line_or_a_file(tmp_path: Path) -> None:
     (tmp_path / "actors.txt").write_text("1001\n1002, 1003\n")
     assert actor_ids("1001,1002") == ("1001", "1002")
     assert actor_ids(str(tmp_path / "actors.txt")) == ("1001", "1002", "1003")
+    with pytest.raises(CorpusError, match=r"--actors is 'no/such/file\.txt', expected ids"):
+        actor_ids("no/such/file.txt")

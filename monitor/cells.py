@@ -1,0 +1,151 @@
+"""Blocks of any size → cells of 0.25 s of one party; gaps; the end of a call. Pure.
+
+Time is a sample index at 8 kHz. Everything happens in cells, counted from the call's first sample, so how the audio was
+cut changes nothing. Lost audio is marked and silent, a short hole concealed: time goes on.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from monitor.audio import SAMPLE_RATE, Block, Resampler, Samples
+from monitor.concealment import LONGEST_S, PAST_S, conceal
+from monitor.errors import AudioError
+
+CELL = SAMPLE_RATE // 4
+"""Samples of the smallest step (0.25 s) that hops and windows are made of."""
+_LONGEST_GAP_S = 3_600.0
+"""A jump further ahead than this is a broken source, not lost audio."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Audio of a party that never came, in samples of the call."""
+
+    start: int
+    end: int
+
+
+class Cell(NamedTuple):
+    """The next samples of a party."""
+
+    samples: Samples
+    """(2000,) at 8 kHz, full scale ±1; fewer at the end of the call."""
+    lost: int
+    """How many of them never came."""
+    arrived_s: float
+    """Monotonic clock when the last of them came."""
+
+
+class PartyCells:
+    """One party's stream. `push` blocks as they come, `finish` once."""
+
+    def __init__(self) -> None:
+        self._resampler: Resampler | None = None
+        self._source_rate = 0
+        self._expected = 0
+        self._pending: list[Samples] = []
+        self._pending_size = 0
+        self._pending_lost: list[Lost] = []
+        self._past = np.zeros(0, np.float32)
+        """The end of what came, at the source's rate."""
+        self._arrived_s = 0.0
+        self._done = 0
+
+    @property
+    def position(self) -> int:
+        """Samples of the call that have come so far, lost ones included."""
+        return self._done + self._pending_size
+
+    def push(self, block: Block) -> list[Cell | Lost]:
+        """What `block` completes, in order. Raises AudioError where it cannot belong to this stream."""
+        samples = self._in_step(block)
+        self._arrived_s = block.arrived_s
+        ahead = block.start + block.samples.size - samples.size - self._expected
+        found = [*self._skip(ahead)] if ahead > 0 else []
+        if samples.size:
+            self._expected += samples.size
+            found += self._append(samples)
+            self._past = _end_of(self._past, samples, round(PAST_S * self._source_rate))
+        return found
+
+    def finish(self) -> list[Cell]:
+        """The rest; the last cell may be shorter."""
+        cells: list[Cell] = []
+        if self._resampler is not None:
+            cells += self._add(self._resampler.push(np.zeros(0, np.float32), last=True))
+        if self._pending_size:
+            cells.append(self._take_cell(self._pending_size))
+        return cells
+
+    def _in_step(self, block: Block) -> Samples:
+        """The block's samples that are new; checks rate, time and numbers."""
+        if not self._source_rate:
+            self._source_rate = block.sample_rate
+            self._resampler = Resampler(block.sample_rate) if block.sample_rate != SAMPLE_RATE else None
+        if block.sample_rate != self._source_rate:
+            raise AudioError(
+                f"sample rate changed in mid-stream: expected {self._source_rate} Hz, got {block.sample_rate} Hz; "
+                "end the call and begin another"
+            )
+        ahead_s = (block.start - self._expected) / self._source_rate
+        if ahead_s > _LONGEST_GAP_S:
+            raise AudioError(
+                f"time jumped ahead by {ahead_s:.0f} s: expected at most {_LONGEST_GAP_S:.0f} s of lost audio; "
+                "check the source's timestamps"
+            )
+        if not math.isfinite(np.dot(block.samples, block.samples)):  # one pass over the samples instead of two
+            bad = int(np.argmin(np.isfinite(block.samples)))
+            raise AudioError(
+                f"sample at {(block.start + bad) / block.sample_rate:.3f} s is {block.samples[bad]}: "
+                "expected finite samples; export the audio again"
+            )
+        return block.samples[max(0, self._expected - block.start) :]
+
+    def _skip(self, count: int) -> Iterator[Cell | Lost]:
+        """`count` samples of the source's rate were lost."""
+        start, end = (round(at * SAMPLE_RATE / self._source_rate) for at in (self._expected, self._expected + count))
+        yield Lost(start, end)
+        self._pending_lost.append(Lost(start, end))
+        self._expected += count
+        if count <= LONGEST_S * self._source_rate:
+            hidden = conceal(self._past, count, self._source_rate)
+            self._past = _end_of(self._past, hidden, self._past.size)
+            yield from self._append(hidden)
+            return
+        self._past = self._past[:0]
+        while count > 0:
+            piece = min(count, self._source_rate)
+            count -= piece
+            yield from self._append(np.zeros(piece, np.float32))
+
+    def _append(self, samples: Samples) -> Iterator[Cell]:
+        return self._add(samples if self._resampler is None else self._resampler.push(samples))
+
+    def _add(self, samples: Samples) -> Iterator[Cell]:
+        if samples.size:
+            self._pending.append(samples)
+            self._pending_size += samples.size
+        while self._pending_size >= CELL:
+            yield self._take_cell(CELL)
+
+    def _take_cell(self, size: int) -> Cell:
+        """The first `size` of the pending samples."""
+        joined = np.concatenate(self._pending) if len(self._pending) != 1 else self._pending[0]
+        cell, rest = joined[:size], joined[size:]
+        self._pending, self._pending_size = ([rest] if rest.size else []), rest.size
+        start, self._done = self._done, self._done + size
+        return Cell(cell, self._lost_within(start, self._done) if self._pending_lost else 0, self._arrived_s)
+
+    def _lost_within(self, start: int, end: int) -> int:
+        lost = sum(max(0, min(end, gap.end) - max(start, gap.start)) for gap in self._pending_lost)
+        self._pending_lost = [gap for gap in self._pending_lost if gap.end > end]
+        return lost
+
+
+def _end_of(first: Samples, then: Samples, size: int) -> Samples:
+    """The last `size` samples of both, or all where there are fewer."""
+    return then[-size:] if then.size >= size else np.concatenate([first, then])[-size:]

@@ -1,0 +1,255 @@
+"""How `callmood serve` carries calls that come by websocket: N two-party calls at real pace, all from this one process.
+
+    python -m tests.benchmarks.stream_load [--kind twilio|audiohook] [--calls 100] [--seconds 60] [--calls-per-s 20]
+
+Prints one JSON object. Processor time and memory are the server's (both of its processes); readings count from their
+messages. Twilio's calls come as 100 JSON messages a second (20 ms a track), AudioHook's as 5 binary ones (200 ms of stereo).
+"""
+
+import argparse
+import base64
+import json
+import os
+import re
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections import deque
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tests.benchmarks.rtp_media import voices
+from tests.benchmarks.siprec_load import Server, _heard
+
+_PACKET = 160
+_SLICES = 10
+"""20 ms are sent in so many pieces, so that no burst stands for what real platforms spread."""
+
+
+class StreamServer(Server):
+    """`callmood serve` with both kinds switched on."""
+
+    def __init__(self, folder: Path, calls: int) -> None:
+        self._messages, self._log = folder / "messages.json", folder / "log"
+        sets = ["streams.port=0", "twilio.path=/twilio", "audiohook.path=/audiohook", "streams.drain_s=2"]
+        sets += [f"streams.max_connections={calls}", f"streams.max_calls={calls}"]
+        command = [sys.executable, "-m", "monitor.cli", "-v", "serve", "--json", "--port", "0"]
+        command += [word for one in sets for word in ("--set", one)]
+        with self._messages.open("wb") as out, self._log.open("wb") as log:
+            self.process = subprocess.Popen(command, stdout=out, stderr=log)
+        self.port = int(self._said(r"streams: ws://127\.0\.0\.1:(\d+)/"))
+
+    def end(self) -> tuple[list[dict[str, Any]], dict[str, int]]:
+        """Its messages, and its counters of the audio."""
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(120)
+        log = self._log.read_text()
+        said = re.findall(r"audio of all calls: (.*)", log)
+        counters = {name: int(count) for count, name in re.findall(r"(\d+) (\w+)", said[-1])} if said else {}
+        dropped = re.search(r"dropped before it: (\d+) blocks", log)
+        counters["dropped_blocks"] = int(dropped[1]) if dropped else -1
+        return [json.loads(line) for line in self._messages.read_bytes().splitlines()], counters
+
+
+class Call:
+    """One call on its own connection. Sockets and frames by hand: a library's would be the bottleneck."""
+
+    path = ""
+    every = 1
+    """Of the packet times, in how many something is sent."""
+
+    def __init__(self, port: int, number: int, sounds: list[bytes]) -> None:
+        self.number = number
+        self._sounds = [sounds[(2 * number + party) % len(sounds)] for party in range(2)]
+        self._at = number * 7_919 * _PACKET % min(map(len, self._sounds))
+        self.sent = 0
+        self.unsent = bytearray()
+        self._socket = socket.create_connection(("127.0.0.1", port))
+        key = base64.b64encode(os.urandom(16)).decode()
+        head = f"GET {self.path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        self._socket.sendall(f"{head}Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode())
+        answer = b""
+        while b"\r\n\r\n" not in answer:
+            answer += self._socket.recv(4_096)
+        if not answer.startswith(b"HTTP/1.1 101"):
+            raise SystemExit(f"refused: {answer.decode()}")
+        self._socket.setblocking(False)
+        self.begin()
+
+    def begin(self) -> None:
+        raise NotImplementedError
+
+    def play(self) -> None:
+        """What has become due in one packet time."""
+        raise NotImplementedError
+
+    def end(self) -> None:
+        raise NotImplementedError
+
+    def take(self) -> None:
+        """Whatever the server says is read and left aside."""
+        while select.select([self._socket], [], [], 0)[0] and self._socket.recv(65_536):
+            pass
+
+    def frame(self, data: bytes, text: bool) -> None:
+        """One message, masked with zeros."""
+        first = 0x81 if text else 0x82
+        size = (
+            struct.pack(">BB", first, 0x80 | len(data))
+            if len(data) < 126
+            else struct.pack(">BBH", first, 0xFE, len(data))
+        )
+        self.unsent += size + b"\0\0\0\0" + data
+        self.sent += 1
+        with suppress(BlockingIOError):
+            del self.unsent[: self._socket.send(self.unsent)]
+
+    def pieces(self, count: int) -> list[bytes]:
+        """The next packets of both parties."""
+        at, self._at = self._at, self._at + count * _PACKET
+        return [bytes(np.take(np.frombuffer(one, np.uint8), range(at, self._at), mode="wrap")) for one in self._sounds]
+
+
+class TwilioCall(Call):
+    path = "/twilio"
+
+    def begin(self) -> None:
+        media_format = {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1}
+        start = {
+            "streamSid": "MZ1",
+            "callSid": f"CA{self.number}",
+            "tracks": ["inbound", "outbound"],
+            "mediaFormat": media_format,
+        }
+        self.frame(json.dumps({"event": "connected", "protocol": "Call", "version": "1.0.0"}).encode(), True)
+        self.frame(
+            json.dumps({"event": "start", "sequenceNumber": "1", "start": start, "streamSid": "MZ1"}).encode(), True
+        )
+        self._count = 0
+
+    def play(self) -> None:
+        for track, piece in zip(("outbound", "inbound"), self.pieces(1), strict=True):
+            self.frame(
+                b'{"event":"media","sequenceNumber":"%d","media":{"track":"%s","chunk":"%d","timestamp":"%d","payload":"%s"}'
+                b',"streamSid":"MZ1"}'
+                % (self.sent, track.encode(), self._count + 1, self._count * 20, base64.b64encode(piece)),
+                True,
+            )
+        self._count += 1
+
+    def end(self) -> None:
+        self.frame(b'{"event":"stop","streamSid":"MZ1"}', True)
+
+
+class AudioHookCall(Call):
+    path = "/audiohook"
+    every = 10
+
+    def begin(self) -> None:
+        self._session, self._seq = str(uuid.uuid4()), 0
+        media = [{"type": "audio", "format": "PCMU", "channels": ["external", "internal"], "rate": 8000}]
+        participant = {"id": self._session, "ani": "", "aniName": "", "dnis": ""}
+        ids = {"organizationId": self._session, "conversationId": str(uuid.uuid4())}
+        self._say("open", {**ids, "participant": participant, "media": media})
+        select.select([self._socket], [], [], 5)  # audio may follow the answer only
+
+    def play(self) -> None:
+        agent, customer = (np.frombuffer(piece, np.uint8) for piece in self.pieces(self.every))
+        self.frame(np.stack([customer, agent], axis=1).tobytes(), False)
+
+    def end(self) -> None:
+        self._say("close", {"reason": "end"})
+
+    def _say(self, kind: str, parameters: dict[str, Any]) -> None:
+        self._seq += 1
+        common = {"version": "2", "id": self._session, "seq": self._seq, "serverseq": 0, "position": "PT0S"}
+        self.frame(json.dumps({**common, "type": kind, "parameters": parameters}).encode(), True)
+
+
+class Crowd:
+    """All calls of this process."""
+
+    def __init__(self, port: int, kind: str) -> None:
+        self._port, self._kind = port, TwilioCall if kind == "twilio" else AudioHookCall
+        self._voices = voices()
+        self.calls: list[Call] = []
+        self.late_s = 0.0
+        """The most that this sender was behind its own clock."""
+
+    def add(self) -> None:
+        self.calls.append(self._kind(self._port, len(self.calls), self._voices))
+
+    def play(self, seconds: float, every_s: float = 0.0, most: int = 0) -> None:
+        """At real pace; a call is added each `every_s` until there are `most`."""
+        began_s = next_s = time.monotonic()
+        slices = _SLICES * self._kind.every
+        for turn in range(round(seconds * 50) * _SLICES):
+            wait_s = began_s + turn / (50 * _SLICES) - time.monotonic()
+            if wait_s > 0:
+                time.sleep(wait_s)
+            self.late_s = max(self.late_s, -wait_s)
+            if len(self.calls) < most and time.monotonic() >= next_s:
+                next_s += every_s
+                self.add()
+            for call in self.calls[turn % slices :: slices]:
+                call.play()
+                call.take()
+
+
+def run(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """The load, and what came of it."""
+    server = StreamServer(folder, given.calls)
+    crowd = Crowd(server.port, given.kind)
+    empty_mb = server.rss_mb()
+    crowd.play(given.calls / given.calls_per_s + 2, 1 / given.calls_per_s, given.calls)
+    before_s, before_cpu_s = time.monotonic(), server.cpu_s()
+    crowd.play(given.seconds)
+    wall_s = time.monotonic() - before_s
+    used = [(after - before) / wall_s for before, after in zip(before_cpu_s, server.cpu_s(), strict=True)]
+    full_mb = server.rss_mb()
+    running = deque(crowd.calls)
+    while running:
+        running.popleft().end()
+        time.sleep(0.002)
+    messages, counters = server.end()
+    unsent = sum(len(call.unsent) for call in crowd.calls)
+    calls = max(1, len(crowd.calls))
+    return {
+        "kind": given.kind,
+        "calls": len(crowd.calls),
+        "steady_s": round(wall_s),
+        "messages_sent": sum(call.sent for call in crowd.calls),
+        "bytes_unsent": unsent,
+        "sender_late_ms": round(1_000 * crowd.late_s, 1),
+        "server_says": counters,
+        **_heard(messages),
+        "cpu_cores": round(sum(used), 2),
+        "cpu_cores_scoring": round(used[0], 2),
+        "cpu_cores_receiving": round(sum(used[1:]), 2),
+        "cpu_percent_a_call": round(100 * sum(used) / calls, 2),
+        "rss_mb_empty": round(empty_mb),
+        "rss_mb_full": round(full_mb),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kind", choices=("twilio", "audiohook"), default="twilio")
+    parser.add_argument("--calls", type=int, default=100)
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--calls-per-s", type=float, default=20)
+    with tempfile.TemporaryDirectory(prefix="callmood-load-") as folder:
+        print(json.dumps(run(parser.parse_args(), Path(folder)), indent=1))
+
+
+if __name__ == "__main__":
+    main()
