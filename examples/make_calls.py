@@ -107,7 +107,15 @@ EXPRESSIONS = {
     ),
     "happy": Expression("happy", tempo=1.0, pitch_st=5.0, pitch_range=1.5, breath=0.2, punch=0.1, level_db=-23.0),
     "sad": Expression(
-        "sad", tempo=0.78, pitch_st=-1.0, pitch_range=0.4, fall_st=2.5, effort=-0.9, breath=0.6, level_db=-30.0
+        "sad",
+        tempo=0.7,
+        pitch_st=0.8,
+        pitch_range=0.15,
+        fall_st=1.0,
+        effort=-3.5,
+        breath=0.9,
+        punch=0.0,
+        level_db=-30.0,
     ),
 }
 

@@ -109,6 +109,19 @@ def test_growing_anger_raises_sustained_anger_once_within_10_s_of_its_onset(tria
     assert onset_s < firing.raised_s < onset_s + 10
 
 
+def test_won_back_raises_sustained_anger_that_clears_and_then_one_recovery(trial):
+    assert raised(trial, "won_back") == ["sustained_anger", "recovery"]
+    anger, recovery = (firing for firing in trial.firings if firing.call == "won_back")
+    assert anger.cleared_s is not None
+    assert anger.cleared_s < recovery.raised_s
+    (calm,) = [span for span in stretches("won_back")[1:] if span[2] == "neutral"]
+    assert calm[0] < recovery.raised_s < calm[1]
+
+
+def test_sadness_is_taken_for_nothing_but_distress(trial):
+    assert set(raised(trial, "sad")) <= {"distressed_caller"}
+
+
 def test_the_manual_shows_what_alerts_try_prints(trial):
     manual = (ROOT / "docs" / "alerts.md").read_text(encoding="utf-8")
     labels = read_stretches(CALLS / "labels.csv")
