@@ -10,7 +10,7 @@ from monitor.followed import FollowedCall
 from monitor.messages import AlertAcknowledged, AlertCleared, AlertRaised, CallEnded, CallStarted, Gap, Reading
 from monitor.snapshot import Fault, Snapshot, Totals
 
-ENDED_KEPT_S = 300.0
+ENDED_KEPT_S = 180.0
 """How long an ended call stays in the snapshot."""
 ENDED_KEPT = 200
 """Ended calls that stay at most."""

@@ -89,6 +89,10 @@ class Readings:
         self._rows[self._count % READINGS_KEPT] = [*head, *scores]
         self._count += 1
 
+    def forget(self) -> None:
+        """Nothing more is heard or raised: the memory is given back."""
+        self._rows, self._count = self._rows[:0].copy(), 0
+
     def evidence(self, seqs: Iterable[int]) -> Evidence:
         """What is known of the readings with these numbers."""
         wanted = sorted(set(seqs))

@@ -79,6 +79,7 @@ class FollowedCall:
         for name, alert in self._alerts.items():
             if alert.over_s is None:
                 self._change(name, over_s=ended.duration_s)
+        self._readings.forget()
 
     def urgency(self, now_s: float) -> tuple[int, float, int]:
         """Sorts the most urgent first by what does not change with each reading: since when, not how long."""

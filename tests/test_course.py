@@ -82,3 +82,11 @@ def test_only_the_last_readings_are_kept() -> None:
         readings.add(reading(seq / 2, seq=seq))
     evidence = readings.evidence(range(READINGS_KEPT + 1))
     assert (evidence.count, len(evidence.readings), evidence.readings[0][0]) == (129, 128, 0.5)
+
+
+def test_of_a_call_that_is_over_no_reading_is_kept() -> None:
+    readings = Readings()
+    readings.add(reading(3.0, seq=2))
+    readings.forget()
+    assert readings.evidence([2]).readings == ()
+    assert readings._rows.size == 0
