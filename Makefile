@@ -2,7 +2,7 @@
 PYTHON ?= python3
 CREMAD ?= ../shared/cremad
 SYSTEM_PACKAGES = libportaudio2 libasound2-plugins pulseaudio pulseaudio-utils espeak-ng tmux openssl curl chromium chromium-driver \
-	ffmpeg sip-tester baresip-core \
+	ffmpeg sip-tester baresip-core nginx-light \
 	gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
 SYSTEM_PACKAGES += $(if $(shell command -v npm),,nodejs npm)
 NPM_PACKAGES = wscat@6.1.0 @asyncapi/specs@6.11.1

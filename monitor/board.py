@@ -29,7 +29,7 @@ class Board:
         self._lock = threading.Lock()
         self._calls: dict[str, FollowedCall] = {}
         self._ended: dict[str, FollowedCall] = {}
-        self._opened = self._over = self._alerts = 0
+        self._opened = self._over = self._alerts = self._forgotten = 0
         self._latencies_ms: deque[float] = deque(maxlen=LATENCIES_KEPT)
         self._faults: deque[tuple[float, str, str]] = deque(maxlen=FAULTS_KEPT)
         self._fault_count = 0
@@ -77,7 +77,7 @@ class Board:
             ended = tuple(call.view(now_s) for call in reversed(self._ended.values()))
             faults = tuple(Fault(max(0.0, now_s - at_s), code, text) for at_s, code, text in self._faults)
             counts = self._fault_count, self._missed, self._failure
-            totals = Totals(self._opened, self._over, self._alerts)
+            totals = Totals(self._opened, self._over, self._alerts, self._forgotten)
             asked = self._calls.get(opened or "") or self._ended.get(opened or "")
             detail = asked.detail(now_s) if asked else None
         latencies_ms.sort()
@@ -130,7 +130,7 @@ class Board:
         """Show nothing of these calls any more, which have ended."""
         with self._lock:
             for call in calls:
-                self._ended.pop(call, None)
+                self._forgotten += self._ended.pop(call, None) is not None
 
     def _forget(self, now_s: float) -> None:
         old = [name for name, call in self._ended.items() if now_s - call.ended_at_s > ENDED_KEPT_S]

@@ -240,7 +240,7 @@ class _Alert:
             alert=raised.alert,
             rule=raised.rule,
             severity=raised.severity,
-            party=raised.party,
+            party=None if raised.about == "call" else raised.party,
             start_s=raised.start_s,
             at_s=raised.at_s,
             over_s=self.over_s,

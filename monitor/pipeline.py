@@ -28,8 +28,9 @@ from monitor.windows import hear
 
 _log = logging.getLogger(__name__)
 
-_MOST_PIECES = 512
-"""Cells that may collect before they are heard: bounds the delay of the first when many calls are behind."""
+_MOST_AT_ONCE = 512
+"""Events that are taken, and cells that may collect before they are heard: when many calls are behind, what is not taken
+still counts as waiting, and the first of what is need not wait for all."""
 
 
 class Pipeline:
@@ -64,7 +65,7 @@ class Pipeline:
         A fault of ours is told, ends the run and is raised as PipelineError: it is never silent.
         """
         try:
-            while (events := queue.take(0.05)) or not finished.is_set():
+            while (events := queue.take(0.05, _MOST_AT_ONCE)) or not finished.is_set():
                 self.handle(events)
                 queue.set_limit(self._settings.queue_s * max(1, self.parties))
         except Exception as fault:
@@ -91,7 +92,7 @@ class Pipeline:
                     self._tell_error(event.error)
                 case Acknowledged():
                     self._acknowledge(event)
-            if len(self._pieces) >= _MOST_PIECES:
+            if len(self._pieces) >= _MOST_AT_ONCE:
                 self._tell(self._hear())
         self._tell(self._hear())
 

@@ -196,7 +196,7 @@ def _alert(alerts: tuple[AlertView, ...]) -> Line:
     if worst.by:
         line.append(Segment(f"  ✓ {plain(worst.by)} looks after it", BOLD))
     more = f", and {len(alerts) - 1} more" if len(alerts) > 1 else ""
-    return [*line, Segment(f"  {look.word}, {worst.party}, since {clock(worst.start_s)}{more}", DIM)]
+    return [*line, Segment(f"  {look.word}, {worst.party or 'whole call'}, since {clock(worst.start_s)}{more}", DIM)]
 
 
 def _marker(call: CallView, chosen: bool) -> Line:

@@ -91,7 +91,8 @@ class AlertView:
     """Identifier."""
     rule: str
     severity: Severity
-    party: Party
+    party: Party | None
+    """Null where the alert is about the call as a whole."""
     start_s: float
     """Since when the rule holds, seconds of the call."""
     at_s: float
@@ -195,6 +196,8 @@ class Totals:
     ended: int
     alerts: int
     """Raised, good news apart."""
+    forgotten: int = 0
+    """Calls that were deleted on purpose."""
 
 
 @dataclass(frozen=True, slots=True)

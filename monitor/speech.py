@@ -5,6 +5,7 @@ and a louder copy of the same call must read the same.
 """
 
 import itertools
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -62,7 +63,7 @@ class SpeechDetector:
         line and room noise alone, at any level, is no speech."""
         fall = 0.5 ** (len(powers) * VAD_FRAME / (SAMPLE_RATE * _FALL_S))
         rise = 10.0 ** (_FLOOR_RISE_DB_S * len(powers) * VAD_FRAME / SAMPLE_RATE / 10.0)
-        self._level = max(self._level * fall, float(np.sqrt(np.float32(max(powers, default=0.0)))))
+        self._level = max(self._level * fall, float(np.float32(math.sqrt(max(powers, default=0.0)))))
         self._floor = min(self._floor * rise, min(powers, default=self._floor))
         return _TARGET_RMS / max(self._level, _FAINTEST_RMS), self._floor * _OVER_FLOOR
 

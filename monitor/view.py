@@ -88,6 +88,13 @@ def arranged(snapshot: Snapshot, view: View) -> tuple[CallView, ...]:
     return tuple(call for call in (*running, *snapshot.ended) if _matches(call, asked))
 
 
+def current(view: View, snapshot: Snapshot) -> View:
+    """The view without its pause, where that would go on showing a call that was deleted."""
+    if view.frozen is None or view.frozen.totals.forgotten == snapshot.totals.forgotten:
+        return view
+    return _noticed(replace(view, frozen=None), snapshot, "a call was deleted: the pause is over")
+
+
 def since(view: View, snapshot: Snapshot) -> Totals | None:
     """What has happened since the view was paused; None where it is not."""
     if view.frozen is None:

@@ -97,11 +97,10 @@ def open_queue(path: Path, patience_s: float = 5.0) -> "DeliveryQueue":
     queue = DeliveryQueue(sqlite3.connect(path, timeout=patience_s, isolation_level="IMMEDIATE"))
     try:
         queue.prepare()
-    except sqlite3.OperationalError:
+    except (sqlite3.Error, ServiceError) as error:
         queue.close()
-        raise
-    except sqlite3.DatabaseError as error:
-        queue.close()
+        if isinstance(error, sqlite3.OperationalError | ServiceError):
+            raise
         raise ServiceError(f"{path}: no queue of webhooks ({error}): move it away, a new one will be made") from None
     return queue
 
@@ -111,7 +110,7 @@ def forget(path: Path, *calls: str) -> int:
 
     After it the file is written anew, so that the calls' bytes are in no part of it that is not in use; once for all of them.
     """
-    if not path.exists():
+    if not calls or not path.exists():
         return 0
     try:
         with closing(open_queue(path)) as queue:

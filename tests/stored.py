@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from monitor.database import opened
 from monitor.history import History
 from monitor.ledger import Ledger, Run
-from monitor.messages import LABELS, AlertRaised, AnyCallMessage, Gap, rfc3339
+from monitor.messages import LABELS, Acknowledge, AnyCallMessage, Gap, rfc3339
 from tests.broadcasting import AT, acknowledgement, cleared, ended, raised, reading, started
 
 BEGAN_S = 1_790_000_000.0
@@ -70,21 +70,10 @@ def a_call(
             if party == "agent"
             else reading(seq, name, scores=scores, label="anger")
         )
-    acknowledge: Any = Said(name)
+    acknowledge = Acknowledge(call=name, alert=f"{name}:1", by="Kim")
     told += [raised(count + 2, name, f"{name}:1"), acknowledgement(count + 3, acknowledge)]
     told += [cleared(count + 4, name, f"{name}:1")]
     told += [Gap(at=AT, call=name, seq=count + 5, party="customer", start_s=5.0, end_s=6.5, reason="lost")]
     if whole:
         told.append(ended(count + 6, name, duration_s=count / 2, outcome="angry"))
     return [replace(message, at=rfc3339(began_s + message.seq / 4)) for message in told]
-
-
-class Said:
-    """An acknowledgement by Kim."""
-
-    def __init__(self, call: str) -> None:
-        self.call, self.alert, self.by = call, f"{call}:1", "Kim"
-
-
-def alerts(messages: Iterable[AnyCallMessage]) -> list[AlertRaised]:
-    return [message for message in messages if isinstance(message, AlertRaised)]

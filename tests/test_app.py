@@ -67,6 +67,21 @@ def metrics_of(address: str) -> dict[str, float]:
     return {name: float(value) for name, _, value in lines}
 
 
+def test_an_acknowledgement_at_the_dashboard_reaches_every_subscriber(node: tuple[Node, Telephone, str]) -> None:
+    running, telephone, address = node
+    with connect(address, proxy=None) as desktop:
+        alert = until(desktop, "alert_raised")
+        running.acknowledge("a", alert["alert"], "Maria")
+        told = until(desktop, "alert_acknowledged")
+        assert (told["alert"], told["by"]) == (alert["alert"], "Maria")
+        (shown,) = running.board.snapshot(time.time()).calls[0].alerts
+        assert shown.by == "Maria"
+        running.acknowledge("a", alert["alert"], "Kim")
+        running.acknowledge("nobody", "nothing", "Kim")
+        telephone.over.set()
+        assert until(desktop, "call_ended")["reason"] == "end"
+
+
 def test_a_supervisor_acknowledges_an_alert_and_everybody_hears_of_it(node: tuple[Node, Telephone, str]) -> None:
     running, telephone, address = node
     with connect(address) as supervisor, connect(address.replace("calls", "agents/4711")) as desktop:

@@ -173,6 +173,8 @@ def test_what_is_bad_is_told_and_the_rest_is_played(place: Path, tmp_path: Path)
         (["replay", "call-0.wav", "--pace", "slow"], "--pace must be live or fast, got 'slow'"),
         (["replay", "call-0.wav", "--channels", "bob"], "--channels takes agent, customer, mixed, got 'bob'"),
         (["replay", "call-0.wav", "--set", "hopp_s=1"], "unknown setting 'hopp_s': did you mean 'hop_s'?"),
+        (["replay", "call-0.wav", "--as", " "], "--as must be a name of 1 to 80 printable characters, got ' '"),
+        (["replay", "call-0.wav", "--as", "a\x1b[2J"], "--as must be a name of 1 to 80 printable characters, got 'a"),
         (["replay", "call-0.wav", "--set", "hop_s=64"], "hop_s must be within 0.25..3 s, got 64"),
         (["replay", "call-0.wav", "--set", "model=call-0.wav"], "call-0.wav: not an ONNX model that can be run"),
         (["replay", "call-0.wav", "--set", "model=none.onnx"], "none.onnx: no such model file"),

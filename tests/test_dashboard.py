@@ -1,12 +1,15 @@
 import io
 import sys
 import threading
+import unicodedata
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
 import pytest
 from board_messages import T0, acknowledged, agent, ended, error, raised, reading, started
+from hypothesis import given
+from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
@@ -138,7 +141,7 @@ def test_another_machines_node_that_is_lost_is_unmissable_and_nothing_looks_curr
     assert "the connection broke; next try in 4 s" in text
     assert "╳ stopped" in text
     assert "calm" not in text
-    assert lines[1].split() == ["latency", "40", "ms,", "p99", "40", "ms", "emotion", "1.0"], (
+    assert lines[1].split() == ["latency", "40", "ms,", "p99", "40", "ms", "ws://h/v1/calls"], (
         "what is not known is not told"
     )
     assert "no calls yet" not in "\n".join(lines_of(snapshot_of(), 80, 24, health))
@@ -333,6 +336,52 @@ def test_the_dashboard_draws_until_it_is_stopped_and_gives_the_terminal_back() -
     assert text.rindex(SHOW_CURSOR) > text.rindex("no calls yet")
 
 
+def test_a_pressed_key_acknowledges_what_stands_on_the_board_in_the_name_of_whoever_sits_there() -> None:
+    board = Board()
+    for message in (started(), reading(3.0), raised(3.0)):
+        board.receive(message)
+    asked: list[tuple[str, str, str]] = []
+
+    def acknowledge(call: str, alert: str, by: str) -> None:
+        asked.append((call, alert, by))
+        board.receive(acknowledged(4.0, call, by=by))
+
+    dashboard = Dashboard(
+        board, Health, terminal(), now=lambda: T0 + 4.0, acknowledge=acknowledge, view=View(name="Maria")
+    )
+    for key in "aaa":
+        dashboard.press(key)
+    assert asked == [("one", "one-sustained_anger", "Maria")]
+    text = screen_text(dashboard)
+    assert "✓ Maria looks after it" in text
+    assert "one: Maria looks after it already" in text
+    dashboard.press("enter")
+    assert "outcome so far: ▲ angry" in screen_text(dashboard)
+
+
+def test_a_key_after_the_end_of_a_long_text_moves_at_once() -> None:
+    board = Board()
+    for message in (started(), reading(3.0), raised(3.0)):
+        board.receive(message)
+    dashboard = Dashboard(board, Health, terminal(80, 12), now=lambda: T0 + 4.0, view=View(opened="one"))
+    dashboard.press("end")
+    end = screen_text(dashboard)
+    dashboard.press("j")
+    assert screen_text(dashboard) == end
+    dashboard.press("k")
+    assert screen_text(dashboard) != end
+
+
+def screen_text(dashboard: Dashboard) -> str:
+    return "\n".join("".join(segment.text for segment in line) for line in dashboard.frame().lines)
+
+
+@pytest.mark.usefixtures("_quick")
+def test_the_key_that_quits_ends_the_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("monitor.terminal.Terminal.keys", lambda *_: ["redraw", "q"])
+    assert Dashboard(Board(), Health, terminal()).run(threading.Event())
+
+
 @pytest.mark.usefixtures("_quick")
 @pytest.mark.parametrize("fault", [KeyboardInterrupt(), ValueError("a fault of ours")])
 def test_an_exception_passes_through_after_the_terminal_is_given_back(fault: BaseException) -> None:
@@ -362,3 +411,36 @@ def test_a_picture_fetches_nothing() -> None:
     for picture in DRAWN.values():
         assert "url(http" not in picture.replace("'", "").replace('"', "")
         assert "<script" not in picture
+
+
+_FROM_OUTSIDE = st.text(max_size=30) | st.sampled_from(
+    ["[bold]x[/]", "\x1b[2J\x9b31m", "田中さん" * 5, "e\u0301\u0316\u0316\u0316", "\u202eabc", "👩‍👩‍👧", "שלום 12"]
+)
+
+
+@given(
+    outside=_FROM_OUTSIDE,
+    width=st.integers(0, 250),
+    height=st.integers(0, 60),
+    view=st.sampled_from([*SCREENS.values(), View(opened="[outside]"), View(filter="[outside]", typing=True)]),
+)
+def test_any_text_from_outside_on_any_screen_of_any_size_is_text_and_moves_nothing(
+    outside: str, width: int, height: int, view: View
+) -> None:
+    told = [started(outside, agent=outside, identity=outside), reading(3.0, call=outside)]
+    told += [raised(3.0, outside, rule=outside), acknowledged(3.0, outside, outside, outside), error(outside)]
+    board = Board()
+    for message in told:
+        board.receive(message)
+    view = replace(
+        view,
+        opened=outside if view.opened == "[outside]" else view.opened,
+        filter=outside if view.filter == "[outside]" else view.filter,
+    )
+    health = Health(address=outside, model=outside, hint=outside, warnings=(outside,), answer=outside)
+    frame = render(board.snapshot(T0 + 4.0, view.opened), health, width, height, view)
+    assert frame.size == (width, height)
+    for line in frame.lines:
+        text = "".join(segment.text for segment in line)
+        assert cell_len(text) == width
+        assert not any(unicodedata.category(character)[0] == "C" for character in text)

@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from websockets.sync.client import connect
 from monitor import cli
 from monitor.app import Node
 from monitor.archive import Archive
+from monitor.cli.running import _history
 from monitor.export import safe
 from monitor.identities import Identities
 from monitor.lasting_key import key_path, lasting_key
@@ -181,6 +183,22 @@ def test_forgetting_is_noted_without_a_word_of_the_call(path: Path, callmood: An
         assert archive.calls() == []
 
 
+def test_the_settings_the_sql_and_the_python_of_the_documentation_work(path: Path, tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "history.md").read_text()
+    blocks = {kind: text.partition(f"```{kind}\n")[2].partition("```")[0] for kind in ("toml", "sql", "python")}
+    (tmp_path / "shown.toml").write_text(blocks["toml"])
+    assert Settings.load(tmp_path / "shown.toml") == Settings()
+    write(path, a_call("a"))
+    database = sqlite3.connect(path)
+    answers = [database.execute(query).fetchall() for query in blocks["sql"].split(";")[:2]]
+    database.close()
+    assert answers[0] == [("2026-09-21", "angry", 1)]
+    assert answers[1][0][2] == "Kim"
+    shown: dict[str, Any] = {}
+    exec(blocks["python"].replace("history.db", str(path)), shown)
+    assert shown["messages"] == a_call("a")
+
+
 def test_forgetting_a_call_forgets_what_waits_to_be_posted_of_it(path: Path, callmood: Any) -> None:
     waiting = queue_path(WebhookSettings())  # in the tests' state folder
     end = Endpoint(1, "https://crm.example.com/", (b"k" * 24,), "https://crm.example.com/…")
@@ -326,3 +344,18 @@ def test_a_node_that_is_started_anew_tells_who_comes_back_what_was_missed(path: 
         address = second.serve().address
         with second:
             assert come_back(address, epoch, 1)[: len(expected)] == expected
+
+
+def test_telephony_and_microphones_keep_a_history_and_what_only_plays_keeps_one_where_it_is_told_to(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", "/var/state")
+    plain, named = Settings(), Settings.load(overrides=[f"history.file={path}"])
+    off = Settings.load(overrides=[f"history.file={path}", "history.keep=false"])
+    assert _history(plain, always=True) == Path("/var/state/callmood/history.db")
+    assert _history(plain, always=False) is None
+    assert [_history(named, always) for always in (True, False)] == [path, path]
+    assert [_history(off, always) for always in (True, False)] == [None, None]
+    monkeypatch.delenv("XDG_STATE_HOME")
+    monkeypatch.setenv("HOME", "/home/kim")
+    assert _history(plain, always=True) == Path("/home/kim/.local/state/callmood/history.db")

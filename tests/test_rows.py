@@ -1,5 +1,6 @@
 import pytest
-from board_messages import T0, agent, ended, gap, raised, reading, started
+from board_messages import T0, acknowledged, agent, ended, gap, raised, reading, started
+from msgspec import structs
 from rich.cells import cell_len
 
 from monitor.board import Board
@@ -111,6 +112,27 @@ def test_an_open_alert_marks_the_row_and_says_for_how_long() -> None:
     rows = rows_of(started(), reading(31.0, "anger", "angry"), raised(20.0, start_s=10.0), now_s=31.0)
     assert rows[0].startswith("▌ one")
     assert rows[1] == "▌   ! sustained anger for 0:21  critical, customer, since 0:10"
+
+
+def test_an_alert_says_who_looks_after_it_and_whether_it_is_about_the_whole_call() -> None:
+    heard = [started(), reading(31.0, "anger", "angry"), raised(20.0, start_s=10.0)]
+    rows = rows_of(*heard, acknowledged(25.0), now_s=31.0)
+    assert rows[1] == "▌   ! sustained anger for 0:21  ✓ Maria looks after it  critical, customer, since 0:10"
+    whole = structs.replace(raised(20.0, start_s=10.0), about="call")
+    assert rows_of(started(), reading(31.0), whole, now_s=31.0)[1].endswith("critical, whole call, since 0:10")
+
+
+def test_the_chosen_row_is_marked_with_a_glyph_and_the_agent_has_a_column_where_there_is_room() -> None:
+    board = Board()
+    for message in (started(agent="4711"), reading(3.0)):
+        board.receive(message)
+    (call,) = board.snapshot(T0 + 3.0).calls
+    columns = Columns.of(120, agents=True)
+    (row,) = lines_of(call, columns, chosen=True)
+    assert text_of(row).startswith(" ▸one")
+    assert " 4711 " in text_of(row)
+    assert cell_len(text_of(titles(columns))) == sum(segment.cell_length for segment in row) == 120
+    assert Columns.of(80, agents=True).agent == 0
 
 
 def test_further_alerts_are_counted() -> None:

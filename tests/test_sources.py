@@ -51,6 +51,13 @@ def test_events_come_out_in_the_order_in_which_they_were_put() -> None:
     assert queue.take(0) == []
 
 
+def test_no_more_is_taken_than_is_asked_for_and_the_rest_still_waits(full: BlockQueue) -> None:
+    assert numbers(full.take(0, most=2)) == [0, 1]
+    assert full.waiting_s == 1.0
+    assert numbers(full.take(0, most=2)) == [2]
+    assert full.waiting_s == 0.0
+
+
 def test_a_live_block_pushes_the_oldest_out_and_that_is_counted(full: BlockQueue) -> None:
     full.put(block(3, duration_s=1.5))
     assert (full.dropped_blocks, full.dropped_s, full.waiting_s) == (2, 2.0, 2.5)

@@ -278,6 +278,18 @@ def test_a_fault_of_ours_in_one_call_is_told_and_ends_that_one(monkeypatch: pyte
     run(scenario)
 
 
+def test_a_fault_of_ours_in_a_request_is_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        async with stream_house(twilio={}) as house:
+            monkeypatch.setattr("monitor.sources.stream_listener.Upgrade.path", property(lambda _: 1 / 0))
+            assert (await status(house.url("/twilio")))[:2] == (500, "a fault of ours")
+            assert caplog.messages == ["a request of 127.0.0.1 failed"]
+
+    run(scenario)
+
+
 def test_a_handshake_that_does_not_come_is_cut_off_and_many_of_them_harm_nobody() -> None:
     async def scenario() -> None:
         async with stream_house(twilio={}, streams={"open_s": 1.0, "max_connections": 2}) as house:

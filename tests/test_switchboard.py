@@ -139,3 +139,21 @@ def test_a_call_on_hold_is_silent() -> None:
     assert heard.size == pytest.approx(17_600, abs=2_000)
     assert heard[:8_000].all()
     assert not heard[8_000:].any()
+
+
+def test_a_fault_of_ours_in_one_call_ends_that_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = Board()
+    one.board.connect(CUSTOMER, 0.0)
+    good = one.board.connect(Claim("good", "test", {"customer": ""}), 0.0)
+    broken, _ = one.board._calls[0].voices["customer"]
+    monkeypatch.setattr(broken, "pass_time", lambda _: 1 / 0)
+    monkeypatch.setattr(broken, "finish", lambda _: 1 / 0)
+    for now_s in (0.1, 0.2):
+        one.board.tick(now_s)
+    one.speak(good, "customer", 0.0)
+    good.leave("end", None, 1.0)
+    one.board.tick(1.0)
+    ends = [one.reason for one in one.events if isinstance(one, CallClosed)]
+    fault = "case: a fault of ours: ZeroDivisionError('division by zero'); report this"
+    assert ends == [f"error: {fault}", "end"]
+    assert one.samples("customer") == 8_000

@@ -467,11 +467,15 @@ def test_a_connection_that_is_lost_ends_its_call_with_the_reason(how: str) -> No
     run(scenario)
 
 
-def test_a_close_without_a_stop_is_an_end() -> None:
+@pytest.mark.parametrize("goodbye", [b"\x88\x80\0\0\0\0", b"\x88\x82\0\0\0\0\x03\xe8"])
+def test_a_close_without_a_stop_is_an_end(goodbye: bytes) -> None:
+    """With a code, or without."""
+
     async def scenario() -> None:
         async with stream_house(twilio={}) as house:
             sending = await call(house.url("/twilio"), MediaStream())
-            await sending.connection.close()
+            await house.until(lambda: house.opened)
+            sending.connection.transport.write(goodbye)
             await house.until(lambda: house.closed)
             assert house.ends == [(CALL, "end")]
 

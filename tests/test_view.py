@@ -11,7 +11,7 @@ from monitor.board import Board
 from monitor.keys import NAMES, PASTE_BEGINS, PASTE_ENDS
 from monitor.messages import AnyMessage
 from monitor.snapshot import Snapshot, Totals
-from monitor.view import SORTS, View, arranged, pressed, since
+from monitor.view import SORTS, View, arranged, current, pressed, since
 
 NAMED = View(name="Maria")
 CALLS = [started(name) for name in ("a", "b", "c", "d")]
@@ -196,6 +196,17 @@ def test_a_paused_view_keeps_what_it_showed_and_counts_what_has_happened(key: st
     assert after("j", paused, later).selected == "a"
     assert after([key], paused, later).frozen is None
     assert since(View(), later) is None
+
+
+def test_a_pause_does_not_go_on_showing_a_call_that_was_deleted() -> None:
+    board = Board()
+    for message in (*CALLS, ended(1.0, "a")):
+        board.receive(message)
+    paused = after("p", snapshot=board.snapshot(T0))
+    assert current(paused, board.snapshot(T0 + 1.0)) == paused
+    board.forget(["a", "unknown"])
+    over = current(paused, board.snapshot(T0 + 1.0))
+    assert (over.frozen, over.notice) == (None, "a call was deleted: the pause is over")
 
 
 def test_opening_and_acknowledging_end_a_pause() -> None:

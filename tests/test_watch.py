@@ -8,7 +8,7 @@ import re
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,9 @@ from msgspec.structs import replace
 
 from monitor.board import Board
 from monitor.broadcast import Broadcaster
-from monitor.client import Lost
-from monitor.messages import Missed, decode, rfc3339
+from monitor.client import Client, Lost
+from monitor.messages import Error, Missed, decode, rfc3339
+from monitor.snapshot import AlertView
 from monitor.watch import Watch
 from tests.board_messages import T0
 from tests.broadcasting import AT, TOKENS, address_of, broadcasting, ended, hello, on_a_loop, raised, reading, started
@@ -243,6 +244,60 @@ async def test_the_dashboard_of_another_server_says_that_it_is_lost_and_forgets_
             assert await process.wait() == 0
         assert screen.written.count(TO_THE_ALTERNATE_SCREEN) == screen.written.count(BACK) == 1
         assert screen.written.rindex(SHOW_CURSOR) > screen.written.rindex("new")
+
+
+async def holds(condition: Callable[[], Any]) -> Any:
+    """What `condition` says as soon as that is true."""
+    while not (value := condition()):
+        await asyncio.sleep(0.01)
+    return value
+
+
+def open_alerts(watch: Watch) -> list[AlertView]:
+    return [alert for call in watch.board.snapshot(T0).calls for alert in call.alerts]
+
+
+@on_a_loop
+async def test_an_acknowledgement_goes_to_the_server_and_comes_back_to_every_watcher() -> None:
+    async with broadcasting(tokens=TOKENS) as broadcaster:
+        for message in (started(), reading(2), raised(3)):
+            broadcaster.publish(message)
+        tokens = [TOKENS.make(scopes, 1) for scopes in (["calls:*", "acknowledge"], ["calls:*"])]
+        with (
+            Watch(Client(broadcaster.address, tokens[0])) as maria,
+            Watch(Client(broadcaster.address, tokens[1])) as other,
+        ):
+            for watch in (maria, other):
+                await holds(lambda watch=watch: open_alerts(watch))
+            other.acknowledge("a", open_alerts(other)[0].alert, "Kim")
+            answer = await holds(lambda: other.health().answer)
+            assert answer == "not acknowledged: the token lacks the scope acknowledge"
+            assert other.board.snapshot(T0).fault_count == 0
+            maria.acknowledge("a", open_alerts(maria)[0].alert, "Maria")
+            for watch in (maria, other):
+                await holds(lambda watch=watch: open_alerts(watch)[0].by == "Maria")
+            maria.acknowledge("a", open_alerts(maria)[0].alert, "Maria")
+            answer = await holds(lambda: maria.health().answer)
+            assert answer.startswith("not acknowledged: alert 'a:1' is looked after already")
+
+
+def test_what_cannot_be_acknowledged_is_told_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    watch = Watch(Quiet)  # type: ignore[arg-type]
+    watch.acknowledge("a", "a:1", "Maria")
+    assert watch.health().answer == "not acknowledged: not connected: try again when the calls are back"
+    monkeypatch.setattr("monitor.watch.ANSWER_S", 0.0)
+    assert watch.health().answer == ""
+
+
+def test_errors_that_are_no_answer_stay_the_nodes_own() -> None:
+    watch = Watch(Quiet)  # type: ignore[arg-type]
+    watch._take(Error(at=AT, code="access", text="of somebody else"))
+    watch._asked.add(("a", "a:1"))
+    watch._take(Error(at=AT, code="audio", text="x.wav: no samples"))
+    assert watch.board.snapshot(T0).fault_count == 2
+    watch._take(Error(at=AT, code="request", text="no alert is open"))
+    assert (watch.board.snapshot(T0).fault_count, watch._asked) == (2, set())
+    assert watch.health().answer == "not acknowledged: no alert is open"
 
 
 class Quiet:

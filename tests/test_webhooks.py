@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import soundfile
 from typer.testing import CliRunner
 
 from monitor.app import Node
@@ -27,6 +29,7 @@ from monitor.webhook_queue import Delivery, DeliveryQueue, open_queue
 from monitor.webhooks import Webhooks
 from tests.board_messages import ended, raised, reading
 from tests.test_app import Telephone, metrics_of
+from tests.test_cli import heed_interrupts
 from tests.test_pipeline import AngryModel
 from tests.test_pipeline import model as model  # a fixture
 from tests.test_webhook_body import started
@@ -447,6 +450,25 @@ def test_a_message_costs_the_live_path_next_to_nothing(tmp_path: Path, secret: s
         for _ in range(10_000):
             webhooks.receive(message)
         assert (time.perf_counter() - before_s) / 10_000 < 50e-6
+
+
+def test_a_recording_posts_at_live_pace_and_never_at_fast_pace(tmp_path: Path, secret: str) -> None:
+    samples, rate = soundfile.read(ROOT / "examples" / "calls" / "growing_anger.flac")
+    soundfile.write(tmp_path / "angry.wav", samples[46 * rate : 62 * rate], rate)
+    with receiving(secret) as receiver:
+        (tmp_path / "settings.toml").write_text(settings_for(tmp_path, receiver).to_toml())
+        options = ["--json", "--config", str(tmp_path / "settings.toml"), "--channels", "agent,customer"]
+        command = [sys.executable, "-m", "monitor.cli", "replay", str(tmp_path / "angry.wav"), *options]
+        fast = subprocess.run([*command, "--pace", "fast"], cwd=ROOT, capture_output=True, text=True, check=True)
+        assert '"alert_raised"' in fast.stdout
+        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, preexec_fn=heed_interrupts) as live:
+            got = receiver.next(60)
+            live.send_signal(signal.SIGINT)
+            assert live.wait(20) == 0
+        types = [got.event["type"], *(receiver.next().event["type"] for _ in range(receiver.got.qsize()))]
+        assert (types[0], types[-1]) == ("alert.raised", "alert.call_ended")
+        assert got.event["data"]["call"]["name"] == "angry"
+        assert on_disk(Settings.load(tmp_path / "settings.toml")) == []
 
 
 def callmood(*arguments: str, environment: dict[str, str] | None = None) -> Any:

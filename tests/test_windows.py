@@ -7,7 +7,7 @@ from monitor.audio import Block
 from monitor.cells import Lost
 from monitor.errors import AudioError
 from monitor.features import mel_power
-from monitor.windows import PartyWindows, Window
+from monitor.windows import PartyWindows, Window, hear
 
 
 def speech_like(seconds: float, seed: int = 0, rate: int = 8_000) -> np.ndarray:
@@ -54,6 +54,29 @@ def assert_same(ours: list[Window | Lost], theirs: list[Window | Lost]) -> None:
 def test_block_sizes_change_nothing(sizes: list[int]) -> None:
     samples = speech_like(5.3)
     assert_same(windows_of(samples, sizes), windows_of(samples, [samples.size]))
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.lists(st.integers(1, 40), min_size=2, max_size=40), st.integers(1, 20))
+def test_what_is_heard_does_not_depend_on_the_parties_beside(cells: list[int], at_once: int) -> None:
+    """Parties of different voices and lengths, some of whose cells come together, and a last one that is short."""
+    voices = [speech_like(cells_of_one / 4 - 0.1, seed) for seed, cells_of_one in enumerate(cells)]
+    parties = [PartyWindows(3.0, 0.5, with_features=number % 3 != 0) for number in range(len(voices))]
+    cut = [
+        party.cells.push(block(voice, 0)) + party.cells.finish() for party, voice in zip(parties, voices, strict=True)
+    ]
+    heard: list[list[Window]] = [[] for _ in voices]
+    for start in range(0, max(map(len, cut)), at_once):
+        numbers = [number for number, pieces in enumerate(cut) for _ in pieces[start : start + at_once]]
+        together = [
+            (parties[number], cell) for number, pieces in enumerate(cut) for cell in pieces[start : start + at_once]
+        ]
+        for number, window in zip(numbers, hear(together), strict=True):
+            heard[number] += [window] if window is not None else []
+    for number, (party, voice) in enumerate(zip(parties, voices, strict=True)):
+        last = party.last()
+        alone = windows_of(voice, [2_000], features=number % 3 != 0)
+        assert_same([*heard[number], *([last] if last is not None else [])], alone)
 
 
 @settings(max_examples=10, deadline=None)

@@ -150,6 +150,7 @@ def evaluate(
     gain: Gain = 0.0,
     predictions: PredictionsFile = None,
     calm: Calm = None,
+    each: Each = 3,
     models: Annotated[
         Path | None, typer.Option(metavar="DIR", help="where figures and pictures go; by default beside the model")
     ] = None,
@@ -179,7 +180,7 @@ def evaluate(
         return
     beside = cremad.resolve().parent / "calls" if cremad else None
     folder = calm or (beside if beside and beside.is_dir() else None)
-    found = measuring.report(cremad, data, opened, models or model.parent, folder)
+    found = measuring.report(cremad, data, opened, models or model.parent, folder, each)
     measuring.stamp(found, opened)
     _print_figures(found["conditions"])
 

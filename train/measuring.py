@@ -21,7 +21,6 @@ from train.stitch import KINDS, stitched, write_calls
 EVALUATION, BASELINE, CARD = "evaluation.json", "baseline.json", "MODEL_CARD.md"
 GROUPED_IN = "mulaw"
 """The condition under which sexes and ages are told apart."""
-CALLS_EACH = 3
 SEED = 1
 
 
@@ -80,7 +79,7 @@ def measure(
 
 
 def report(
-    cremad: Path | None, data: Path | None, model: EmotionModel, models: Path, calm: Path | None
+    cremad: Path | None, data: Path | None, model: EmotionModel, models: Path, calm: Path | None, each: int
 ) -> dict[str, Any]:
     """Everything about the validated actors; written to `models` with its pictures and the model card's figures."""
     corpus = load(cremad, data, named_actors(model, "validated"))
@@ -89,7 +88,7 @@ def report(
         scores = evaluate.evaluate(model, clips, evaluate.CONDITIONS, told)
     conditions = evaluate.figures(scores, clips, temperature)
     with working("pseudo-calls"):
-        pseudo = calls.call_measures(list(tell_stitched(stitched(clips, CALLS_EACH, SEED), model)))
+        pseudo = calls.call_measures(list(tell_stitched(stitched(clips, each, SEED), model)))
     found = {
         "model": f"{model.meaning.name} {model.meaning.version}",
         "protocol": f"actors {', '.join(corpus.actors)}; none of them fitted or tuned on; "

@@ -194,14 +194,15 @@ class BlockQueue:
             self.dropped_blocks += blocks
             self.dropped_s += seconds
 
-    def take(self, timeout_s: float) -> list[Event]:
-        """All that waits, oldest first; after `timeout_s` without anything, an empty list."""
+    def take(self, timeout_s: float, most: int | None = None) -> list[Event]:
+        """What waits, oldest first, at most so many events; after `timeout_s` without anything, an empty list."""
         with self._changed:
             if not self._events and not self._closed:
                 self._changed.wait(timeout_s)
-            events = list(self._events)
-            self._events.clear()
-            self._waiting_s = 0.0
+            count = len(self._events) if most is None else min(most, len(self._events))
+            events = [self._events.popleft() for _ in range(count)]
+            taken_s = sum(event.samples.size / event.sample_rate for event in events if isinstance(event, Block))
+            self._waiting_s = max(0.0, self._waiting_s - taken_s) if self._events else 0.0
             self._changed.notify_all()
             return events
 

@@ -29,7 +29,8 @@ _BURST_S = 10.0
 """So much of its budget may come at once: what waited on the network."""
 _MOST_UNREAD_BYTES = 1 << 18
 """Of ours, before a peer that does not read is given up."""
-_ORDERLY = (1000, 1001)
+_ORDERLY = (1000, 1001, 1005)
+"""1005 stands for a goodbye without a code."""
 _FAULTS = (1002, 1007, 1009)
 """With which the library answers a broken peer."""
 _LONGEST_REASON = 120
@@ -140,6 +141,11 @@ class StreamConnection(ServerConnection):
                 self._pinged_s = now_s  # whoever lives answers
                 self.protocol.send_ping(b"")
                 self.send_data()
+
+    def leave(self, now_s: float) -> None:
+        """We end: so does its session."""
+        if self.session is not None and not self._gone:
+            self._do(lambda session: session.leave(now_s), now_s)
 
     def _hand_over(self, data: bytes) -> None:
         now_s = self.told_s = self.heard_s

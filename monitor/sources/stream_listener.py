@@ -138,8 +138,7 @@ class StreamListener:
         if self._timer is None:
             return
         for connection in list(self._connections):
-            if connection.session is not None:
-                connection.session.leave(self._now())
+            connection.leave(self._now())
         until_s = self._now() + self.goodbye_s
         while any(connection.session for connection in self._connections) and self._now() < until_s:
             await asyncio.sleep(_TICK_S / 10)
@@ -194,6 +193,9 @@ class StreamListener:
             return await self._refuse(connection, refusal)
         except CallmoodError as error:
             return await self._refuse(connection, RequestError(str(error), 503, "limit"))
+        except Exception:  # the edge of a request
+            _log.exception("a request of %s failed", connection.peer)
+            return connection.respond(500, "a fault of ours\n")
 
     def _admit(self, connection: StreamConnection, upgrade: Upgrade, request: Request) -> None:
         if not self._allow.admits(upgrade.peer):

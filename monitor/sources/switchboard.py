@@ -135,9 +135,15 @@ class Switchboard:
     def tick(self, now_s: float) -> None:
         """Several times a second: lets time pass, and ends what nobody is in any more."""
         for call in list(self._calls):
-            for audio, outbox in call.voices.values():
-                outbox.refresh()
-                audio.pass_time(now_s)
+            try:
+                for audio, outbox in call.voices.values():
+                    outbox.refresh()
+                    audio.pass_time(now_s)
+            except Exception as fault:  # one call's fault must not cost the others
+                _log.exception("%s failed", call.name)
+                error = SourceError(f"{call.name}: a fault of ours: {fault!r}; report this")
+                call.seats.clear()
+                call.left = (now_s, f"error: {error}", error)
             if not call.seats and now_s >= call.left[0]:
                 self._end(call, now_s)
 
@@ -172,8 +178,11 @@ class Switchboard:
     def _end(self, call: _Call, now_s: float) -> None:
         self._calls.remove(call)
         for audio, outbox in call.voices.values():
-            audio.finish(now_s)
-            outbox.empty()
+            try:
+                audio.finish(now_s)
+                outbox.empty()
+            except Exception:  # it ends all the same
+                _log.exception("the end of %s failed", call.name)
             self.counters.add(audio.counters)
         _, reason, fault = call.left
         self._queue.put(CallClosed(call.name, reason, fault))

@@ -3,13 +3,13 @@
     python -m tests.benchmarks.dashboard_load [--calls 40] [--seconds 600] [--settled 120] [--width 120] [--height 36]
                                                [--made-up]
 
-A whole node as `callmood serve` has it (but for the listeners): the model, the websocket, the dashboard on a pseudo-terminal
-that is read. Two-party calls with the voices of the example calls, a reading twice a second a party; each call ends after one to
-three minutes and another begins. The dashboard's share of a core is the processor time of the thread that draws, from `settled`
-on. Memory and open files are looked at from `settled` to the end; where audio was dropped the machine was too busy, and what
-waited is part of the memory. The last snapshot is drawn naively too (a rich table, a span a cell), for a ratio that depends
-little on the machine. With `--made-up` the network is not run and scores wander at random: for a machine that is busy with
-something else. Prints one JSON object.
+A whole node as `callmood serve` has it (but for the listeners): the model, the websocket, the history, the dashboard on a
+pseudo-terminal that is read. Two-party calls with the voices of the example calls, a reading twice a second a party; each call
+ends after one to three minutes and another begins. The dashboard's share of a core is the processor time of the thread that
+draws, from `settled` on. Memory and open files are looked at from `settled` to the end; where audio was dropped the machine was
+too busy, and what waited is part of the memory. The last snapshot is drawn naively too (a rich table, a span a cell), for a ratio
+that depends little on the machine. With `--made-up` the network is not run and scores wander at random: for a busy machine.
+Prints one JSON object.
 """
 
 import argparse
@@ -20,6 +20,7 @@ import os
 import pty
 import struct
 import sys
+import tempfile
 import termios
 import threading
 import time
@@ -156,7 +157,8 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
         readings[0] += isinstance(message, Reading)
 
     scorer: Any = MadeUp(model) if options.made_up else model
-    node = Node(Settings(port=0), scorer, [telephones], [count])
+    folder = tempfile.TemporaryDirectory()
+    node = Node(Settings(port=0), scorer, [telephones], [count], history=Path(folder.name) / "history.db")
     node.serve()
     terminal, over, moments = Terminal(options.width, options.height), threading.Event(), list[Moment]()
     clock = time.pthread_getcpuclockid(threading.get_ident())
@@ -177,6 +179,7 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
         threading.Thread(target=watch, daemon=True).start()
         Dashboard(node.board, node.health, terminal.console).run(over)
         snapshot, health = node.board.snapshot(time.time()), node.health()
+    folder.cleanup()
     first, last = moments[0], moments[-1]
     wall_s = last.at_s - first.at_s
     frame_ms = milliseconds(lambda console: console.print(render(snapshot, health, *console.size)), options)
@@ -197,6 +200,7 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
         "terminal_kb_per_s": round(terminal.written / options.seconds / 1024, 1),
         "latency_p99_ms": round(snapshot.latency_p99_ms or 0.0, 1),
         "dropped_s": health.dropped_s,
+        "unstored": health.unstored,
         "rss_mb": [round(moment.rss_mb, 1) for moment in moments],
         "rss_grew_percent": round(100 * (last.rss_mb / first.rss_mb - 1), 2),
         "open_files": [first.files, last.files],

@@ -75,7 +75,7 @@ class Server:
     def end(self) -> tuple[list[dict[str, Any]], dict[str, int]]:
         """Its messages, and its counters of RTP."""
         self.process.send_signal(signal.SIGTERM)
-        self.process.wait(30)
+        self.process.wait(120)  # one that is behind first tells what waits
         said = re.findall(r"RTP of all streams: (.*)", self._log.read_text())
         counters = {name: int(count) for count, name in re.findall(r"(\d+) (\w+)", said[-1])} if said else {}
         dropped = re.search(r"dropped before it: (\d+) blocks", self._log.read_text())

@@ -86,7 +86,7 @@ def fuzz(target: Target, inputs: int, seed: int = 1) -> Outcome:
 
 def _try(target: Target, data: bytes, outcome: Outcome) -> None:
     outcome.inputs += 1
-    began_s = time.perf_counter()
+    began_s = time.thread_time()  # of the processor: on a busy machine the clock tells of others
     try:
         target.parse(data)
         outcome.values += 1
@@ -94,7 +94,7 @@ def _try(target: Target, data: bytes, outcome: Outcome) -> None:
         outcome.errors += 1
     except Exception as fault:
         _note(outcome, f"{fault!r} from {data[:400]!r}")
-    took_s = time.perf_counter() - began_s
+    took_s = time.thread_time() - began_s
     outcome.slowest_s = max(outcome.slowest_s, took_s)
     if took_s > SLOWEST_S:
         _note(outcome, f"{took_s:.1f} s for {data[:400]!r}")
