@@ -15,7 +15,7 @@ from monitor.report.facts import AlertFacts, CallFacts, PartyFacts
 from monitor.report.markup import page, picture_address
 from monitor.report.palette import MOOD_COLOURS, SEVERITY_COLOURS, TONE_COLOURS
 from monitor.report.timeline import Event, Row, rows
-from monitor.report.words import PARTIES, acknowledged, alert_end, finding, length, not_read, percent, standing
+from monitor.report.words import PARTIES, acknowledged, alert_end, counted, finding, length, not_read, percent, standing
 from monitor.snapshot import Tone
 
 _WHOSE: Mapping[Party, str] = {"customer": "the customer", "agent": "the agent", "mixed": "both voices"}
@@ -82,7 +82,13 @@ def mood_tile(facts: CallFacts) -> Tile:
     if facts.outcome is None:
         return Tile("Outcome", "none yet", "the call goes on")
     look = MOODS[facts.outcome]
-    return Tile("Outcome", look.word, "mood of the last 30 s of speech", look, MOOD_COLOURS[facts.outcome])
+    return Tile("Outcome", look.word, f"mood of {_last_speech(facts, 'outcome_s')}", look, MOOD_COLOURS[facts.outcome])
+
+
+def _last_speech(facts: CallFacts, setting: str) -> str:
+    """How much speech a mood rests on, as far as it is known."""
+    seconds = (facts.origin.settings or {}).get(setting)
+    return f"the last {float(seconds):g} s of speech" if seconds else "the last of the speech"
 
 
 def _subtitle(facts: CallFacts) -> Iterator[str]:
@@ -140,7 +146,7 @@ def _caption(facts: CallFacts) -> str:
     return (
         f"A reading listens to {facts.window_s:g} s of sound and stands where it was told, at their end. The higher the area "
         "of an emotion, the surer. Of each score, 0 to 100 %, the line is the mean of three seconds’ windows, and the band "
-        "reaches from the lowest of them to the highest. Mood is the last 20 s of speech taken together."
+        f"reaches from the lowest of them to the highest. Mood is {_last_speech(facts, 'mood_s')} taken together."
     )
 
 
@@ -179,10 +185,8 @@ def _heard(party: PartyFacts) -> dict[str, Any]:
     return {
         "heading": f"What was told of {_WHOSE[party.party]}",
         "caption": f"Share of the {len(party.readings)} readings; emotions first, then what kept one from being told.",
-        "rows": [
-            {"look": TONES[name], "colour": TONE_COLOURS[name], "share": shares[name]} for name in ordered
-        ],
-    }  # fmt: skip
+        "rows": [{"look": TONES[name], "colour": TONE_COLOURS[name], "share": shares[name]} for name in ordered],
+    }
 
 
 def _steps(facts: CallFacts, party: PartyFacts) -> dict[str, Any]:
@@ -222,19 +226,14 @@ def _rests(facts: CallFacts) -> Iterator[tuple[str, str]]:
     origin = facts.origin
     yield "Model", origin.model or "not kept with the call"
     if origin.model_scores and "uar" in origin.model_scores:
-        yield (
-            "How good it is",
-            (
-                f"tells {percent(origin.model_scores['uar'])} of six acted emotions of speakers whom it never heard, each "
-                "emotion counted alike; chance is 17 %"
-            ),
-        )
+        told = f"tells {percent(origin.model_scores['uar'])} of six acted emotions of speakers whom it never heard"
+        yield "How good it is", f"{told}, each emotion counted alike; chance is 17 %"
     count = sum(len(party.readings) for party in facts.parties)
     yield "Readings", f"{count}, each of {facts.window_s:g} s of sound, every {facts.hop_s:g} s"
     for party in facts.parties:
         read = "emotion and speech" if party.scored else "speech alone, never emotion"
         yield PARTIES[party.party].capitalize(), read
-    lost = [f"{PARTIES[p.party]} {p.lost_s:.1f} s in {len(p.gaps)} pieces" for p in facts.parties if p.gaps]
+    lost = [f"{PARTIES[p.party]} {p.lost_s:.1f} s in {counted(len(p.gaps), 'piece')}" for p in facts.parties if p.gaps]
     yield "Audio that was lost", "; ".join(lost) or "none"
     yield "Messages missing", str(facts.missing) if facts.missing else "none"
     if origin.settings is None:

@@ -87,7 +87,7 @@ def _outcomes(day: DayFacts) -> dict[str, Any]:
         for mood in ALL_MOODS
     ]
     return {
-        "caption": f"The {counted(ended, 'call')} whose end was heard: the mood of the last 30 s of speech.",
+        "caption": f"The {counted(ended, 'call')} whose end was heard: the mood of the last of the speech.",
         "rows": rows,
     }
 
