@@ -21,7 +21,7 @@ from train.calibration import best_temperature, calibrated, label_indices, prior
 from train.corpus import Clip, CorpusError
 from train.evaluate import CONDITIONS
 from train.live import LIVE, speech_powers, windows, with_meaning
-from train.moods import fit_moods, mood_stretches, shares
+from train.moods import LONG_ENOUGH_S, fit_moods, mood_stretches, shares
 from train.stitch import PseudoCall, stitched
 
 CALIBRATED_ON = ("clean", "mulaw", "gated", "floor_20", "snr_10")
@@ -34,8 +34,6 @@ A label that is there already stays a little under its threshold, so that about 
 CALLS_EACH = 3
 """Stitched calls of every kind of every actor."""
 SEED = 1
-LONG_ENOUGH_S = 15.0
-"""A stretch shorter than this makes no mood."""
 
 Told = Callable[[str], None]
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from monitor.messages import AlertRaised, AnyCallMessage, CallEnded, Label, Party, Reading
-from train.moods import mood_stretches
+from train.moods import LONG_ENOUGH_S, mood_stretches
 from train.stitch import Stretch
 
 ANGER_RULE = "sustained_anger"
@@ -16,8 +16,6 @@ AFTER_S = 5.0
 """An alert so shortly after a stretch is still due to it: windows look back 3 s, and scores are smoothed."""
 AT_ONCE_S = 12.0
 """Within so long a caller who is angry from the first word should be noticed."""
-LONG_ENOUGH_S = 15.0
-"""A stretch shorter than this makes no mood."""
 MOODS = ("angry", "dissatisfied", "satisfied")
 """Whose mean recall is told; calm calls are told apart."""
 QUIET: tuple[Label, ...] = ("neutral", "sad")

@@ -17,6 +17,8 @@ MOOD_OF: dict[Label, Mood] = {
     "happy": "satisfied",
     "neutral": "calm",
 }
+LONG_ENOUGH_S = 15.0
+"""A stretch shorter than this makes no mood."""
 CALM_WEIGHT = 1.5
 """Of calm stretches against those of any other mood: most callers are calm, and on strange lines all is read as emotion."""
 PULL = 0.2

@@ -106,6 +106,7 @@ def test_a_model_is_trained_further_on_ones_own_recordings(trained: Path, tiny_c
     assert sorted(speakers) == [f"caller{2001 + number}" for number in range(8)]
 
 
+@pytest.mark.filterwarnings("ignore")
 def test_a_checkpoint_of_another_shape_is_refused(trained: Path, tiny_corpus: Path, tmp_path: Path) -> None:
     import keras
 
