@@ -7,7 +7,6 @@ word is still heard as angry. It is frozen while sustained anger is open. The mo
 change of a moment, a mood about half a minute, and a baseline as quick as the label's would learn it away meanwhile.
 """
 
-from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
@@ -101,13 +100,16 @@ class PartyReader:
     """The memory of one party: its baselines, its rolling scores, its last speech."""
 
     def __init__(self, meaning: Meaning, settings: Settings) -> None:
-        self._thresholds, self._moods, self._settings = meaning.thresholds, meaning.moods, settings
+        self._thresholds, self._settings = meaning.thresholds, settings
+        self._mood_weights, self._mood_bias = np.array(meaning.moods.weights), np.array(meaning.moods.bias)
         prior, cap = np.array(meaning.baseline.prior, np.float64), meaning.baseline.cap
         self._baseline = _Baseline(prior, meaning.baseline.weight_windows, cap)
         self._slow_baseline = _Baseline(prior, meaning.moods.weight_windows, cap)
         self._smoothed = Smoothed(settings.smooth_s)
         self._label: int | None = None
-        self._recent: deque[Scores] = deque(maxlen=round(max(settings.mood_s, settings.outcome_s) / settings.hop_s))
+        self._recent_most = round(max(settings.mood_s, settings.outcome_s) / settings.hop_s)
+        self._recent: Scores = np.zeros((0, len(LABELS)))
+        """(n, 6) log scores of the last speech, for the mood."""
         self._alert_cleared = False
 
     def unscored(self, state: State) -> Verdict:
@@ -118,7 +120,8 @@ class PartyReader:
         """The verdict on a scored window; `hears_anger` freezes the baselines."""
         log_posteriors = log_posteriors.astype(np.float64)
         corrected = np.exp(self._baseline.corrected(log_posteriors))
-        self._recent.append(np.maximum(self._slow_baseline.corrected(log_posteriors), _LEAST_LOG))
+        recent = np.maximum(self._slow_baseline.corrected(log_posteriors), _LEAST_LOG)
+        self._recent = np.concatenate([self._recent, recent[None]])[-self._recent_most :]
         if not hears_anger:
             self._learn(log_posteriors)
         rolling = self._smoothed.add(corrected, window.end / SAMPLE_RATE)
@@ -137,7 +140,7 @@ class PartyReader:
         evidence = self.mood_evidence(over_s)
         if evidence is None:
             return "unclear"
-        shares = np.exp(log_softmax(np.array(self._moods.weights) @ evidence + np.array(self._moods.bias)))
+        shares = np.exp(log_softmax(self._mood_weights @ evidence + self._mood_bias))
         best = int(shares.argmax())
         if shares[best] < self._thresholds.mood:
             return "unclear"
@@ -145,8 +148,8 @@ class PartyReader:
 
     def mood_evidence(self, over_s: float) -> Scores | None:
         """(6,) what the mood rests on: mean log scores over the last `over_s` seconds of speech; None without speech."""
-        recent = list(self._recent)[-round(over_s / self._settings.hop_s) :]
-        return np.mean(recent, axis=0) if recent else None
+        recent = self._recent[-round(over_s / self._settings.hop_s) :]
+        return recent.mean(axis=0) if len(recent) else None
 
     def _learn(self, log_posteriors: Scores) -> None:
         windows = self._settings.hop_s / _BASELINE_STEP_S
