@@ -64,8 +64,8 @@ def render(snapshot: Snapshot, health: Health, width: int, height: int, view: Vi
         head = [*failure[1:3], *head[:1]][: max(1, height - 1)]
     foot = [*_air(height), *foot]
     space = max(0, height - len(head) - len(foot))
-    body = _body(shown, view, width, space, stopped=bool(failure))
-    return Frame([*head, *body, *foot][:height], width)
+    body, scroll = _body(shown, view, width, space, stopped=bool(failure))
+    return Frame([*head, *body, *foot][:height], width, scroll)
 
 
 def page_of(height: int) -> int:
@@ -115,7 +115,9 @@ class Dashboard:
         width, height = size_of(self._console)
         snapshot = self._snapshot()
         self._view = current(self._view, snapshot)
-        return render(snapshot, self._health(), width, height, self._view)
+        frame = render(snapshot, self._health(), width, height, self._view)
+        self._view = replace(self._view, scroll=frame.scroll)
+        return frame
 
     def press(self, key: str) -> None:
         """Heed a key."""
@@ -147,26 +149,26 @@ def _air(height: int) -> list[Line]:
     return [[]] if height >= AIRY else []
 
 
-def _body(snapshot: Snapshot, view: View, width: int, height: int, stopped: bool) -> list[Line]:
-    """Exactly `height` lines: the help, a call in detail, or the calls."""
+def _body(snapshot: Snapshot, view: View, width: int, height: int, stopped: bool) -> tuple[list[Line], int]:
+    """Exactly `height` lines: the help, a call in detail, or the calls; and how many lines are passed over."""
     if view.helping:
         return _scrolled(guide_lines(width), view.scroll, height)
     if view.opened is None:
-        return _calls(snapshot, view, width, height, stopped)
+        return _calls(snapshot, view, width, height, stopped), 0
     detail = snapshot.detail
     if detail is None or detail.call.name != view.opened:
         return _scrolled(gone_lines(view.opened, width), 0, height)
     return _scrolled(detail_lines(detail, width, view.whole, stopped, height >= AIRY - 8), view.scroll, height)
 
 
-def _scrolled(lines: list[Line], passed: int, height: int) -> list[Line]:
-    """`height` of the lines, from `passed` on as far as there are so many, and a word about the rest."""
+def _scrolled(lines: list[Line], passed: int, height: int) -> tuple[list[Line], int]:
+    """`height` of the lines, from `passed` on as far as there are so many, and a word about the rest; where they begin."""
     first = min(passed, max(0, len(lines) - height))
     shown = lines[first : first + height]
     below = len(lines) - first - len(shown)
     if below and shown:
         shown[-1] = [Segment(f"  ▾ {count(below + 1, 'line')} more below", BOLD)]
-    return [*shown, *([[]] * (height - len(shown)))]
+    return [*shown, *([[]] * (height - len(shown)))], first
 
 
 def _calls(snapshot: Snapshot, view: View, width: int, height: int, stopped: bool) -> list[Line]:

@@ -46,15 +46,20 @@ def delete_old(database: sqlite3.Connection, before_s: float) -> int:
     return len(numbers)
 
 
+def check_ended(calls: Iterable[StoredCall]) -> None:
+    """Raises HistoryError where one of them is running: it cannot be forgotten yet."""
+    running = next((call for call in calls if call.state == "running"), None)
+    if running is not None:
+        raise HistoryError(f"call {running.call!r} is running: forget it when it has ended")
+
+
 def forget(path: Path, calls: Sequence[StoredCall]) -> str:
     """Delete `calls` so that no byte of the file, its log or its index tells of them, also while a node writes.
 
     That node is told to forget them too. Returns why the file still tells of them, and the cure; empty when it does not. Raises
     HistoryError where nothing was deleted: one of them is running, or the file cannot be written.
     """
-    running = [call for call in calls if call.state == "running"]
-    if running:
-        raise HistoryError(f"call {running[0].call!r} is running: forget it when it has ended")
+    check_ended(calls)
     with closing(opened(path)) as database:
         try:
             unfinished = _is_unfinished(database)

@@ -12,7 +12,9 @@ Line = list[Segment]
 class Frame:
     """One screen of `width` terminal cells and as many lines as there are `lines`."""
 
-    def __init__(self, lines: list[Line], width: int) -> None:
+    def __init__(self, lines: list[Line], width: int, scroll: int = 0) -> None:
+        self.scroll = scroll
+        """Lines of a longer text that are passed over: never more than there are."""
         self.lines = [Segment.adjust_line_length(line, width) for line in lines]
         self.width = width
 

@@ -11,6 +11,9 @@ from monitor.looks import ALARM, BOLD, CHOSEN, DIM, WARNING, clock, count, fit, 
 from monitor.snapshot import Health, Snapshot
 from monitor.view import NOTICE_S, View, arranged, since
 
+_NAME = "  callmood"
+_WIDE = 100
+"""Terminal cells from which the model has room beside the node's measurements."""
 FAULT_SHOWN_S = 300.0
 """How long an error stays on the screen."""
 
@@ -30,7 +33,6 @@ def health_lines(snapshot: Snapshot, health: Health, width: int) -> list[Line]:
         (f"{snapshot.scored_parties} scored", DIM),
         (count(snapshot.open_alerts, "open alert"), WARNING if snapshot.waiting_alerts else DIM),
         (f"{carers} looked after" if carers else "", DIM),
-        (plain(health.address), DIM),
     ]
     node: list[Part] = []
     if health.history or health.unstored:
@@ -44,10 +46,15 @@ def health_lines(snapshot: Snapshot, health: Health, width: int) -> list[Line]:
         node.append((f"dropped {health.dropped_s:.1f} s", WARNING if health.dropped_s > 0.0 else DIM))
     if health.subscribers is not None:
         node.append((count(health.subscribers, "subscriber"), DIM))
-    node.append((plain(health.model), DIM))
+    model, address = (plain(health.model), DIM), (plain(health.address), DIM)
+    if width < _WIDE:
+        return [
+            [Segment(_NAME, BOLD), *_fitting([*calls, model], width - len(_NAME))],
+            [Segment("  "), *_fitting([*node, address], width)[1:]],
+        ]
     return [
-        [Segment("  callmood", BOLD), *_fitting(calls, width - 10)],
-        [Segment(" " * 10), *_fitting(node, width - 10)],
+        [Segment(_NAME, BOLD), *_fitting([*calls, address], width - len(_NAME))],
+        [Segment(" " * len(_NAME)), *_fitting([*node, model], width - len(_NAME))],
     ]
 
 

@@ -14,7 +14,7 @@ from monitor.messages import LABELS, MOODS, PARTIES, STATES, Reading, rfc3339
 
 _RECORD = struct.Struct("<IIIHHH6HHhI")
 """seq, at (ms since the call's beginning), end (0.1 ms), length (0.1 ms), what (bits), confidence and six scores (0.0001),
-speech share (0.001), level (0.1 dB), latency (0.1 ms)."""
+speech share (0.001), level (0.1 dB), latency (0.1 ms). The order of PARTIES, STATES, LABELS and MOODS is part of it."""
 _STEPS = struct.Struct("<III")
 """The first three, which count."""
 _COUNTERS = struct.Struct("<III26x")

@@ -11,6 +11,7 @@ from typing import Literal
 import msgspec
 
 from monitor.messages import (
+    About,
     AlertAcknowledged,
     AlertCleared,
     AlertRaised,
@@ -48,6 +49,8 @@ class AlertFacts(msgspec.Struct, frozen=True, kw_only=True):
     rule: str
     severity: Severity
     party: Party
+    about: About
+    """`call` where the rule looks at all parties together."""
     start_s: float
     """Since when its rule held, seconds of the call."""
     raised_at: str
@@ -194,6 +197,7 @@ class Composer:
             rule=alert.rule,
             severity=alert.severity,
             party=alert.party,
+            about=alert.about,
             start_s=alert.start_s,
             raised_at=alert.at,
         )

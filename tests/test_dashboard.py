@@ -1,6 +1,7 @@
 import io
 import sys
 import threading
+import unicodedata
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -140,7 +141,7 @@ def test_another_machines_node_that_is_lost_is_unmissable_and_nothing_looks_curr
     assert "the connection broke; next try in 4 s" in text
     assert "╳ stopped" in text
     assert "calm" not in text
-    assert lines[1].split() == ["latency", "40", "ms,", "p99", "40", "ms", "emotion", "1.0"], (
+    assert lines[1].split() == ["latency", "40", "ms,", "p99", "40", "ms", "ws://h/v1/calls"], (
         "what is not known is not told"
     )
     assert "no calls yet" not in "\n".join(lines_of(snapshot_of(), 80, 24, health))
@@ -358,6 +359,19 @@ def test_a_pressed_key_acknowledges_what_stands_on_the_board_in_the_name_of_whoe
     assert "outcome so far: ▲ angry" in screen_text(dashboard)
 
 
+def test_a_key_after_the_end_of_a_long_text_moves_at_once() -> None:
+    board = Board()
+    for message in (started(), reading(3.0), raised(3.0)):
+        board.receive(message)
+    dashboard = Dashboard(board, Health, terminal(80, 12), now=lambda: T0 + 4.0, view=View(opened="one"))
+    dashboard.press("end")
+    end = screen_text(dashboard)
+    dashboard.press("j")
+    assert screen_text(dashboard) == end
+    dashboard.press("k")
+    assert screen_text(dashboard) != end
+
+
 def screen_text(dashboard: Dashboard) -> str:
     return "\n".join("".join(segment.text for segment in line) for line in dashboard.frame().lines)
 
@@ -429,4 +443,4 @@ def test_any_text_from_outside_on_any_screen_of_any_size_is_text_and_moves_nothi
     for line in frame.lines:
         text = "".join(segment.text for segment in line)
         assert cell_len(text) == width
-        assert text.isprintable()
+        assert not any(unicodedata.category(character)[0] == "C" for character in text)

@@ -97,3 +97,13 @@ def test_damaged_records_are_said_to_be() -> None:
         list(unpack(b"\xff" * 38, "a", 0))
     with pytest.raises(ValueError, match="no compressed readings"):
         decompress(b"not deflated")
+
+
+def test_a_new_field_of_a_reading_needs_room_in_the_record() -> None:
+    packed = {"party", "state", "label", "mood", "confidence", "scores", "speech_share", "level_db", "latency_ms"}
+    always = {"v", "at", "call", "seq", "start_s", "end_s"}
+    assert set(Reading.__struct_fields__) == packed | always, "or it is lost: see monitor/packing.py"
+    assert PARTIES == ("agent", "customer", "mixed")
+    assert STATES == ("speech", "uncertain", "silence", "too_little_speech", "clipped", "gap", "not_scored")
+    assert LABELS == ("anger", "disgust", "fear", "happy", "neutral", "sad")
+    assert MOODS == ("angry", "dissatisfied", "satisfied", "calm", "unclear"), "stored readings count on the order"

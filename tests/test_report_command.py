@@ -14,7 +14,7 @@ import soundfile
 from msgspec.structs import replace
 
 from monitor.cli import main
-from monitor.messages import encode
+from monitor.messages import Hello, encode
 from tests.report_calls import Told, with_everything
 from tests.stored import write
 from tests.test_windows import speech_like
@@ -169,6 +169,19 @@ def test_what_cannot_be_reported_is_said_in_one_line_with_its_cure(
     assert (done.code, done.out) == (2, "")
     (line,) = done.err.splitlines()
     assert re.fullmatch(f"callmood: {text}", line), line
+
+
+def test_what_watch_wrote_down_over_a_cut_is_one_call_and_another_server_begins_another(
+    place: Path, tmp_path: Path, run: Run
+):
+    told = with_everything("seen").messages
+    hello = Hello(at=told[0].at, node="n", model="tiny 1", window_s=3.0, hop_s=0.5, epoch="first")
+    seen = [hello, *told[:60], hello, told[0], *told[50:], replace(hello, epoch="second"), told[0], *told[40:]]
+    (tmp_path / "seen.jsonl").write_bytes(b"\n".join(map(encode, seen)))
+    assert run(str(tmp_path / "seen.jsonl"), "--folder", "seen").code == 0
+    first, second = ((place / "seen" / name).read_text() for name in ("seen.html", "seen-2.html"))
+    assert "messages of this call are missing" not in first
+    assert "39 messages of this call are missing" in second
 
 
 def test_a_call_that_still_runs_is_reported_as_such(place: Path, tmp_path: Path, run: Run):

@@ -43,6 +43,7 @@ def test_a_raised_alert_says_what_a_receiver_needs_to_act() -> None:
                 "rule": "sustained_anger",
                 "severity": "critical",
                 "party": "customer",
+                "about": "party",
                 "start_s": 5.0,
                 "raised_at": "2026-01-01T00:00:08.000Z",
             },

@@ -88,6 +88,7 @@ def forget(
 ) -> None:
     """Delete a call, or all older ones, for good: from the history, and from the memory of a server that is running."""
     from monitor.audit import Audit
+    from monitor.erasure import check_ended
     from monitor.erasure import forget as erase
 
     if (call is None) == (before is None):
@@ -97,8 +98,9 @@ def forget(
     with _archive(settings) as archive:
         wanted = [archive.call(call)] if call else archive.calls(until_s=_moment(before, "--before"))
     gone = wanted if call else [one for one in wanted if one.state != "running"]
+    check_ended(gone)
+    _forget_webhooks(settings, gone)  # first: while the history names them, a fault of either can be tried again
     still_there = erase(archive.path, gone)
-    _forget_webhooks(settings, gone)
     audit.note("forgotten", calls=len(gone), **({} if call else {"before": str(before)}))
     audit.close()
     if still_there:

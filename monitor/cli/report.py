@@ -188,7 +188,7 @@ def _facts(
                 yield from _or_fault(partial(inputs.from_name, archive, name))
 
 
-def _or_fault(read: "Callable[[], Sequence[CallFacts]]") -> "Sequence[CallFacts | str]":
+def _or_fault(read: "Callable[[], Sequence[CallFacts | str]]") -> "Sequence[CallFacts | str]":
     try:
         return read()
     except (ReportError, HistoryError) as error:

@@ -130,7 +130,8 @@ def watch(
     on_screen = has_screen() and not json
     client = Client(url, token, tls=trusting(ca) if ca else None)
     seen = Watch(client, [] if on_screen else [_told(client.address.url, json)])
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C, the terminal restored
+    for kind in {signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}:
+        signal.signal(kind, signal.default_int_handler)  # ends like Ctrl-C, the terminal restored
     with seen:
         if on_screen:
             dashboard = Dashboard(seen.board, seen.health, now=seen.now, acknowledge=seen.acknowledge, view=view)

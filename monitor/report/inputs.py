@@ -93,22 +93,23 @@ def from_recordings(
             heard(message.end_s - came_s.get(message.call, 0.0))
             came_s[message.call] = message.end_s
         if isinstance(message, CallEnded):
-            try:
-                yield facts_of(told.pop(message.call), origin)
-            except ReportError as error:
-                yield str(error)
+            yield _facts_or_fault(told.pop(message.call), origin)
 
 
-def from_lines(path: str) -> list[CallFacts]:
-    """The calls in a file of messages, as `callmood replay --json` prints them. Raises ReportError."""
+def from_lines(path: str) -> list[CallFacts | str]:
+    """The calls in a file of messages, as `replay --json` and `watch --json` print them; as text, why one cannot be reported.
+
+    Raises ReportError where the file cannot be read.
+    """
     hello: Hello | None = None
     told: list[list[AnyCallMessage]] = []
     running: dict[str, list[AnyCallMessage]] = {}
     for message in _messages(path):
         match message:
             case Hello():
-                hello, running = message, {}
-            case CallStarted():
+                running = running if hello and hello.epoch == message.epoch else {}  # the same server, after a cut
+                hello = message
+            case CallStarted() if message not in running.get(message.call, ())[:1]:
                 told.append([message])
                 running[message.call] = told[-1]
             case _ if isinstance(message, AnyCallMessage):
@@ -120,7 +121,7 @@ def from_lines(path: str) -> list[CallFacts]:
             f"{printable(path)}: no call in it, expected messages as `callmood replay --json` prints them"
         )
     origin = Origin("messages", hello.model if hello else "", hello.model_scores if hello else None)
-    return [facts_of(messages, origin) for messages in told]
+    return [_facts_or_fault(messages, origin) for messages in told]
 
 
 def opened(path: Path, names: Sequence[str]) -> Archive:
@@ -159,6 +160,13 @@ def length_s(paths: Sequence[str]) -> float:
     named = [Path(path) for path in paths]
     inside = [file for path in named if path.is_dir() for file in path.rglob("*") if file.suffix.lower() in SUFFIXES]
     return sum(map(_length_s, [path for path in named if path.is_file()] + inside))
+
+
+def _facts_or_fault(messages: Sequence[AnyCallMessage], origin: Origin) -> CallFacts | str:
+    try:
+        return facts_of(messages, origin)
+    except ReportError as error:
+        return str(error)
 
 
 def _length_s(file: Path) -> float:

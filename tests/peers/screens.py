@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-LONG_S = 40.0
+LONG_S = 60.0
 READY = r"ready>\s*$"
 """The shell's prompt, with nothing after it."""
 ROOT = Path(__file__).parents[2]
@@ -41,7 +41,10 @@ class Screen:
         self._run("send-keys", *keys)
 
     def callmood(self, *arguments: str) -> None:
-        self.type(" ".join([sys.executable, "-m", "monitor.cli", *arguments]))
+        self.python("-m", "monitor.cli", *arguments)
+
+    def python(self, *arguments: str) -> None:
+        self.type(" ".join([sys.executable, *arguments]))
         self.press("Enter")
 
     def command(self, text: str) -> None:

@@ -16,7 +16,7 @@ from tests.peers.screens import READY, ROOT, screen
 
 CALLS = {"angry": ("growing_anger", 44.0), "calm": ("calm", 10.0), "sad": ("sad", 8.0)}
 """Call → the example call that it is a piece of, and from where: in the angry one an alert comes after seven seconds."""
-PIECE_S = 40.0
+PIECE_S = 45.0
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +94,34 @@ def test_the_terminal_is_as_before_whatever_ends_the_program(end: str, quiet: Pa
         else:
             os.kill(terminal.program, getattr(signal, f"SIG{end}"))
         terminal.shows(r"quiet: unclear", without="enter open")
+        assert terminal.state == before
+
+
+_FAULTY = """
+import sys
+import monitor.dashboard as dashboard
+from monitor.cli import main
+
+class Faulty(dashboard.Dashboard):
+    frames = 0
+
+    def frame(self):
+        self.frames += 1
+        assert self.frames < 8, "a fault of ours"
+        return super().frame()
+
+dashboard.Dashboard = Faulty
+main()
+"""
+
+
+def test_a_fault_of_ours_gives_the_terminal_back_before_it_is_told(quiet: Path, tmp_path: Path) -> None:
+    (tmp_path / "faulty.py").write_text(_FAULTY)
+    with screen(tmp_path) as terminal:
+        before = terminal.state
+        terminal.python(str(tmp_path / "faulty.py"), "replay", str(quiet), "--port", "0")
+        terminal.shows(r"1 call ")
+        terminal.shows(r"AssertionError: a fault of ours", without="enter open")
         assert terminal.state == before
 
 
