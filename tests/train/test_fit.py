@@ -1,12 +1,15 @@
 """A training that is interrupted goes on from its last whole epoch, and ends where an unbroken one does."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from train.corpus import load_corpus
+from monitor.errors import ModelError
+from train.commands import load_checkpoint
+from train.corpus import CorpusError, load_corpus
 from train.dataset import Recipe
 from train.split import read_split
 
@@ -45,3 +48,18 @@ def test_an_interrupted_training_ends_as_an_unbroken_one(tiny_corpus: Path, tmp_
     resumed = train(tiny_corpus, tmp_path / "broken", None)
     assert np.isfinite(resumed).all()
     assert resumed == pytest.approx(unbroken, abs=0.02)
+
+
+def test_a_checkpoint_of_another_shape_is_refused(tmp_path: Path) -> None:
+    import keras
+
+    with pytest.raises(CorpusError, match=r"has no last\.keras, meaning\.json, expected a training's folder"):
+        load_checkpoint(tmp_path)
+    values = keras.Input((10, 4))
+    keras.Model(values, keras.layers.Dense(2)(values)).save(tmp_path / "last.keras")
+    (tmp_path / "meaning.json").write_text(json.dumps({"floor_db": 20.0, "spectrum": [1 / 64] * 64}))
+    with pytest.raises(ModelError, match=r"last\.keras takes and gives .*\(None, 10, 4\).* expected"):
+        load_checkpoint(tmp_path)
+    (tmp_path / "last.keras").write_bytes(b"no network")
+    with pytest.raises(ModelError, match="is no network of this version"):
+        load_checkpoint(tmp_path)

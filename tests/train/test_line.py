@@ -106,19 +106,6 @@ def test_a_model_is_trained_further_on_ones_own_recordings(trained: Path, tiny_c
     assert sorted(speakers) == [f"caller{2001 + number}" for number in range(8)]
 
 
-@pytest.mark.filterwarnings("ignore")
-def test_a_checkpoint_of_another_shape_is_refused(trained: Path, tiny_corpus: Path, tmp_path: Path) -> None:
-    import keras
-
-    values = keras.Input((10, 4))
-    keras.Model(values, keras.layers.Dense(2)(values)).save(tmp_path / "last.keras")
-    (tmp_path / "meaning.json").write_bytes((trained / "work" / "meaning.json").read_bytes())
-    arguments = ("--from", tmp_path, "--epochs", "1", "--work", tmp_path / "work", "--models", tmp_path)
-    done = run("train", "fit", "--cremad", tiny_corpus, *arguments)
-    assert done.returncode == 2
-    assert "last.keras takes and gives" in done.stderr.splitlines()[-1]
-
-
 def test_a_finished_training_is_not_trained_again(trained: Path, tiny_corpus: Path) -> None:
     before = (trained / "work" / "history.json").read_bytes()
     places = ("--work", trained / "work", "--models", trained / "models")
