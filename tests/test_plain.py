@@ -1,5 +1,6 @@
 import pytest
 from board_messages import T0, agent, cleared, ended, error, gap, raised, reading, started
+from msgspec import structs
 
 from monitor.messages import AnyMessage, Hello, Missed, rfc3339
 from monitor.plain import line, summary
@@ -52,6 +53,11 @@ def test_outside_text_cannot_break_a_line() -> None:
         assert text is not None
         assert "[bold]x�[31m�next" in text
         assert text.isprintable()
+
+
+def test_an_alert_about_the_call_is_not_told_of_a_party() -> None:
+    dead = structs.replace(raised(51.0, severity="warning", rule="dead_air", start_s=31.0), about="call")
+    assert line(dead) == " 0:51.00  one               call      ALERT dead air (warning), holds since 0:31"
 
 
 def test_a_summary_tells_outcome_alerts_and_shares_that_matter() -> None:
