@@ -27,7 +27,6 @@ MOST_WAITING = 20_000
 """Messages that may wait. Past it readings and gaps are dropped, past twice as many everything is; all of it is counted."""
 SWEEP_S = 3_600.0
 """How often what is too old is deleted."""
-_LONGEST_START_S = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -67,9 +66,8 @@ class History:
         return len(self._waiting)
 
     def start(self) -> None:
-        """Begin to store; returns when the file has been opened, or cannot be."""
+        """Begin to store."""
         self._thread.start()
-        self.wait(_LONGEST_START_S)
 
     def wait(self, seconds: float) -> None:
         """Until the file has been opened, or could not be; so long at most."""

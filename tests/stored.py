@@ -36,6 +36,7 @@ def writing(
     """A history that is being written; what was told is in the file afterwards."""
     history = History(path, run(epoch, identities), days, **options)
     history.start()
+    history.wait(20.0)
     try:
         yield history
     finally:

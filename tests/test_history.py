@@ -377,7 +377,7 @@ def test_a_receiver_never_waits_for_the_disk(path: Path) -> None:
     held = sqlite3.connect(path, isolation_level=None)
     held.execute("BEGIN EXCLUSIVE")
     written = History(path, run(), 30)
-    written._thread.start()
+    written.start()
     began_s = time.monotonic()
     for seq in range(1, 1_000):
         written.receive(reading(seq))
