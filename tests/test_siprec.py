@@ -430,8 +430,9 @@ def test_a_server_that_is_told_to_refuses_new_calls_and_not_those_that_run() -> 
                 agent, _ = ports(media)
                 await one.play({agent: tone(440)}, 0.6)
                 await home.until(lambda: home.heard("agent").size > 3_200)
-                home.server.refuse("")
-                await other.invite(cseq=9)
+            home.server.refuse("")
+            async with client(home.server.port, call="call-3@client") as third:
+                await third.invite()
 
     run(scenario)
 
