@@ -1,4 +1,7 @@
-"""What somebody says of recorded calls: stretches of the customer's voice with a label, from a CSV file."""
+"""What somebody says of recorded calls: stretches of the customer's voice with a label, from a CSV file.
+
+Further columns, as `python -m train calls` takes them, are passed over.
+"""
 
 import csv
 import io
@@ -48,10 +51,10 @@ def parse_stretches(text: str, file: str) -> Stretches:
     found: list[tuple[int, Stretch]] = []
     try:
         header = next(rows, [])
-        if tuple(name.strip() for name in header) != HEADER:
+        if tuple(name.strip() for name in header[: len(HEADER)]) != HEADER:
             got = repr(",".join(header)) if header else "nothing"
             raise SettingError(f"{file}:1: expected the header {','.join(HEADER)}, got {got}: separate by commas")
-        found += [(rows.line_num, _stretch(row, f"{file}:{rows.line_num}")) for row in rows if any(row)]
+        found += [(rows.line_num, _stretch(row, len(header), f"{file}:{rows.line_num}")) for row in rows if any(row)]
     except csv.Error as error:
         raise SettingError(f"{file}:{rows.line_num}: not CSV: {error}; expected rows such as {_EXAMPLE}") from error
     if not found:
@@ -59,10 +62,10 @@ def parse_stretches(text: str, file: str) -> Stretches:
     return dict(_calls(found, file))
 
 
-def _stretch(row: list[str], where: str) -> Stretch:
-    if len(row) != len(HEADER):
-        raise SettingError(f"{where}: {len(row)} columns, expected {len(HEADER)}, such as {_EXAMPLE}")
-    call, start, end, label = (cell.strip() for cell in row)
+def _stretch(row: list[str], columns: int, where: str) -> Stretch:
+    if len(row) != columns:
+        raise SettingError(f"{where}: {len(row)} columns, expected {columns}, such as {_EXAMPLE}")
+    call, start, end, label = (cell.strip() for cell in row[: len(HEADER)])
     if not call:
         raise SettingError(
             f"{where}: call is empty: write the call's name, of a recording its file name without the ending"

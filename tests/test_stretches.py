@@ -23,6 +23,12 @@ def test_stretches_come_in_order_of_time_and_by_call() -> None:
     }
 
 
+def test_further_columns_are_passed_over() -> None:
+    assert parse_stretches("call,start_s,end_s,label,speaker\na,1,2,sad,1001\n", "x") == {
+        "a": (Stretch("a", 1.0, 2.0, "sad"),)
+    }
+
+
 @pytest.mark.parametrize(
     ("text", "error"),
     [
