@@ -17,22 +17,22 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from monitor import __version__
+from monitor.alerts.rulefile import load_rules
 from monitor.apart import Apart
 from monitor.board import Board
 from monitor.broadcast import Broadcaster
 from monitor.bus import Bus, Receiver
-from monitor.earlier import Past, past
 from monitor.errors import CallmoodError, HistoryError, SourceError
 from monitor.handshake import Ties
-from monitor.history import History
+from monitor.history.earlier import Past, past
+from monitor.history.lasting_key import lasting_key
+from monitor.history.ledger import Run
+from monitor.history.writer import History
 from monitor.identities import Identities
-from monitor.lasting_key import lasting_key
 from monitor.lateness import Lateness
-from monitor.ledger import Run
 from monitor.messages import AlertRaised, AnyMessage, CallEnded, Error, Gap, Hello, Reading, rfc3339
 from monitor.model import EmotionModel
 from monitor.pipeline import Pipeline
-from monitor.rulefile import load_rules
 from monitor.settings import Settings
 from monitor.snapshot import Health
 from monitor.sources import Acknowledged, BlockQueue, Listener, Source
@@ -41,7 +41,7 @@ from monitor.tokens import Tokens
 
 if TYPE_CHECKING:
     from monitor.metrics import Metrics
-    from monitor.webhooks import Webhooks
+    from monitor.webhooks.service import Webhooks
 
 _log = logging.getLogger(__name__)
 
@@ -129,7 +129,7 @@ class Node:
         """Opens the webhooks that the settings name, before anything plays. Raises SettingError, ServiceError."""
         if self.settings.webhooks is None:
             return
-        from monitor.webhooks import Webhooks
+        from monitor.webhooks.service import Webhooks
 
         webhooks = Webhooks(self.settings, self._model_name, [rule.name for rule in self._rules])
         webhooks.start()

@@ -26,10 +26,10 @@ from monitor.access import check_origins, check_reach, load_certificate, tls_con
 from monitor.audit import Audit
 from monitor.backlog import Backlog, Line
 from monitor.conversation import Conversation, decoded, moment
-from monitor.earlier import Past
 from monitor.errors import AccessError, RequestError, ServiceError
 from monitor.greeting import LEFT_OUT, Greeting, greeting
 from monitor.handshake import Connection, Door, Ties, kept_by, select_subprotocol
+from monitor.history.earlier import Past
 from monitor.identities import Identities
 from monitor.memory import Memory, Told
 from monitor.messages import (

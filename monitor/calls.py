@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from monitor.alerts import CallWatch, Change
+from monitor.alerts.rules import SUSTAINED_ANGER, Rule
+from monitor.alerts.watches import CallWatch, Change
 from monitor.audio import SAMPLE_RATE, Block, Samples
 from monitor.cells import Cell, Lost
 from monitor.identities import Identities
@@ -26,7 +27,6 @@ from monitor.messages import (
 )
 from monitor.model import Meaning
 from monitor.readings import PartyReader, Verdict, unscored_state
-from monitor.rules import SUSTAINED_ANGER, Rule
 from monitor.settings import Settings
 from monitor.sources import CallClosed, CallOpened
 from monitor.windows import PartyWindows, Window

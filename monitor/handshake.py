@@ -12,8 +12,8 @@ from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from monitor.access import SUBPROTOCOL, bearer, check_front, is_loopback
-from monitor.earlier import Past
 from monitor.errors import AccessError, RequestError
+from monitor.history.earlier import Past
 from monitor.identities import Identities
 from monitor.messages import Acknowledge, Hello
 from monitor.page import page_headers

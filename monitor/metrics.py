@@ -13,7 +13,7 @@ from monitor.snapshot import Health
 from monitor.subscriber import Counters
 
 if TYPE_CHECKING:
-    from monitor.webhooks import Webhooks
+    from monitor.webhooks.service import Webhooks
 
 LATENCY_S = (0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0)
 

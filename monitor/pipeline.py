@@ -12,6 +12,8 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 
+from monitor.alerts.rulefile import load_rules
+from monitor.alerts.rules import Rule
 from monitor.audio import Block
 from monitor.bus import Bus
 from monitor.calls import CallState, Due, Piece
@@ -20,8 +22,6 @@ from monitor.errors import AudioError, CallmoodError, PipelineError, SettingErro
 from monitor.identities import Identities
 from monitor.messages import Error, rfc3339
 from monitor.model import EmotionModel
-from monitor.rulefile import load_rules
-from monitor.rules import Rule
 from monitor.settings import Settings
 from monitor.sources import Acknowledged, BlockQueue, CallClosed, CallOpened, Event, Refused
 from monitor.windows import hear

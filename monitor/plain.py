@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from monitor import messages
-from monitor.looks import TONES, clock, plain, words
+from monitor.dashboard.looks import TONES, clock, plain, words
 from monitor.messages import AlertAcknowledged, AlertCleared, AlertRaised, CallEnded, CallStarted, Gap, Reading
 from monitor.snapshot import tone
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from monitor.alerts import CallWatch, Change
+from monitor.alerts.rules import Rule, made
+from monitor.alerts.watches import CallWatch, Change
 from monitor.messages import LABELS, Label, Party, Reading, State
-from monitor.rules import Rule, made
 
 HOP_S = 0.5
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from monitor.database import opened
-from monitor.history import History
-from monitor.ledger import Ledger, Run
+from monitor.history.database import opened
+from monitor.history.ledger import Ledger, Run
+from monitor.history.writer import History
 from monitor.messages import LABELS, Acknowledge, AnyCallMessage, Gap, rfc3339
 from tests.broadcasting import AT, acknowledgement, cleared, ended, raised, reading, started
 

@@ -2,10 +2,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.alerts import Change
+from monitor.alerts.rulefile import default_rules
+from monitor.alerts.watches import Change
 from monitor.messages import LABELS, Reading
 from monitor.readings import Smoothed
-from monitor.rulefile import default_rules
 from tests.alert_readings import HOP_S, angers, reading, rule, sides, told, watched
 
 ANGER = rule()

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from monitor.archive import Archive
 from monitor.errors import HistoryError
+from monitor.history.archive import Archive
 from tests.broadcasting import ended, reading, started
 from tests.stored import BEGAN_S, a_call, until, write, writing
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from monitor.alerts.rulefile import DEFAULT_FILE
 from monitor.messages import decode, encode
-from monitor.rulefile import DEFAULT_FILE
 from tests.alert_readings import reading
 from tests.test_trial import call
 from tests.test_windows import speech_like

@@ -14,13 +14,13 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from monitor.board import Board
-from monitor.dashboard import Dashboard, render
+from monitor.dashboard.pictures import pictures
+from monitor.dashboard.sample import HEALTH
+from monitor.dashboard.sample import sample as make_sample
+from monitor.dashboard.screen import Dashboard, render
+from monitor.dashboard.view import View
 from monitor.messages import AnyMessage, Missed, rfc3339
-from monitor.pictures import pictures
-from monitor.sample import HEALTH
-from monitor.sample import sample as make_sample
 from monitor.snapshot import Health, Snapshot
-from monitor.view import View
 
 sample = lru_cache(maxsize=None)(make_sample)
 """It is frozen, and takes a while to make."""
@@ -303,7 +303,7 @@ def test_outside_text_is_never_markup_or_an_escape_sequence() -> None:
 @pytest.fixture
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Frames follow each other at once."""
-    monkeypatch.setattr("monitor.dashboard.REFRESH_S", 0.0)
+    monkeypatch.setattr("monitor.dashboard.screen.REFRESH_S", 0.0)
 
 
 class Wire:
@@ -378,7 +378,7 @@ def screen_text(dashboard: Dashboard) -> str:
 
 @pytest.mark.usefixtures("_quick")
 def test_the_key_that_quits_ends_the_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("monitor.terminal.Terminal.keys", lambda *_: ["redraw", "q"])
+    monkeypatch.setattr("monitor.dashboard.terminal.Terminal.keys", lambda *_: ["redraw", "q"])
     assert Dashboard(Board(), Health, terminal()).run(threading.Event())
 
 

@@ -3,9 +3,9 @@ from board_messages import T0, acknowledged, agent, cleared, ended, error, gap, 
 from rich.cells import cell_len
 
 from monitor.board import Board
-from monitor.detail import detail_lines, gone_lines
+from monitor.dashboard.detail import detail_lines, gone_lines
+from monitor.dashboard.sample import sample
 from monitor.messages import AnyMessage
-from monitor.sample import sample
 
 
 def lines_of(

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from msgspec import json
 from msgspec.structs import replace
 
-from monitor import earlier
 from monitor.broadcast import Broadcaster
 from monitor.client import Client
-from monitor.earlier import past
 from monitor.greeting import FORGOTTEN, LEFT_OUT, RESTARTED, TOO_OLD, greeting
+from monitor.history import earlier
+from monitor.history.earlier import past
 from monitor.identities import Identities
 from monitor.messages import AnyCallMessage, AnyMessage, CallEnded, CallStarted, Hello, Missed, Reading, rfc3339
 from monitor.subscription import ALL_CALLS, Topic

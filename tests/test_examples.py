@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 import soundfile
 
+from monitor.alerts.rulefile import default_rules
+from monitor.alerts.stretches import read_stretches
+from monitor.alerts.trial import Trial, fits
+from monitor.alerts.verdicts import lines
 from monitor.messages import decode
-from monitor.rulefile import default_rules
 from monitor.settings import Settings
-from monitor.stretches import read_stretches
-from monitor.trial import Trial, fits
-from monitor.verdicts import lines
 
 ROOT = Path(__file__).parent.parent
 CALLS = ROOT / "examples" / "calls"

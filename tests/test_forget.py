@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from monitor import erasure
-from monitor.archive import Archive, StoredCall
-from monitor.erasure import forget
 from monitor.errors import HistoryError
+from monitor.history import erasure
+from monitor.history.archive import Archive, StoredCall
+from monitor.history.erasure import forget
 from monitor.messages import AlertAcknowledged, AnyCallMessage, CallEnded, CallStarted
 from tests.broadcasting import started
 from tests.stored import BEGAN_S, a_call, until, write, writing, written_at_once
@@ -124,7 +124,7 @@ def test_a_namesake_stays(path: Path) -> None:
 
 
 def test_a_log_that_somebody_reads_is_not_called_empty(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("monitor.database.BUSY_S", 0.02)
+    monkeypatch.setattr("monitor.history.database.BUSY_S", 0.02)
     write(path, marked())
     reader = sqlite3.connect(path, isolation_level=None)
     reader.execute("BEGIN")

@@ -15,13 +15,13 @@ import pytest
 import soundfile
 from msgspec.structs import replace
 
-from monitor import database, history
-from monitor.archive import Archive
-from monitor.database import STEPS, VERSION, is_written, opened
 from monitor.errors import HistoryError
-from monitor.history import History
+from monitor.history import database, writer
+from monitor.history.archive import Archive
+from monitor.history.database import STEPS, VERSION, is_written, opened
+from monitor.history.packing import unix_ms
+from monitor.history.writer import History
 from monitor.messages import AnyMessage, CallEnded, Error, decode, rfc3339
-from monitor.packing import unix_ms
 from tests.broadcasting import AT, ended, raised, reading, started
 from tests.stored import BEGAN_S, a_call, run, until, write, writing
 from tests.test_windows import speech_like
@@ -102,7 +102,7 @@ def test_a_damaged_call_does_not_keep_the_others_from_being_stored(path: Path) -
 def test_a_second_node_neither_writes_the_file_nor_ends_the_first_ones_calls(
     path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(history, "RETRY_S", 0.01)
+    monkeypatch.setattr(writer, "RETRY_S", 0.01)
     with writing(path, "first") as first:
         first.receive(started("ours"))
         until(lambda: first.stored)
@@ -130,9 +130,9 @@ class Disk:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.pages = 1 << 30
         self.fault: Exception | None = None
-        monkeypatch.setattr(history, "opened", self._opened)
-        monkeypatch.setattr(history, "RETRY_S", 0.01)
-        monkeypatch.setattr(history, "BATCH_S", 0.01)
+        monkeypatch.setattr(writer, "opened", self._opened)
+        monkeypatch.setattr(writer, "RETRY_S", 0.01)
+        monkeypatch.setattr(writer, "BATCH_S", 0.01)
 
     def _opened(self, path: Path, **options: Any) -> sqlite3.Connection:
         if self.fault is not None:
@@ -164,7 +164,7 @@ def test_a_full_disk_costs_nothing_when_there_is_room_again_in_time(path: Path, 
 def test_what_there_is_no_room_for_is_counted_and_events_outlast_readings(
     path: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(history, "MOST_WAITING", 10)
+    monkeypatch.setattr(writer, "MOST_WAITING", 10)
     disk.fault = HistoryError("no disk")
     with writing(path) as written:
         for message in [started(), *(reading(seq) for seq in range(2, 30)), raised(30), ended(31)]:
@@ -185,7 +185,7 @@ def test_what_there_is_no_room_for_is_counted_and_events_outlast_readings(
 @pytest.mark.usefixtures("disk")
 def test_a_fault_in_the_middle_of_a_batch_stores_nothing_twice(path: Path, monkeypatch: Any) -> None:
     told, faults = a_call("a", 300), iter([True, False, True])
-    whole = history.Ledger.write
+    whole = writer.Ledger.write
 
     def write_and_fail(ledger: Any, batch: list[Any]) -> list[str]:
         result = whole(ledger, batch)
@@ -193,7 +193,7 @@ def test_a_fault_in_the_middle_of_a_batch_stores_nothing_twice(path: Path, monke
             raise sqlite3.OperationalError("disk I/O error")  # after the commit, when it is in the file already
         return result
 
-    monkeypatch.setattr(history.Ledger, "write", write_and_fail)
+    monkeypatch.setattr(writer.Ledger, "write", write_and_fail)
     with writing(path) as written:
         for part in (told[:100], told[100:200], told[200:]):
             for message in part:
@@ -207,7 +207,7 @@ def test_a_fault_in_the_middle_of_a_batch_stores_nothing_twice(path: Path, monke
 @pytest.mark.usefixtures("disk")
 def test_a_fault_after_the_last_message_stores_no_call_twice(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     faults = iter([True])
-    whole = history.Ledger.write
+    whole = writer.Ledger.write
 
     def write_and_fail(ledger: Any, batch: list[Any]) -> list[str]:
         result = whole(ledger, batch)
@@ -215,7 +215,7 @@ def test_a_fault_after_the_last_message_stores_no_call_twice(path: Path, monkeyp
             raise sqlite3.OperationalError("disk I/O error")
         return result
 
-    monkeypatch.setattr(history.Ledger, "write", write_and_fail)
+    monkeypatch.setattr(writer.Ledger, "write", write_and_fail)
     write(path, a_call())
     with Archive(path) as archive:
         assert archive.messages("a") == a_call()
@@ -351,7 +351,7 @@ def test_what_is_too_old_is_deleted_at_the_start_and_every_hour(path: Path, monk
     with writing(path, "second", days=30) as written:
         until(lambda: len(names(path)) == 2)
         assert names(path) == ["1", "29"]
-        monkeypatch.setattr(history, "SWEEP_S", 0.0)
+        monkeypatch.setattr(writer, "SWEEP_S", 0.0)
         written._next_sweep_s = 0.0
         written._keep_s = 86_400 * 10.0
         until(lambda: len(names(path)) == 1)

@@ -21,19 +21,19 @@ from websockets.sync.client import connect
 
 from monitor import cli
 from monitor.app import Node
-from monitor.archive import Archive
 from monitor.cli.running import _history
-from monitor.export import safe
+from monitor.history.archive import Archive
+from monitor.history.export import safe
+from monitor.history.lasting_key import key_path, lasting_key
 from monitor.identities import Identities
-from monitor.lasting_key import key_path, lasting_key
 from monitor.messages import AlertAcknowledged, CallEnded, decode
 from monitor.model import EmotionModel
 from monitor.settings import Settings, WebhookSettings
 from monitor.sources import BlockQueue, CallClosed, CallOpened
-from monitor.webhook_body import Notice
-from monitor.webhook_endpoints import Endpoint
-from monitor.webhook_files import queue_path
-from monitor.webhook_queue import open_queue
+from monitor.webhooks.body import Notice
+from monitor.webhooks.endpoints import Endpoint
+from monitor.webhooks.files import queue_path
+from monitor.webhooks.queue import open_queue
 from tests.broadcasting import ended, started
 from tests.stored import BEGAN_S, a_call, until, write
 from tests.test_app import Telephone

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from monitor.keyboard import Keyboard
+from monitor.dashboard.keyboard import Keyboard
 
 LONG_S = 20.0
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.keys import NAMES, PASTE_BEGINS, PASTE_ENDS, Decoder
+from monitor.dashboard.keys import NAMES, PASTE_BEGINS, PASTE_ENDS, Decoder
 
 
 def keys_of(data: bytes, then_silence: bool = False) -> list[str]:

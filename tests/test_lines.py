@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from monitor.alerts.lines import read_lines
 from monitor.errors import SettingError
-from monitor.lines import read_lines
 from monitor.messages import encode
 from tests.alert_readings import angers
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from monitor.looks import METER, MOODS, SEVERITIES, TONES, clock, fit, in_ascii, plain, words
+from monitor.dashboard.looks import METER, MOODS, SEVERITIES, TONES, clock, fit, in_ascii, plain, words
 from monitor.messages import LABELS, STATES, Severity
 from monitor.messages import MOODS as MOOD_NAMES
 

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from monitor.history.packing import compress, count, decompress, pack, unix_ms, unpack
 from monitor.messages import LABELS, MOODS, PARTIES, STATES, Reading, rfc3339
-from monitor.packing import compress, count, decompress, pack, unix_ms, unpack
 from tests.broadcasting import AT, reading
 
 START_MS = unix_ms(AT) - 40_000
@@ -102,7 +102,7 @@ def test_damaged_records_are_said_to_be() -> None:
 def test_a_new_field_of_a_reading_needs_room_in_the_record() -> None:
     packed = {"party", "state", "label", "mood", "confidence", "scores", "speech_share", "level_db", "latency_ms"}
     always = {"v", "at", "call", "seq", "start_s", "end_s"}
-    assert set(Reading.__struct_fields__) == packed | always, "or it is lost: see monitor/packing.py"
+    assert set(Reading.__struct_fields__) == packed | always, "or it is lost: see monitor/history/packing.py"
     assert PARTIES == ("agent", "customer", "mixed")
     assert STATES == ("speech", "uncertain", "silence", "too_little_speech", "clipped", "gap", "not_scored")
     assert LABELS == ("anger", "disgust", "fear", "happy", "neutral", "sad")

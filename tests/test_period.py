@@ -3,7 +3,7 @@ import time
 import pytest
 
 from monitor.errors import SettingError
-from monitor.period import moment
+from monitor.history.period import moment
 
 
 @pytest.mark.parametrize(

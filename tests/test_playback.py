@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from monitor.alerts import CallWatch
+from monitor.alerts.rulefile import read_rules
+from monitor.alerts.watches import CallWatch
 from monitor.errors import SettingError
 from monitor.messages import (
     AlertCleared,
@@ -21,7 +22,6 @@ from monitor.messages import (
 )
 from monitor.model import EmotionModel
 from monitor.playback import played
-from monitor.rulefile import read_rules
 from monitor.settings import Settings
 from tests.test_windows import speech_like
 from tests.tiny_model import write_tiny_model

@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from monitor.archive import Archive
 from monitor.errors import SettingError
+from monitor.history.archive import Archive
 from monitor.report.day import DayFacts, day_facts, open_s
 from monitor.report.day_page import day_page, index_page
 from monitor.report.facts import alerts_in

@@ -4,8 +4,8 @@ from msgspec import structs
 from rich.cells import cell_len
 
 from monitor.board import Board
+from monitor.dashboard.rows import Columns, Line, legend, lines_of, titles
 from monitor.messages import AnyMessage
-from monitor.rows import Columns, Line, legend, lines_of, titles
 
 WIDE, NARROW = Columns.of(120), Columns.of(80)
 

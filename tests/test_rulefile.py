@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from monitor.alerts.rulefile import DEFAULT_FILE, MOST_BYTES, default_rules, load_rules, parse_rules, read_rules
+from monitor.alerts.rules import Rule, keys
 from monitor.errors import SettingError
-from monitor.rulefile import DEFAULT_FILE, MOST_BYTES, default_rules, load_rules, parse_rules, read_rules
-from monitor.rules import Rule, keys
 
 DEFAULT_TEXT = DEFAULT_FILE.read_text(encoding="utf-8")
 GOOD = """\

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from monitor.alerts.stretches import Stretch, parse_stretches, read_stretches
 from monitor.errors import SettingError
-from monitor.stretches import Stretch, parse_stretches, read_stretches
 
 HEADER = "call,start_s,end_s,label\n"
 EXAMPLES = Path(__file__).parents[1] / "examples" / "calls" / "labels.csv"

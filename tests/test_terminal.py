@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.segment import Segment
 from rich.style import Style
 
-from monitor.frame import Frame
-from monitor.keyboard import Keyboard
-from monitor.terminal import Terminal, size_of
+from monitor.dashboard.frame import Frame
+from monitor.dashboard.keyboard import Keyboard
+from monitor.dashboard.terminal import Terminal, size_of
 
 ENTER, LEAVE = "\x1b[?1049h", "\x1b[?1049l"
 BEGIN, END, CLEAR = "\x1b[?2026h", "\x1b[?2026l", "\x1b[2J"

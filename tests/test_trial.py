@@ -2,11 +2,11 @@ from collections.abc import Iterable, Sequence
 
 import pytest
 
+from monitor.alerts.rules import Rule
+from monitor.alerts.stretches import Stretch
+from monitor.alerts.trial import Fit, Trial, fits
+from monitor.alerts.verdicts import as_json, lines
 from monitor.messages import AnyMessage, CallEnded, CallStarted, Heartbeat, PartyInfo, Reading
-from monitor.rules import Rule
-from monitor.stretches import Stretch
-from monitor.trial import Fit, Trial, fits
-from monitor.verdicts import as_json, lines
 from tests.alert_readings import HOP_S, angers, reading, rule
 
 AT = "2026-01-31T12:00:00.000Z"

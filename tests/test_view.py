@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.board import Board
-from monitor.keys import NAMES, PASTE_BEGINS, PASTE_ENDS
+from monitor.dashboard.keys import NAMES, PASTE_BEGINS, PASTE_ENDS
+from monitor.dashboard.view import SORTS, View, arranged, current, pressed, since
 from monitor.messages import AnyMessage
 from monitor.snapshot import Snapshot, Totals
-from monitor.view import SORTS, View, arranged, current, pressed, since
 
 NAMED = View(name="Maria")
 CALLS = [started(name) for name in ("a", "b", "c", "d")]

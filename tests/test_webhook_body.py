@@ -6,10 +6,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from monitor import webhook_body
 from monitor.messages import AlertAcknowledged, AnyMessage, CallStarted, PartyInfo, rfc3339
 from monitor.settings import WebhookSettings
-from monitor.webhook_body import Body, Composer, Origin, Wanted
+from monitor.webhooks import body as webhook_body
+from monitor.webhooks.body import Body, Composer, Origin, Wanted
 from tests.board_messages import T0, cleared, ended, raised, reading
 
 ORIGIN = Origin(name="north", callmood="0.1.0", model="tiny 0")

@@ -6,7 +6,7 @@ import pytest
 
 from monitor.errors import SettingError
 from monitor.settings import WebhookSettings
-from monitor.webhook_endpoints import SECRET_VARIABLE, endpoints, write_webhook_secret
+from monitor.webhooks.endpoints import SECRET_VARIABLE, endpoints, write_webhook_secret
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 ENVIRONMENT = {SECRET_VARIABLE: SECRET}

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from standardwebhooks.webhooks import Webhook
 
 from monitor.client import trusting
-from monitor.webhook_endpoints import Endpoint
-from monitor.webhook_post import LONGEST_RETRY_AFTER_S, Answer, client, post, retry_after_s, signed, wait_s
+from monitor.webhooks.endpoints import Endpoint
+from monitor.webhooks.post import LONGEST_RETRY_AFTER_S, Answer, client, post, retry_after_s, signed, wait_s
 from tests.test_access import make_certificate
 from tests.webhook_receivers import DRIP, HALF, RUBBISH, STALL, Receiver, endpoint_of, receiving, secret_in
 

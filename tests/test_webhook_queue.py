@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from monitor.errors import ServiceError
 from monitor.settings import WebhookSettings
-from monitor.webhook_body import Notice
-from monitor.webhook_endpoints import Endpoint
-from monitor.webhook_files import owned, queue_path
-from monitor.webhook_queue import DeliveryQueue, forget, open_queue
+from monitor.webhooks.body import Notice
+from monitor.webhooks.endpoints import Endpoint
+from monitor.webhooks.files import owned, queue_path
+from monitor.webhooks.queue import DeliveryQueue, forget, open_queue
 
 CRM = Endpoint(1, "https://crm.example.com/a", (b"k" * 24,), "https://crm.example.com/…")
 PAGER = Endpoint(2, "https://pager.example.com/b", (b"k" * 24,), "https://pager.example.com/…")
@@ -177,7 +177,7 @@ def test_nothing_is_forgotten_where_nothing_is(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("queue")
 def test_forgetting_says_when_it_could_not(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("monitor.webhook_queue.open_queue", lambda path: open_queue(path, 0.01))
+    monkeypatch.setattr("monitor.webhooks.queue.open_queue", lambda path: open_queue(path, 0.01))
     blocker = sqlite3.connect(path, isolation_level=None)
     blocker.execute("BEGIN EXCLUSIVE")
     with pytest.raises(ServiceError, match="nothing was forgotten: database is locked: try again"):

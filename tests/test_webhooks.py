@@ -25,8 +25,8 @@ from monitor.errors import ServiceError, SettingError
 from monitor.messages import AnyMessage
 from monitor.model import EmotionModel
 from monitor.settings import Settings, WebhookSettings
-from monitor.webhook_queue import Delivery, DeliveryQueue, open_queue
-from monitor.webhooks import Webhooks
+from monitor.webhooks.queue import Delivery, DeliveryQueue, open_queue
+from monitor.webhooks.service import Webhooks
 from tests.board_messages import ended, raised, reading
 from tests.test_app import Telephone, metrics_of
 from tests.test_cli import heed_interrupts
@@ -119,7 +119,7 @@ def test_retry_after_is_waited_for(tmp_path: Path, secret: str) -> None:
 def test_a_dead_and_a_stalled_receiver_cost_the_others_nothing(
     tmp_path: Path, secret: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("monitor.webhooks.LAST_TRY_S", 0.3)
+    monkeypatch.setattr("monitor.webhooks.service.LAST_TRY_S", 0.3)
     with receiving(secret, STALL) as stalled, receiving(secret) as well, receiving(secret) as dead:
         dead.close()
         settings = settings_for(tmp_path, stalled, dead, well, timeout_s=60.0)
@@ -143,7 +143,7 @@ def test_a_dead_and_a_stalled_receiver_cost_the_others_nothing(
 def test_a_name_server_that_hangs_for_one_costs_the_others_nothing(
     tmp_path: Path, secret: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("monitor.webhooks.LAST_TRY_S", 0.1)
+    monkeypatch.setattr("monitor.webhooks.service.LAST_TRY_S", 0.1)
     look_up, asked, over = socket.getaddrinfo, threading.Event(), threading.Event()
 
     def hanging(host: Any, *rest: Any, **more: Any) -> Any:
@@ -257,7 +257,7 @@ import sys, time
 from pathlib import Path
 from typing import Any
 from monitor.settings import Settings
-from monitor.webhooks import Webhooks
+from monitor.webhooks.service import Webhooks
 from tests.test_webhook_body import started
 from tests.board_messages import raised
 webhooks = Webhooks(Settings.load(Path(sys.argv[1])), "tiny 0", ())
@@ -326,7 +326,7 @@ def test_a_full_disk_is_told_counted_and_live_monitoring_goes_on(
         prepare(queue)
         queue._database.execute("PRAGMA max_page_count = 8")
 
-    monkeypatch.setattr("monitor.webhooks.MOST_UNSTORED", 20)
+    monkeypatch.setattr("monitor.webhooks.service.MOST_UNSTORED", 20)
     monkeypatch.setattr(DeliveryQueue, "prepare", of_32_kb)
     with receiving(secret, (503, {"Retry-After": "3600"})) as receiver:
         settings = settings_for(tmp_path, receiver)

@@ -20,7 +20,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_wheel_carries_the_model_the_calls_the_page_and_the_rules_and_nothing_of_training(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
-    assert "monitor/default_rules.toml" in names
+    assert "monitor/alerts/default_rules.toml" in names
     assert {"emotion.onnx", "agent_desktop.html", "calls/calm.flac", "calls/growing_anger.flac"} <= {
         name.removeprefix("monitor/data/") for name in names
     }

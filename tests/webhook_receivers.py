@@ -14,7 +14,7 @@ from typing import Any
 from standardwebhooks.webhooks import Webhook
 
 from monitor.settings import Settings, WebhookSettings
-from monitor.webhook_endpoints import Endpoint, endpoints, write_webhook_secret
+from monitor.webhooks.endpoints import Endpoint, endpoints, write_webhook_secret
 
 STALL, HALF, DRIP, RUBBISH = "stall", "half", "drip", "rubbish"
 """Answers that are none: nothing, a part and then the end, a header a moment without end, no HTTP."""

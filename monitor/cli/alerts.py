@@ -24,7 +24,7 @@ app = typer.Typer(
 @app.command()
 def rules() -> None:
     """The rules that come with callmood, as commented TOML to start from."""
-    from monitor.rulefile import DEFAULT_FILE
+    from monitor.alerts.rulefile import DEFAULT_FILE
 
     typer.echo(DEFAULT_FILE.read_text(encoding="utf-8"), nl=False)
 
@@ -53,9 +53,9 @@ def try_(
     overrides: SetOption = None,
 ) -> None:
     """What rules would have done on calls: what is raised when, how often, and how well it fits labels."""
-    from monitor.rulefile import load_rules
-    from monitor.stretches import read_stretches
-    from monitor.trial import Trial
+    from monitor.alerts.rulefile import load_rules
+    from monitor.alerts.stretches import read_stretches
+    from monitor.alerts.trial import Trial
 
     path = "" if rules == "default" else rules
     settings = replace(load_settings(config, overrides), alert_rules=path)
@@ -95,7 +95,7 @@ def _hear_all(trial: Any, paths: Sequence[Path], channels: str | None, settings:
 
 def _sources(paths: Sequence[Path], channels: str | None, settings: Settings) -> Iterator[tuple[int | None, Any]]:
     """Messages of every source of calls, and how many calls are to come, where that is known: the recordings first."""
-    from monitor.lines import read_lines
+    from monitor.alerts.lines import read_lines
     from monitor.sources.recording import count_recordings
 
     histories = [path for path in paths if _is_history(path)]
@@ -127,7 +127,7 @@ def _is_history(path: Path) -> bool:
 
 def _stored(path: Path) -> Iterator[Any]:
     """The messages of every call of a history, the first call first."""
-    from monitor.archive import Archive
+    from monitor.history.archive import Archive
 
     with Archive(path) as archive:
         for call in reversed(archive.calls()):
@@ -145,8 +145,8 @@ def _strangers(trial: Any, stretches: Iterable[str], labels: Path) -> list[str]:
 
 
 def _print(trial: Any, stretches: Any, tolerance_s: float, json: bool) -> None:
-    from monitor import verdicts
-    from monitor.trial import fits
+    from monitor.alerts import verdicts
+    from monitor.alerts.trial import fits
 
     results = fits(trial, stretches, tolerance_s)
     if json:

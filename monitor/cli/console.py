@@ -25,7 +25,7 @@ def print_json(message: Any) -> None:
 
 
 def print_line(message: Any) -> None:
-    from monitor.dashboard import line
+    from monitor.plain import line
 
     text = line(message)
     if text is not None:

@@ -15,7 +15,7 @@ from monitor.errors import HistoryError, SettingError
 from monitor.settings import Settings
 
 if TYPE_CHECKING:
-    from monitor.archive import Archive, StoredCall
+    from monitor.history.archive import Archive, StoredCall
 
 SinceOption = Annotated[
     str | None, typer.Option(metavar="WHEN", help="that began then or later: 2026-11-24, 2026-11-24T09:30, 2h, 7d")
@@ -38,7 +38,7 @@ def calls(
     overrides: SetOption = None,
 ) -> None:
     """Calls of the history, the last first."""
-    from monitor.listing import as_json, listed
+    from monitor.history.listing import as_json, listed
     from monitor.messages import MOODS
 
     if outcome is not None and outcome not in MOODS:
@@ -65,7 +65,7 @@ def export(
     overrides: SetOption = None,
 ) -> None:
     """Everything that was told of a call, or of all that began since a time."""
-    from monitor.export import header, lines
+    from monitor.history.export import header, lines
 
     if format not in ("csv", "json"):
         raise SettingError(f"--format must be csv or json, got {format!r}")
@@ -88,8 +88,8 @@ def forget(
 ) -> None:
     """Delete a call, or all older ones, for good: from the history, and from the memory of a server that is running."""
     from monitor.audit import Audit
-    from monitor.erasure import check_ended
-    from monitor.erasure import forget as erase
+    from monitor.history.erasure import check_ended
+    from monitor.history.erasure import forget as erase
 
     if (call is None) == (before is None):
         raise SettingError("name one CALL, or --before WHEN: `callmood calls` lists what there is")
@@ -111,22 +111,22 @@ def forget(
 
 
 def _archive(settings: Settings) -> "Archive":
-    from monitor.archive import Archive
-    from monitor.database import path_of
+    from monitor.history.archive import Archive
+    from monitor.history.database import path_of
 
     return Archive(path_of(settings.history))
 
 
 def _moment(text: str | None, option: str) -> float | None:
-    from monitor.period import moment
+    from monitor.history.period import moment
 
     return None if text is None else moment(text, time.time(), option)
 
 
 def _as_shown(history: Path, agent: str) -> tuple[str, ...]:
     """An agent's id as calls of the history may name it: as it is, or as its pseudonym."""
+    from monitor.history.lasting_key import key_path, lasting_key
     from monitor.identities import Identities
-    from monitor.lasting_key import key_path, lasting_key
 
     key = lasting_key(history) if key_path(history).exists() else None
     return (agent, Identities(False, key).shown(agent))
@@ -135,8 +135,8 @@ def _as_shown(history: Path, agent: str) -> tuple[str, ...]:
 def _forget_webhooks(settings: Settings, gone: "Sequence[StoredCall]") -> None:
     """What waits to be posted of these calls."""
     from monitor.settings import WebhookSettings
-    from monitor.webhook_files import queue_path
-    from monitor.webhook_queue import forget
+    from monitor.webhooks.files import queue_path
+    from monitor.webhooks.queue import forget
 
     forget(queue_path(settings.webhooks or WebhookSettings()), *(one.call for one in gone))
 

@@ -15,7 +15,7 @@ from monitor.errors import HistoryError, ReportError, SettingError
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from monitor.archive import Archive, StoredCall
+    from monitor.history.archive import Archive, StoredCall
     from monitor.messages import Party
     from monitor.report.day import CallLine
     from monitor.report.facts import CallFacts
@@ -129,8 +129,8 @@ def _sum_up(settings: "Settings", since: str, until: str | None, out: Path | Non
     """A page about the calls of a day; with a folder also one about each of the worst."""
     from datetime import datetime
 
-    from monitor.archive import Archive
-    from monitor.database import path_of
+    from monitor.history.archive import Archive
+    from monitor.history.database import path_of
     from monitor.report import files
     from monitor.report.day import day_facts
     from monitor.report.day_page import day_page
@@ -181,7 +181,7 @@ def _facts(
     for path in asked.lines:
         yield from _or_fault(partial(inputs.from_lines, path))
     if asked.calls:
-        from monitor.database import path_of
+        from monitor.history.database import path_of
 
         with inputs.opened(path_of(settings.history), asked.calls) as archive:
             for name in asked.calls:
@@ -278,7 +278,7 @@ class _Progress:
 
     def drawing(self, call: str) -> None:
         """What comes now takes some seconds."""
-        from monitor.looks import fit, plain
+        from monitor.dashboard.looks import fit, plain
 
         self._bar.update(self._task, description=f"drawing {fit(plain(call), min(24, len(call)))}")
 

@@ -122,7 +122,8 @@ def watch(
 ) -> None:
     """The dashboard of another machine's server."""
     from monitor.client import Client, trusting
-    from monitor.dashboard import Dashboard, summary
+    from monitor.dashboard import Dashboard
+    from monitor.plain import summary
     from monitor.watch import Watch
 
     view = _view(name)
@@ -284,7 +285,7 @@ def _open(node: Any, run: _Run) -> None:
 
 def _history(settings: Settings, always: bool) -> Path | None:
     """Where this command keeps its calls; not `always` means: only where the settings name a file."""
-    from monitor.database import path_of
+    from monitor.history.database import path_of
 
     if not settings.history.keep or not (always or settings.history.file):
         return None
@@ -297,7 +298,7 @@ def _history(settings: Settings, always: bool) -> Path | None:
 
 def _view(name: str | None, careful: bool = False) -> Any:
     """What the dashboard begins with: whose it is, and whether quitting is asked for twice because it ends calls."""
-    from monitor.view import View
+    from monitor.dashboard.view import View
 
     return View(name=own_name(name), careful=careful)
 
@@ -369,7 +370,7 @@ def _watched(node: Any, view: Any) -> bool:
 
 
 def _print_summaries(node: Any) -> None:
-    from monitor.dashboard import summary
+    from monitor.plain import summary
 
     for ended in node.ended:
         typer.echo(summary(ended, node.alerts))

@@ -56,13 +56,13 @@ def retry(
 @app.command("test")
 def trial(config: ConfigOption = None, overrides: SetOption = None) -> None:
     """Posts a signed test message to every address and says what came back; exit code 2 unless each took it."""
-    from monitor import webhooks
-    from monitor.looks import plain
+    from monitor.dashboard.looks import plain
+    from monitor.webhooks import service
 
     settings = load_settings(config, overrides)
     meaning = load_model(settings).meaning
     failed = False
-    for endpoint, answer in webhooks.trial(settings, f"{meaning.name} {meaning.version}"):
+    for endpoint, answer in service.trial(settings, f"{meaning.name} {meaning.version}"):
         said = plain(answer.said.decode("utf-8", "replace").strip())
         body = f": {said}" if said else ""
         typer.echo(f"{endpoint.number} {endpoint.shown}  {answer.text} in {1000 * answer.took_s:.0f} ms{body}")
@@ -74,7 +74,7 @@ def trial(config: ConfigOption = None, overrides: SetOption = None) -> None:
 @app.command()
 def secret(path: Annotated[Path, typer.Argument(metavar="FILE", help="a new file, mode 0600")]) -> None:
     """Makes a new secret that signs webhooks, for webhooks.secret_files and for the receiver."""
-    from monitor.webhook_endpoints import write_webhook_secret
+    from monitor.webhooks.endpoints import write_webhook_secret
 
     write_webhook_secret(path)
     typer.echo(f"wrote {path}: name it in webhooks.secret_files, and give the receiver what is in it")
@@ -82,8 +82,8 @@ def secret(path: Annotated[Path, typer.Argument(metavar="FILE", help="a new file
 
 def _in_queue(settings: Settings, do: Callable[[Any], Any]) -> Any:
     """What `do` says of the queue; None where there is no file. Raises ServiceError."""
-    from monitor.webhook_files import queue_path
-    from monitor.webhook_queue import open_queue
+    from monitor.webhooks.files import queue_path
+    from monitor.webhooks.queue import open_queue
 
     path = queue_path(settings.webhooks or WebhookSettings())
     if not path.exists():
@@ -96,7 +96,7 @@ def _in_queue(settings: Settings, do: Callable[[Any], Any]) -> Any:
 
 
 def _line(delivery: Any, now_s: float) -> str:
-    from monitor.looks import clock, plain
+    from monitor.dashboard.looks import clock, plain
 
     tries = f"{delivery.tries} {'try' if delivery.tries == 1 else 'tries'}"
     state = "given up" if delivery.state == "given_up" else "waiting"

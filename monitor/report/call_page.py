@@ -8,7 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from monitor.looks import MOODS, SEVERITIES, TONES, Look, clock, words
+from monitor.dashboard.looks import MOODS, SEVERITIES, TONES, Look, clock, words
 from monitor.messages import LABELS, Party
 from monitor.report.chart import chart, swatch
 from monitor.report.facts import AlertFacts, CallFacts, PartyFacts

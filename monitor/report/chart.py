@@ -5,7 +5,7 @@ Two widths of the same: one for paper and wide screens, one for a phone, so that
 
 from collections.abc import Sequence
 
-from monitor.looks import MOODS, SEVERITIES, TONES, clock, words
+from monitor.dashboard.looks import MOODS, SEVERITIES, TONES, clock, words
 from monitor.messages import LABELS, Label
 from monitor.report.facts import AlertFacts, CallFacts, PartyFacts
 from monitor.report.palette import MOOD_COLOURS, SEVERITY_COLOURS, TONE_COLOURS

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from monitor.archive import StoredCall
+from monitor.history.archive import StoredCall
 from monitor.messages import Mood, Severity
 from monitor.report.facts import AlertFacts, CallFacts
 from monitor.report.span import Span

@@ -6,7 +6,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from monitor.looks import MOODS, SEVERITIES, clock, words
+from monitor.dashboard.looks import MOODS, SEVERITIES, clock, words
 from monitor.messages import MOODS as ALL_MOODS
 from monitor.report.call_page import Tile
 from monitor.report.day import CallLine, DayFacts

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from monitor.looks import SEVERITIES
+from monitor.dashboard.looks import SEVERITIES
 from monitor.messages import Severity
 from monitor.report.chart import GUTTER, NARROW, WIDE
 from monitor.report.day import HOURS, Hour

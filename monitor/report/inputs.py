@@ -9,9 +9,9 @@ from pathlib import Path
 import msgspec
 import soundfile
 
-from monitor.archive import Archive, StoredCall
+from monitor.dashboard.looks import plain
 from monitor.errors import HistoryError, ReportError
-from monitor.looks import plain
+from monitor.history.archive import Archive, StoredCall
 from monitor.messages import AnyCallMessage, CallEnded, CallStarted, Error, Hello, Party, Reading, decode
 from monitor.model import EmotionModel
 from monitor.playback import played

@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from monitor import __version__
-from monitor.looks import plain
+from monitor.dashboard.looks import plain
 from monitor.report.chart import GUTTER
 from monitor.report.palette import DARK, LIGHT, MOOD_COLOURS
 from monitor.report.words import percent

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from monitor import __version__
-from monitor.looks import MOODS, SEVERITIES, TONES, clock, plain, words
+from monitor.dashboard.looks import MOODS, SEVERITIES, TONES, clock, plain, words
 from monitor.messages import LABELS, Label, Party
 from monitor.report.drawing import png_of, spectrogram, waveform
 from monitor.report.facts import AlertFacts, CallFacts, PartyFacts

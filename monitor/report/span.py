@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 
 from monitor.errors import SettingError
-from monitor.period import moment
+from monitor.history.period import moment
 
 _DAY = timedelta(days=1)
 
@@ -30,7 +30,7 @@ class Span:
 def span(since: str, until: str | None, now: datetime) -> Span:
     """The day `since`, or from that moment to `now`; or to `until`, a day to its end.
 
-    Moments as `monitor.period` reads them, `today` and `yesterday`. `now`: with a time zone. Raises SettingError.
+    Moments as `monitor.history.period` reads them, `today` and `yesterday`. `now`: with a time zone. Raises SettingError.
     """
     first, whole = _moment(since, now, "--since")
     last = first if whole else now

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from xml.etree import ElementTree
 
-from monitor.looks import plain
+from monitor.dashboard.looks import plain
 
 _LETTER = 0.55
 """A letter's mean width, of its size."""

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from monitor.looks import MOODS, TONES, clock, plain, words
+from monitor.dashboard.looks import MOODS, TONES, clock, plain, words
 from monitor.messages import LABELS, Party
 from monitor.report.facts import AlertFacts, CallFacts, PartyFacts
 from monitor.report.timeline import chief_moods, mood_shares

@@ -38,7 +38,7 @@ from monitor.app import Node
 from monitor.audio import SAMPLE_RATE, Block, Samples
 from monitor.bench import voices_of
 from monitor.cli.options import example_calls
-from monitor.dashboard import REFRESH_S, Dashboard, render
+from monitor.dashboard.screen import REFRESH_S, Dashboard, render
 from monitor.messages import AnyMessage, Reading
 from monitor.model import EmotionModel, default_path
 from monitor.settings import Settings

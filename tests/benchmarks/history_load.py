@@ -23,10 +23,10 @@ from typing import Any
 
 import numpy as np
 
-from monitor.archive import Archive
-from monitor.database import opened
-from monitor.history import BATCH_S
-from monitor.ledger import Ledger, Run
+from monitor.history.archive import Archive
+from monitor.history.database import opened
+from monitor.history.ledger import Ledger, Run
+from monitor.history.writer import BATCH_S
 from monitor.messages import (
     LABELS,
     AlertCleared,

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from monitor.archive import Archive
+from monitor.history.archive import Archive
 from monitor.messages import CallEnded
 from monitor.model import EmotionModel, default_path
 from monitor.report.call_page import call_page

@@ -1,0 +1,1 @@
+"""Alerts to other systems, posted from a queue on disk."""
