@@ -349,7 +349,8 @@ class ServiceThread:
     def publish(self, message: AnyMessage) -> None:
         """Hand `message` over to the loop, which is woken once for all that waits."""
         with self._lock:
-            if len(self._waiting) >= _MOST_UNPUBLISHED and isinstance(message, Reading | Gap):
+            full = len(self._waiting) >= _MOST_UNPUBLISHED and isinstance(message, Reading | Gap)
+            if full or self._loop.is_closed():  # scoring that did not end in time tells on after the websocket's end
                 self.unpublished += 1
                 return
             self._waiting.append(message)
