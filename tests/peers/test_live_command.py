@@ -55,5 +55,5 @@ def test_an_angry_voice_becomes_anger(sound_card: SoundCard, tmp_path: Path) -> 
     assert labels.count("anger") >= 4, labels
     ended = json.loads(rest.splitlines()[-1])
     assert (ended["type"], ended["reason"]) == ("call_ended", "stopped")
-        assert process.returncode == 0
-        assert re.fullmatch(r"history: .*history\.db, for 30 days\n", errors)
+    assert process.returncode == 0
+    assert re.fullmatch(r"history: .*history\.db, for 30 days\n", errors)
