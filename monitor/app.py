@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -49,6 +49,7 @@ _MOST_UNPUBLISHED = 65_536
 """Messages that may wait for the websocket's thread; past it readings are dropped and counted, the rest never is."""
 _GATHER_S = 0.01
 """Messages that come within this go to it together: a wake-up a message would cost more than the messages."""
+_DRAINING = "draining: new calls are refused, the running ones go on to their end"
 _FILES_BESIDE = 256
 """Open files that are no connections of the websocket."""
 _LONGEST_OPENING_S = 3.0
@@ -191,7 +192,6 @@ class Node:
     def health(self) -> Health:
         """What the board cannot know of itself."""
         broadcaster = self._server.broadcaster if self._server else None
-        late = self._late()
         return Health(
             model=self._model_name,
             address=broadcaster.address if broadcaster else "",
@@ -201,7 +201,7 @@ class Node:
             hint=self.hint,
             history=self._history.failure if self._history else "",
             unstored=self._history.unstored if self._history else None,
-            warnings=(*([late] if late else []), *(self._webhooks.warnings() if self._webhooks else ())),
+            warnings=tuple(self._warnings()),
         )
 
     def acknowledge(self, call: str, alert: str, by: str) -> None:
@@ -215,11 +215,20 @@ class Node:
         if self._stop.is_set() or self.finished.is_set():
             return "no call is scored any more: stopped, or all is played"
         if self._draining:
-            return "draining: new calls are refused, the running ones go on to their end"
+            return _DRAINING
         running = self.board.running
         if running >= self.settings.max_calls:
             return f"full: {running} calls run, max_calls is {self.settings.max_calls}"
         return self._late()
+
+    def _warnings(self) -> Iterator[str]:
+        """What is not as it should be while scoring goes on."""
+        if self._draining:
+            yield _DRAINING
+        if late := self._late():
+            yield late
+        if self._webhooks:
+            yield from self._webhooks.warnings()
 
     def _late(self) -> str:
         return self._lateness.look(time.monotonic())

@@ -123,7 +123,10 @@ def test_a_node_says_whether_it_takes_calls(node: tuple[Node, Telephone, str], m
     running, telephone, address = node
     with connect(address) as supervisor:
         until(supervisor, "call_started")
-        assert running.unready() == ""
+        assert (running.unready(), running.health().warnings) == ("", ())
+        running.drain()
+        draining = "draining: new calls are refused, the running ones go on to their end"
+        assert (running.unready(), running.health().warnings) == (draining, (draining,))
         telephone.over.set()
     assert running.finished.wait(10)
     assert running.unready() == "no call is scored any more: stopped, or all is played"

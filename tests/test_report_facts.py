@@ -8,7 +8,7 @@ from monitor.errors import ReportError
 from monitor.messages import LABELS, STATES
 from monitor.report.facts import Acknowledgement, facts_of
 from monitor.report.timeline import bands, cells, moods, rows, speech, step_s, stretches, ticks
-from monitor.report.words import finding, not_read, standing
+from monitor.report.words import finding, length, not_read, standing
 from tests.report_calls import ORIGIN, Told, with_everything
 
 SAID = st.lists(
@@ -181,3 +181,11 @@ def test_speech_stands_in_the_middle_of_its_window():
 def test_ticks_are_round_and_few(duration_s, expected):
     found = ticks(duration_s, 9)
     assert found == expected or len(found) == expected
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.6, "0.6 seconds"), (1.0, "1 second"), (5.0, "5 seconds"), (60.0, "1 minute"), (7_200.0, "2 hours")],
+)
+def test_a_length_of_any_size_has_words(seconds: float, text: str) -> None:
+    assert length(seconds) == text

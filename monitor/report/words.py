@@ -48,7 +48,9 @@ def percent(share: float | None) -> str:
 
 
 def length(seconds: float) -> str:
-    """A round time: `5 seconds`, `1 minute`."""
+    """A round time: `0.6 seconds`, `5 seconds`, `1 minute`."""
+    if seconds < 1.0:
+        return f"{seconds:.1f} seconds"
     size_s, unit = next((size_s, unit) for size_s, unit in _UNITS if seconds >= size_s)
     return counted(round(seconds / size_s), unit)
 
