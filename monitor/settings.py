@@ -236,7 +236,7 @@ class AudioSocketSettings:
         "mixed", "whose voice it is where nothing of the above says", choices=("customer", "agent", "mixed")
     )
     sample_rate: int = _setting(
-        8_000, "rate of audio of the kind 0x10: releases before 22.7 send any rate as that", "Hz", 8_000, 192_000
+        8_000, "rate of audio of the kind 0x10, as which older releases of Asterisk send any rate", "Hz", 8_000, 192_000
     )
 
     silence_s: float = _setting(

@@ -22,6 +22,7 @@ from monitor.sources import BlockQueue, CallClosed, CallNames, CallOpened, Event
 from monitor.sources.audiosocket import AudioSocket
 from monitor.sources.listeners import dialects_on
 from monitor.sources.stream_listener import StreamListener
+from tests.peers.asterisk_switch import hang_up_all
 from tests.sip_client import Clock
 
 PATIENCE_S = 5.0
@@ -109,6 +110,7 @@ async def audiosocket_house(most_calls: int = 99, **audiosocket: Any) -> AsyncIt
     try:
         yield house
     finally:
+        hang_up_all()
         await house.listener.stop()
 
 

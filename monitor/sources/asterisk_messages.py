@@ -29,7 +29,7 @@ class MediaStart:
     """The section of websocket_client.conf."""
     channel: str = ""
     channel_id: str = ""
-    """Asterisk's unique id of the channel; releases before 22.8 do not send it."""
+    """Its unique id; the first releases do not send it."""
     format: str = ""
     """As Asterisk names it; empty where the message does not say."""
     variables: Mapping[str, str] = field(default_factory=dict)

@@ -26,6 +26,16 @@ def frame(kind: int, payload: bytes = b"") -> bytes:
     return struct.pack(">BH", kind, len(payload)) + payload
 
 
+_OPEN: list["AudioSocketChannel"] = []
+
+
+def hang_up_all() -> None:
+    """Whatever a test has left."""
+    for channel in _OPEN:
+        channel.writer.transport.abort()
+    _OPEN.clear()
+
+
 class AudioSocketChannel:
     """A channel that is connected to an AudioSocket server. It speaks, and hears what comes back."""
 
@@ -71,6 +81,7 @@ class AudioSocketChannel:
 async def audiosocket(port: int, name: str | bytes = CALL_ID + "00") -> AudioSocketChannel:
     """Connects, and says the UUID; bytes go as they are."""
     channel = AudioSocketChannel(*await asyncio.open_connection("127.0.0.1", port))
+    _OPEN.append(channel)
     await channel.say(name if isinstance(name, bytes) else frame(0x01, uuid.UUID(name).bytes))
     return channel
 
