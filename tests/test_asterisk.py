@@ -254,6 +254,22 @@ def test_silence_of_a_minute_and_more_ends_nothing_and_is_silence() -> None:
     run(scenario)
 
 
+def test_a_goodbye_ends_the_call_at_once_though_the_socket_stays_open() -> None:
+    async def scenario() -> None:
+        async with stream_house(asterisk={}) as house:
+            one = await media(house.url(CUSTOMER))
+            await house.until(lambda: house.opened)
+            transport = one.connection.transport
+            transport.pause_reading()
+            transport.write(b"\x88\x82\0\0\0\0\x03\xe8")
+            async with asyncio.timeout(1):
+                await house.until(lambda: house.closed)
+            assert house.ends == [("case-7", "end")]
+            transport.abort()
+
+    run(scenario)
+
+
 @pytest.mark.parametrize("how", ["abort", "half-closed"])
 def test_a_connection_that_is_lost_ends_its_call_with_the_reason(how: str) -> None:
     async def scenario() -> None:
@@ -321,5 +337,20 @@ def test_an_address_that_names_no_party_is_refused() -> None:
             with pytest.raises(InvalidStatus) as refused:
                 await connect(house.url("/asterisk?party=boss"))
             assert refused.value.response.status_code == 400
+
+    run(scenario)
+
+
+def test_a_full_listener_still_takes_the_other_party_of_a_call_that_runs() -> None:
+    async def scenario() -> None:
+        async with stream_house(asterisk={}, streams={"max_calls": 1}) as house:
+            await media(house.url(CUSTOMER))
+            await house.until(lambda: house.opened)
+            await media(house.url(AGENT))
+            for path in ("/asterisk?call=case-8&party=agent", AGENT, "/asterisk"):
+                await house.until(lambda: not house.listener._switchboard.awaits("case-7"))
+                with pytest.raises(InvalidStatus) as refused:
+                    await media(house.url(path))
+                assert refused.value.response.status_code == 503
 
     run(scenario)

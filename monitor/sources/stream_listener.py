@@ -200,7 +200,7 @@ class StreamListener:
     def _admit(self, connection: StreamConnection, upgrade: Upgrade, request: Request) -> None:
         if not self._allow.admits(upgrade.peer):
             raise AccessError(f"{upgrade.peer} is not in streams.allow", 403, "host")
-        if why := self._busy():
+        if why := self._busy(self._switchboard.awaits(upgrade.query.get("call", ""))):
             raise AccessError(why, 503, "limit")
         dialect = self._dialects.get(upgrade.path) or self._dialects.get(upgrade.path.rstrip("/"))
         if dialect is None:
@@ -214,12 +214,12 @@ class StreamListener:
         connection.dialect = dialect
         connection.session = dialect.open(upgrade, connection, self._switchboard, self._now())
 
-    def _busy(self) -> str:
-        """Why nobody else is taken; empty where somebody is."""
+    def _busy(self, joins: bool = False) -> str:
+        """Why nobody else is taken; empty where somebody is. Whoever joins a call that runs makes none."""
         if self._draining:
             return "draining"
         standing = sum(connection.session is not None for connection in self._connections)
-        full = standing >= self._settings.max_connections or self._switchboard.full
+        full = standing >= self._settings.max_connections or (self._switchboard.full and not joins)
         return "full" if full or len(self._connections) > self._settings.max_connections else self._refusing
 
     async def _refuse(self, connection: StreamConnection, refusal: AccessError | RequestError) -> Response:

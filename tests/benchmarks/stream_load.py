@@ -1,7 +1,8 @@
 """How `callmood serve` carries calls that come by websocket or AudioSocket: N two-party calls at real pace, all from this one
 process.
 
-    python -m tests.benchmarks.stream_load [--kind twilio|audiohook|asterisk|audiosocket] [--calls 100] [--seconds 60] [--calls-per-s 20]
+    python -m tests.benchmarks.stream_load [--kind twilio|audiohook|asterisk|audiosocket] [--calls 100] [--seconds 60]
+        [--calls-per-s 20]
 
 Prints one JSON object. Processor time and memory are the server's (both of its processes); readings count from their
 messages. Twilio's calls come as 100 JSON messages a second (20 ms a track), AudioHook's as 5 binary ones (200 ms of stereo),
