@@ -129,7 +129,12 @@ class Call:
     def pieces(self, count: int) -> list[bytes]:
         """The next packets of both parties."""
         at, self._at = self._at, self._at + count * _PACKET
-        return [bytes(np.take(np.frombuffer(one, np.uint8), range(at, self._at), mode="wrap")) for one in self._sounds]
+        return [_cut(one, at % len(one), count * _PACKET) for one in self._sounds]
+
+
+def _cut(sound: bytes, at: int, length: int) -> bytes:
+    """So many bytes, which begin anew at the end."""
+    return sound[at : at + length] + sound[: max(0, at + length - len(sound))]
 
 
 class TwilioCall(Call):
@@ -194,7 +199,9 @@ class AsteriskParty(Call):
     def __init__(self, port: int, number: int, sounds: list[bytes], party: str) -> None:
         self.path = f"/asterisk?call=call-{number}&party={party}"
         self._party = ("agent", "customer").index(party)
+        self._turns = 0
         super().__init__(port, number, sounds)
+        self._sounds = [self._sounds[self._party]]
 
     def begin(self) -> None:
         self.frame(
@@ -202,7 +209,13 @@ class AsteriskParty(Call):
         )
 
     def play(self) -> None:
-        self.frame(self.pieces(1)[self._party], False)
+        self.frame(self.pieces(1)[0], False)
+
+    def take(self) -> None:
+        """Once a second: little comes."""
+        self._turns += 1
+        if self._turns % 50 == 0:
+            super().take()
 
     def end(self) -> None:
         self.unsent += b"\x88\x80\0\0\0\0"
