@@ -240,8 +240,9 @@ def test_silence_of_a_minute_and_more_ends_nothing_and_is_silence() -> None:
             one = await media(house.url(CUSTOMER))
             await one.play(mulaw(440, 0.5))
             for _ in range(4):
-                house.clock.forward(10)
                 await asyncio.sleep(0.15)
+                house.clock.forward(10)
+            await asyncio.sleep(0.15)
             await one.play(mulaw(1_000, 0.5))
             assert house.closed == []
             await one.hang_up()

@@ -323,8 +323,9 @@ def test_silence_that_is_not_sent_is_silence_and_ends_nothing() -> None:
             channel = await audiosocket(house.listener.port, CUSTOMER)
             await channel.play(pcm(440, 0.5))
             for _ in range(4):
-                house.clock.forward(13)
                 await asyncio.sleep(0.15)
+                house.clock.forward(13)
+            await asyncio.sleep(0.15)
             await channel.play(pcm(1_000, 0.5))
             assert house.closed == []
             channel.close()
@@ -386,6 +387,22 @@ def test_a_switch_that_does_not_read_is_heard_all_the_same() -> None:
             channel.writer.transport.abort()
             await house.until(lambda: house.closed)
             assert (house.ends, pitch_hz(house, "customer")) == ([(CUSTOMER, "end")], 440)
+
+    run(scenario)
+
+
+def test_what_came_before_the_close_is_heard_to_its_end() -> None:
+    async def scenario() -> None:
+        async with audiosocket_house(party="customer") as house:
+            channel = await audiosocket(house.listener.port, CUSTOMER)
+            await house.until(lambda: house.opened)
+            sound = pcm(440, 4.0, 96_000)
+            channel.writer.write(b"".join(frame(0x17, sound[at : at + 3_840]) for at in range(0, len(sound), 3_840)))
+            channel.close()
+            await house.until(lambda: house.closed)
+            assert house.ends == [(CUSTOMER, "end")]
+            seconds = house.heard("customer").size / house.blocks("customer")[0].sample_rate
+            assert seconds == pytest.approx(4.0, abs=0.1)
 
     run(scenario)
 

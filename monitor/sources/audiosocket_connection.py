@@ -21,6 +21,10 @@ _NAP_S = 0.04
 _LONGEST_WAIT_S = 5.0
 """Whoever floods is still read so often: a goodbye must be heard."""
 _BURST_S = 10.0
+_MUCH_BYTES = 1 << 14
+"""Whoever brings so much at once has more to read, and may have closed behind it."""
+_QUIET_S = 0.2
+"""When nothing has come for so long, nothing waits to be read."""
 _CLOSE_S = 2.0
 """A peer that does not take our goodbye within so long is cut off."""
 
@@ -68,7 +72,10 @@ class AudioSocketConnection(asyncio.Protocol):
         self._do(lambda session: self._take(session, data, now_s))
         if self._closing is None:
             self.transport.pause_reading()
-            wait_s = min(max(self._budget.owed_s(now_s), _NAP_S), _LONGEST_WAIT_S)
+            owed_s = self._budget.owed_s(now_s)
+            if len(data) < _MUCH_BYTES and owed_s <= _NAP_S:
+                self._say_silence(now_s)
+            wait_s = min(max(owed_s, _NAP_S), _LONGEST_WAIT_S)
             self._resuming = asyncio.get_running_loop().call_later(wait_s, self._go_on)
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -98,9 +105,8 @@ class AudioSocketConnection(asyncio.Protocol):
             self._fail(ProtocolError(f"nothing came for {settings.held_s:g} s (audiosocket.held_s)"))
             return
         self._do(lambda session: session.tick(now_s))
-        if settings.silence_s and now_s - self._said_s >= settings.silence_s:
-            self._said_s = now_s
-            self._say_silence()
+        if now_s - self._heard_s > _QUIET_S:
+            self._say_silence(now_s)
 
     def leave(self) -> None:
         """We end."""
@@ -110,10 +116,15 @@ class AudioSocketConnection(asyncio.Protocol):
         for frame in self._framer.feed(data):
             session.frame(frame, now_s)
 
-    def _say_silence(self) -> None:
+    def _say_silence(self, now_s: float) -> None:
+        """Where it is due. Called when nothing waits to be read: a switch that has closed would answer by a reset, which
+        costs what it has not sent yet."""
+        silence_s = self._hall.terms.settings.silence_s
         kind = self.session.answer_kind if self.session else None
-        # Whoever does not read what was sent gets no more.
-        if kind is not None and self._closing is None and not self.transport.get_write_buffer_size():
+        if not silence_s or kind is None or now_s - self._said_s < silence_s:
+            return
+        self._said_s = now_s
+        if not self.transport.get_write_buffer_size():  # whoever does not read what was sent gets no more
             self.transport.write(_silence(kind, self._hall.terms.codec(kind).sample_rate))
 
     def _do(self, act: Callable[[AudioSocketSession], None]) -> None:
