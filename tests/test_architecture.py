@@ -23,6 +23,7 @@ LEFT_TO_RIGHT = [
         "sources.allowlist",
         "sources.rtp_packet",
         "sources.frames",
+        "sources.ports",
     },
     {"sources.jitter", "sources.latch", "sources.outbox"},
     {"sources.block_writer"},

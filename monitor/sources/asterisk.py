@@ -89,7 +89,7 @@ class AsteriskSession:
             case MediaStart() if self._voice is None:
                 self._begin(message, now_s)
             case Other(event="ERROR", text=text):
-                self._complain(f"Asterisk tells an error: {text!a}")
+                self._complain(f"Asterisk's error {text!a}")
 
     def binary(self, data: bytes, now_s: float) -> None:
         """See Session."""

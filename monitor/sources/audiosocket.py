@@ -5,7 +5,6 @@ audiosocket_connection (bytes) → audiosocket_frames (frames) → audiosocket_s
 """
 
 import asyncio
-import errno
 import logging
 import socket
 import time
@@ -21,6 +20,7 @@ from monitor.sources.audiosocket_connection import AudioSocketConnection, Hall
 from monitor.sources.audiosocket_parties import Directory
 from monitor.sources.audiosocket_session import Terms
 from monitor.sources.complaints import Complaints
+from monitor.sources.ports import why_not
 from monitor.sources.switchboard import Switchboard
 
 _log = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ class AudioSocket:
         try:
             listening = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
         except OSError as error:
-            raise ServiceError(_why_not(host, port, error)) from error
+            raise ServiceError(why_not("audiosocket", host, port, error)) from error
         _keep_alive(listening)
         self._server = await asyncio.get_running_loop().create_server(
             lambda: AudioSocketConnection(hall), sock=listening
@@ -147,14 +147,3 @@ def _keep_alive(listening: socket.socket) -> None:
     for name, value in _KEEPALIVE.items():
         if hasattr(socket, name):
             listening.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
-
-
-def _why_not(host: str, port: int, error: OSError) -> str:
-    where = f"port {port} on {host}"
-    match error.errno:
-        case errno.EADDRINUSE:
-            return f"{where} is taken: another callmood may run; choose another by --set audiosocket.port=9093"
-        case errno.EACCES:
-            return f"{where} may not be opened by this user; choose one from 1024 to 65535 for audiosocket.port"
-        case _:
-            return f"{where} cannot be opened: {error.strerror or error}; see audiosocket.host"
