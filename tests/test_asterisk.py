@@ -61,7 +61,7 @@ def test_two_connections_of_one_call_are_its_parties_and_each_is_heard_as_itself
             customer = await media(house.url(CUSTOMER), channel())
             agent = await media(house.url(AGENT), channel())
             assert customer.connection.subprotocol == "media"
-            await asyncio.gather(customer.play(mulaw(1_000)), agent.play(mulaw(440)))
+            await asyncio.gather(customer.play(mulaw(1_000), pace=0), agent.play(mulaw(440), pace=0))
             await customer.hang_up()
             assert house.closed == []
             await agent.hang_up()

@@ -60,7 +60,7 @@ def test_two_uuids_that_differ_in_the_last_digit_are_one_calls_parties() -> None
     async def scenario() -> None:
         async with audiosocket_house(pairing="last_digit") as house:
             customer, agent = [await audiosocket(house.listener.port, name) for name in (CUSTOMER, AGENT)]
-            await asyncio.gather(customer.play(pcm(1_000)), agent.play(pcm(440)))
+            await asyncio.gather(customer.play(pcm(1_000), pace=0), agent.play(pcm(440), pace=0))
             customer.close()
             await house.until(lambda: len(house.listener._connections) == 1)
             assert house.closed == []
@@ -98,8 +98,8 @@ def test_a_rate_that_changes_in_mid_call_is_obeyed() -> None:
     async def scenario() -> None:
         async with audiosocket_house(party="customer") as house:
             channel = await audiosocket(house.listener.port, CUSTOMER)
-            await channel.play(pcm(440))
-            await channel.play(pcm(1_000, rate=16_000), 16)
+            await channel.play(pcm(440), pace=0)
+            await channel.play(pcm(1_000, rate=16_000), 16, pace=0)
             channel.close()
             await house.until(lambda: house.closed)
             heard = house.heard("customer")
