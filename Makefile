@@ -5,7 +5,7 @@ SYSTEM_PACKAGES = libportaudio2 libasound2-plugins pulseaudio pulseaudio-utils e
 	ffmpeg sip-tester baresip-core nginx-light \
 	gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
 SYSTEM_PACKAGES += $(if $(shell command -v npm),,nodejs npm)
-NPM_PACKAGES = wscat@6.1.0 @asyncapi/specs@6.11.1
+NPM_PACKAGES = wscat@6.1.0 @asyncapi/specs@6.11.1 asterisk-audiosocket@0.1.0
 
 .PHONY: demo test model bench pictures clean
 

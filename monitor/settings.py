@@ -212,6 +212,63 @@ class AudioHookSettings:
 
 
 @dataclass(frozen=True)
+class AudioSocketSettings:
+    """Asterisk's AudioSocket: a TCP connection a party. It has no credentials: other addresses need an allow-list."""
+
+    host: str = _setting(
+        "127.0.0.1", "address that Asterisk connects to; another than this machine's own needs `allow`"
+    )
+    port: int = _setting(9092, "port of it; 0 takes any free one", "", 0, 65_535)
+    allow: tuple[str, ...] = _setting((), "addresses and networks of the Asterisk servers; others are hung up on")
+
+    parties: tuple[str, ...] = _setting(
+        (), "whose voice a UUID is: `UUID party=customer&call=NAME&agent=ID`, each value optional, %-encoded"
+    )
+    parties_file: str = _setting(
+        "", "the same from a file, a UUID a line, looked at anew whenever it has changed: for UUIDs of single calls"
+    )
+    pairing: str = _setting(
+        "none",
+        "last_digit: UUIDs that differ in their last digit only are one call's parties, 0 the customer, 1 the agent",
+        choices=("none", "last_digit"),
+    )
+    party: str = _setting(
+        "mixed", "whose voice it is where nothing of the above says", choices=("customer", "agent", "mixed")
+    )
+    sample_rate: int = _setting(
+        8_000, "rate of audio of the kind 0x10, as which older releases of Asterisk send any rate", "Hz", 8_000, 192_000
+    )
+
+    silence_s: float = _setting(
+        0.1, "silence is sent back so often: some releases of Asterisk wait for it; 0: never", "s", 0.0, 10.0
+    )
+    max_connections: int = _setting(512, "connections at once (a party has one)", "connections", 1, 10_000)
+    max_calls: int = _setting(256, "calls at once; further ones are hung up on", "calls", 1, 10_000)
+    frame_bytes: int = _setting(16_384, "longest frame", "bytes", 320, 65_535)
+    bytes_per_s: int = _setting(
+        400_000, "bytes read a connection, ten seconds' worth at once; the rest waits", "bytes/s", 16_000, 10_000_000
+    )
+    open_s: float = _setting(5.0, "within so long the UUID must come", "s", 0.5, 60.0)
+    held_s: float = _setting(900.0, "a connection on which nothing comes for so long is over", "s", 2.0, 86_400.0)
+    drain_s: float = _setting(60.0, "how long running calls may go on after SIGTERM", "s", 0.0, 3_600.0)
+
+
+@dataclass(frozen=True)
+class AsteriskSettings:
+    """Asterisk's chan_websocket: a websocket a party, on the shared listener."""
+
+    path: str = _setting("/asterisk", "path of the uri in websocket_client.conf")
+    token_file: str = _setting(
+        "",
+        "file, mode 0600, with the passwords of websocket_client.conf (or ?token= of its uri), one a line; "
+        "empty: CALLMOOD_ASTERISK_TOKEN of the environment",
+    )
+    party: str = _setting(
+        "mixed", "whose voice it is where the uri's parameters do not say", choices=("customer", "agent", "mixed")
+    )
+
+
+@dataclass(frozen=True)
 class Settings:
     """How a node listens, reads and tells. Make one with `load`, which checks types and ranges."""
 
@@ -294,12 +351,14 @@ class Settings:
     )
 
     streams: StreamSettings = _table(
-        StreamSettings, "the websocket listener, of calls that come by [twilio] or [audiohook]", always=True
+        StreamSettings, "the websocket listener, of calls that come by [twilio], [audiohook] or [asterisk]", always=True
     )
     twilio: TwilioSettings | None = _table(
         TwilioSettings, "Twilio Media Streams, SignalWire, Telnyx, Exotel, Plivo: calls come by websocket"
     )
     audiohook: AudioHookSettings | None = _table(AudioHookSettings, "Genesys Cloud AudioHook: calls come by websocket")
+    asterisk: AsteriskSettings | None = _table(AsteriskSettings, "Asterisk's chan_websocket: calls come by websocket")
+    audiosocket: AudioSocketSettings | None = _table(AudioSocketSettings, "Asterisk's AudioSocket: calls come by TCP")
 
     @classmethod
     def load(cls, path: Path | None = None, overrides: Iterable[str] = ()) -> "Settings":

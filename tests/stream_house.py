@@ -1,4 +1,4 @@
-"""The websocket listener under test, on the event loop of the test, and what it has put into the queue."""
+"""The websocket listener, or AudioSocket's, under test, on the event loop of the test, and what it has put into the queue."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -10,27 +10,32 @@ import numpy.typing as npt
 
 from monitor.audio import Block
 from monitor.identities import Identities
-from monitor.settings import AudioHookSettings, Settings, StreamSettings, TwilioSettings
+from monitor.settings import (
+    AsteriskSettings,
+    AudioHookSettings,
+    AudioSocketSettings,
+    Settings,
+    StreamSettings,
+    TwilioSettings,
+)
 from monitor.sources import BlockQueue, CallClosed, CallNames, CallOpened, Event
+from monitor.sources.audiosocket import AudioSocket
 from monitor.sources.listeners import dialects_on
 from monitor.sources.stream_listener import StreamListener
+from tests.peers.asterisk_switch import hang_up_all
 from tests.sip_client import Clock
 
 PATIENCE_S = 5.0
 
 
-class StreamHouse:
-    """A listener, and its queue."""
+class CallHouse:
+    """What a listener has put into its queue."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self) -> None:
         self.clock = Clock()
-        self.listener = StreamListener(settings, CallNames(), dialects_on(settings), self.clock)
         self.queue = BlockQueue(limit_s=6_000)
         self.events: list[Event] = []
         self.said = ""
-
-    def url(self, path: str) -> str:
-        return f"ws://127.0.0.1:{self.listener.port}{path}"
 
     def look(self) -> list[Event]:
         """Everything that was put so far."""
@@ -75,10 +80,45 @@ class StreamHouse:
                 await asyncio.sleep(0.01)
 
 
+class StreamHouse(CallHouse):
+    """The websocket listener, and its queue."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__()
+        self.listener = StreamListener(settings, CallNames(), dialects_on(settings), self.clock)
+
+    def url(self, path: str) -> str:
+        return f"ws://127.0.0.1:{self.listener.port}{path}"
+
+
+class AudioSocketHouse(CallHouse):
+    """AudioSocket's listener, and its queue."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__()
+        self.listener = AudioSocket(settings, CallNames(), self.clock)
+
+
+@asynccontextmanager
+async def audiosocket_house(most_calls: int = 99, **audiosocket: Any) -> AsyncIterator[AudioSocketHouse]:
+    """AudioSocket on a free port, stopped at the end."""
+    house = AudioSocketHouse(
+        Settings(audiosocket=AudioSocketSettings(**({"port": 0} | audiosocket)), max_calls=most_calls)
+    )
+    house.listener.goodbye_s = 0.3
+    house.said = await house.listener.start(house.queue, Identities(show=True))
+    try:
+        yield house
+    finally:
+        hang_up_all()
+        await house.listener.stop()
+
+
 @asynccontextmanager
 async def stream_house(
     twilio: dict[str, Any] | None = None,
     audiohook: dict[str, Any] | None = None,
+    asterisk: dict[str, Any] | None = None,
     streams: dict[str, Any] | None = None,
     **settings: Any,
 ) -> AsyncIterator[StreamHouse]:
@@ -88,6 +128,7 @@ async def stream_house(
             streams=StreamSettings(**({"port": 0} | (streams or {}))),
             twilio=None if twilio is None else TwilioSettings(**twilio),
             audiohook=None if audiohook is None else AudioHookSettings(**audiohook),
+            asterisk=None if asterisk is None else AsteriskSettings(**asterisk),
             **settings,
         )
     )

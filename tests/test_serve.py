@@ -116,7 +116,7 @@ def test_without_calls_it_ends_at_once() -> None:
     [
         (
             (),
-            "callmood: no source of calls is switched on: write one of [siprec], [twilio], [audiohook] into the file that",
+            "callmood: no source of calls is switched on: write one of [siprec], [twilio], [audiohook], [asterisk],",
         ),
         (
             ("--set", "twilio.path=/t", "--set", "streams.host=0.0.0.0"),
@@ -125,6 +125,10 @@ def test_without_calls_it_ends_at_once() -> None:
         (
             ("--set", "siprec.host=0.0.0.0"),
             "callmood: siprec.host is 0.0.0.0, open to others, but siprec.allow is empty: name",
+        ),
+        (
+            ("--set", "audiosocket.host=0.0.0.0"),
+            "callmood: audiosocket.host is 0.0.0.0, open to others, but audiosocket.allow is empty: name",
         ),
         (("--set", "siprec.prot=1"), "callmood: unknown setting 'siprec.prot': did you mean 'siprec.port'?"),
         (

@@ -125,6 +125,19 @@ def test_a_full_switchboard_takes_no_further_call_but_a_calls_other_party() -> N
         one.board.connect(CUSTOMER, 0.0)
 
 
+def test_a_call_awaits_the_party_that_is_missing() -> None:
+    one = Board()
+    assert not one.board.awaits("case")
+    one.board.connect(CUSTOMER, 0.0)
+    assert one.board.awaits("case")
+    agent = one.board.connect(AGENT, 0.0)
+    assert not one.board.awaits("case")
+    agent.leave("end", None, 1.0)
+    assert one.board.awaits("case")
+    one.board.connect(Claim("lone", "test", {"customer": ""}), 0.0)
+    assert not one.board.awaits("")
+
+
 def test_a_call_on_hold_is_silent() -> None:
     one = Board()
     seat = one.board.connect(CUSTOMER, 0.0)

@@ -5,13 +5,15 @@ from collections.abc import Callable
 from monitor.errors import SettingError
 from monitor.settings import Settings
 from monitor.sources import CallNames, Listener
+from monitor.sources.asterisk import Asterisk
 from monitor.sources.audiohook import AudioHook
+from monitor.sources.audiosocket import AudioSocket
 from monitor.sources.siprec import SiprecServer
 from monitor.sources.stream_listener import StreamListener
 from monitor.sources.streams import Dialect
 from monitor.sources.twilio import Twilio
 
-_DIALECTS: dict[str, Callable[[Settings], Dialect]] = {"twilio": Twilio, "audiohook": AudioHook}
+_DIALECTS: dict[str, Callable[[Settings], Dialect]] = {"twilio": Twilio, "audiohook": AudioHook, "asterisk": Asterisk}
 """Table of the settings → what calls that come by the shared websocket listener speak."""
 
 
@@ -19,10 +21,12 @@ def listeners(settings: Settings) -> list[Listener]:
     """They share the calls' names. Raises SettingError where none is on, or one cannot be so."""
     names = CallNames()
     found: list[Listener] = [SiprecServer(settings, names)] if settings.siprec else []
+    if settings.audiosocket:
+        found.append(AudioSocket(settings, names))
     if dialects := dialects_on(settings):
         found.append(StreamListener(settings, names, dialects))
     if not found:
-        tables = ", ".join(f"[{table}]" for table in ("siprec", *_DIALECTS))
+        tables = ", ".join(f"[{table}]" for table in ("siprec", *_DIALECTS, "audiosocket"))
         cure = f"write one of {tables} into the file that --config names, or give --set siprec.port=5060"
         raise SettingError(f"no source of calls is switched on: {cure}")
     return found

@@ -100,6 +100,8 @@ class StreamConnection(ServerConnection):
     def process_event(self, event: Event) -> None:
         if self.session is None or not isinstance(event, Frame) or event.opcode not in DATA_OPCODES:
             super().process_event(event)
+            if isinstance(event, Frame) and event.opcode is Opcode.CLOSE:
+                self._say_gone()  # nothing comes after it, whenever the peer closes its socket
             return
         self._messages.spend()
         if event.opcode is not Opcode.CONT:

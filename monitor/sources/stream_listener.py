@@ -5,7 +5,6 @@ dialect without credentials takes programs of this machine only: neither another
 """
 
 import asyncio
-import errno
 import logging
 import ssl
 import time
@@ -24,6 +23,7 @@ from monitor.settings import Settings
 from monitor.sources import BlockQueue, CallNames
 from monitor.sources.allowlist import AllowList
 from monitor.sources.complaints import Complaints
+from monitor.sources.ports import why_not
 from monitor.sources.stream_connection import Hall, StreamConnection, connections_of
 from monitor.sources.streams import GOING_AWAY, Dialect, Upgrade, check_streams
 from monitor.sources.switchboard import Switchboard
@@ -112,7 +112,7 @@ class StreamListener:
                 logger=_library_log,
             )
         except OSError as error:
-            raise ServiceError(_why_not(settings.host, settings.port, error)) from error
+            raise ServiceError(why_not("streams", settings.host, settings.port, error)) from error
         self._tick()
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         where = settings.public_url or f"{'ws' if self._tls is None else 'wss'}://{host}:{self.port}"
@@ -200,7 +200,7 @@ class StreamListener:
     def _admit(self, connection: StreamConnection, upgrade: Upgrade, request: Request) -> None:
         if not self._allow.admits(upgrade.peer):
             raise AccessError(f"{upgrade.peer} is not in streams.allow", 403, "host")
-        if why := self._busy():
+        if why := self._busy(self._switchboard.awaits(upgrade.query.get("call", ""))):
             raise AccessError(why, 503, "limit")
         dialect = self._dialects.get(upgrade.path) or self._dialects.get(upgrade.path.rstrip("/"))
         if dialect is None:
@@ -214,12 +214,12 @@ class StreamListener:
         connection.dialect = dialect
         connection.session = dialect.open(upgrade, connection, self._switchboard, self._now())
 
-    def _busy(self) -> str:
-        """Why nobody else is taken; empty where somebody is."""
+    def _busy(self, joins: bool = False) -> str:
+        """Why nobody else is taken; empty where somebody is. Whoever joins a call that runs makes none."""
         if self._draining:
             return "draining"
         standing = sum(connection.session is not None for connection in self._connections)
-        full = standing >= self._settings.max_connections or self._switchboard.full
+        full = standing >= self._settings.max_connections or (self._switchboard.full and not joins)
         return "full" if full or len(self._connections) > self._settings.max_connections else self._refusing
 
     async def _refuse(self, connection: StreamConnection, refusal: AccessError | RequestError) -> Response:
@@ -262,14 +262,3 @@ def _select_subprotocol(connection: ServerConnection, offered: Sequence[Subproto
     assert isinstance(connection, StreamConnection), "the factory makes these"
     wanted = connection.dialect.subprotocol if connection.dialect else None
     return Subprotocol(wanted) if wanted in offered and wanted else None
-
-
-def _why_not(host: str, port: int, error: OSError) -> str:
-    where = f"port {port} on {host}"
-    match error.errno:
-        case errno.EADDRINUSE:
-            return f"{where} is taken: another callmood may run; choose another by --set streams.port=8767"
-        case errno.EACCES:
-            return f"{where} may not be opened by this user; choose one from 1024 to 65535 for streams.port"
-        case _:
-            return f"{where} cannot be opened: {error.strerror or error}; see streams.host"

@@ -122,6 +122,10 @@ class Switchboard:
         """Whether no further call is taken."""
         return len(self._calls) >= self._most_calls
 
+    def awaits(self, key: str) -> bool:
+        """Whether a call of that key runs in which a party is still missing."""
+        return any(bool(key) and call.key[1] == key and call.voices.keys() > call.seats.keys() for call in self._calls)
+
     def connect(self, claim: Claim, now_s: float) -> Seat:
         """A place in the call that is meant, which begins now where it does not run. Raises SourceError when full."""
         call = self._running(claim) or self._begin(claim, now_s)

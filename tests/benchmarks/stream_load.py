@@ -1,9 +1,12 @@
-"""How `callmood serve` carries calls that come by websocket: N two-party calls at real pace, all from this one process.
+"""How `callmood serve` carries calls that come by websocket or AudioSocket: N two-party calls at real pace, all from this one
+process.
 
-    python -m tests.benchmarks.stream_load [--kind twilio|audiohook] [--calls 100] [--seconds 60] [--calls-per-s 20]
+    python -m tests.benchmarks.stream_load [--kind twilio|audiohook|asterisk|audiosocket] [--calls 100] [--seconds 60]
+        [--calls-per-s 20]
 
 Prints one JSON object. Processor time and memory are the server's (both of its processes); readings count from their
-messages. Twilio's calls come as 100 JSON messages a second (20 ms a track), AudioHook's as 5 binary ones (200 ms of stereo).
+messages. Twilio's calls come as 100 JSON messages a second (20 ms a track), AudioHook's as 5 binary ones (200 ms of stereo),
+Asterisk's on two connections, each with 50 a second (20 ms of µ-law, or of 16 bit PCM by AudioSocket, which is sent silence).
 """
 
 import argparse
@@ -27,6 +30,7 @@ from typing import Any
 
 import numpy as np
 
+from monitor.audio import float_to_pcm, mulaw_to_float
 from tests.benchmarks.rtp_media import voices
 from tests.benchmarks.siprec_load import Server, _heard
 
@@ -36,17 +40,23 @@ _SLICES = 10
 
 
 class StreamServer(Server):
-    """`callmood serve` with both kinds switched on."""
+    """`callmood serve` with that kind switched on."""
 
-    def __init__(self, folder: Path, calls: int) -> None:
+    def __init__(self, folder: Path, kind: str, calls: int) -> None:
         self._messages, self._log = folder / "messages.json", folder / "log"
-        sets = ["streams.port=0", "twilio.path=/twilio", "audiohook.path=/audiohook", "streams.drain_s=2"]
-        sets += [f"streams.max_connections={calls}", f"streams.max_calls={calls}"]
+        table = "audiosocket" if kind == "audiosocket" else "streams"
+        sets = [
+            f"{table}.port=0",
+            f"{table}.drain_s=2",
+            f"{table}.max_connections={2 * calls}",
+            f"{table}.max_calls={calls}",
+        ]
+        sets.append("audiosocket.pairing=last_digit" if kind == "audiosocket" else f"{kind}.path=/{kind}")
         command = [sys.executable, "-m", "monitor.cli", "-v", "serve", "--json", "--port", "0"]
         command += [word for one in sets for word in ("--set", one)]
         with self._messages.open("wb") as out, self._log.open("wb") as log:
             self.process = subprocess.Popen(command, stdout=out, stderr=log)
-        self.port = int(self._said(r"streams: ws://127\.0\.0\.1:(\d+)/"))
+        self.port = int(self._said(r"(?:streams: ws://|AudioSocket: )127\.0\.0\.1:(\d+)"))
 
     def end(self) -> tuple[list[dict[str, Any]], dict[str, int]]:
         """Its messages, and its counters of the audio."""
@@ -73,6 +83,11 @@ class Call:
         self._at = number * 7_919 * _PACKET % min(map(len, self._sounds))
         self.sent = 0
         self.unsent = bytearray()
+        self.connect(port)
+        self._socket.setblocking(False)
+        self.begin()
+
+    def connect(self, port: int) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port))
         key = base64.b64encode(os.urandom(16)).decode()
         head = f"GET {self.path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -82,8 +97,6 @@ class Call:
             answer += self._socket.recv(4_096)
         if not answer.startswith(b"HTTP/1.1 101"):
             raise SystemExit(f"refused: {answer.decode()}")
-        self._socket.setblocking(False)
-        self.begin()
 
     def begin(self) -> None:
         raise NotImplementedError
@@ -116,7 +129,12 @@ class Call:
     def pieces(self, count: int) -> list[bytes]:
         """The next packets of both parties."""
         at, self._at = self._at, self._at + count * _PACKET
-        return [bytes(np.take(np.frombuffer(one, np.uint8), range(at, self._at), mode="wrap")) for one in self._sounds]
+        return [_cut(one, at % len(one), count * _PACKET) for one in self._sounds]
+
+
+def _cut(sound: bytes, at: int, length: int) -> bytes:
+    """So many bytes, which begin anew at the end."""
+    return sound[at : at + length] + sound[: max(0, at + length - len(sound))]
 
 
 class TwilioCall(Call):
@@ -175,13 +193,111 @@ class AudioHookCall(Call):
         self.frame(json.dumps({**common, "type": kind, "parameters": parameters}).encode(), True)
 
 
+class AsteriskParty(Call):
+    """Half a call: its partner is another connection."""
+
+    def __init__(self, port: int, number: int, sounds: list[bytes], party: str) -> None:
+        self.path = f"/asterisk?call=call-{number}&party={party}"
+        self._party = ("agent", "customer").index(party)
+        self._turns = 0
+        super().__init__(port, number, sounds)
+        self._sounds = [self._sounds[self._party]]
+
+    def begin(self) -> None:
+        self.frame(
+            b"MEDIA_START connection_id:c channel:WebSocket/c/0x1 format:ulaw optimal_frame_size:160 ptime:20", True
+        )
+
+    def play(self) -> None:
+        self.frame(self.pieces(1)[0], False)
+
+    def take(self) -> None:
+        """Once a second: little comes."""
+        self._turns += 1
+        if self._turns % 50 == 0:
+            super().take()
+
+    def end(self) -> None:
+        self.unsent += b"\x88\x80\0\0\0\0"
+        self._socket.sendall(self.unsent)
+        self.unsent.clear()
+
+
+class AudioSocketParty(AsteriskParty):
+    """The same by AudioSocket."""
+
+    def connect(self, port: int) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port))
+        self._uuid = uuid.UUID(int=(self.number + 1) << 4 | 1 - self._party)
+
+    def begin(self) -> None:
+        self.unsent += b"\x01\x00\x10" + self._uuid.bytes
+
+    def frame(self, data: bytes, text: bool) -> None:
+        """µ-law as 16 bit PCM."""
+        assert not text
+        pcm = _PCM[np.frombuffer(data, np.uint8)].tobytes()
+        self.unsent += b"\x10" + struct.pack(">H", len(pcm)) + pcm
+        self.sent += 1
+        with suppress(BlockingIOError):
+            del self.unsent[: self._socket.send(self.unsent)]
+
+    def end(self) -> None:
+        self._socket.close()
+
+
+_PCM = float_to_pcm(mulaw_to_float(np.arange(256, dtype=np.uint8))).astype("<i2")
+
+
+class Pair:
+    """A call of two connections."""
+
+    every = 1
+    kind: type[AsteriskParty] = AsteriskParty
+
+    def __init__(self, port: int, number: int, sounds: list[bytes]) -> None:
+        self._parties = [self.kind(port, number, sounds, party) for party in ("customer", "agent")]
+
+    @property
+    def sent(self) -> int:
+        return sum(one.sent for one in self._parties)
+
+    @property
+    def unsent(self) -> bytes:
+        return b"".join(one.unsent for one in self._parties)
+
+    def play(self) -> None:
+        for one in self._parties:
+            one.play()
+
+    def take(self) -> None:
+        for one in self._parties:
+            one.take()
+
+    def end(self) -> None:
+        for one in self._parties:
+            one.end()
+
+
+class AudioSocketPair(Pair):
+    kind = AudioSocketParty
+
+
+KINDS: dict[str, Any] = {
+    "twilio": TwilioCall,
+    "audiohook": AudioHookCall,
+    "asterisk": Pair,
+    "audiosocket": AudioSocketPair,
+}
+
+
 class Crowd:
     """All calls of this process."""
 
     def __init__(self, port: int, kind: str) -> None:
-        self._port, self._kind = port, TwilioCall if kind == "twilio" else AudioHookCall
+        self._port, self._kind = port, KINDS[kind]
         self._voices = voices()
-        self.calls: list[Call] = []
+        self.calls: list[Call | Pair] = []
         self.late_s = 0.0
         """The most that this sender was behind its own clock."""
 
@@ -207,7 +323,7 @@ class Crowd:
 
 def run(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """The load, and what came of it."""
-    server = StreamServer(folder, given.calls)
+    server = StreamServer(folder, given.kind, given.calls)
     crowd = Crowd(server.port, given.kind)
     empty_mb = server.rss_mb()
     crowd.play(given.calls / given.calls_per_s + 2, 1 / given.calls_per_s, given.calls)
@@ -243,7 +359,7 @@ def run(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kind", choices=("twilio", "audiohook"), default="twilio")
+    parser.add_argument("--kind", choices=[*KINDS], default="twilio")
     parser.add_argument("--calls", type=int, default=100)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--calls-per-s", type=float, default=20)

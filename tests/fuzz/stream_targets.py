@@ -1,17 +1,26 @@
-"""What comes over websockets: messages, whole connections, signatures."""
+"""What comes over websockets and from Asterisk: messages, whole connections, signatures."""
 
 import base64
 import json
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from monitor.errors import AccessError, CallmoodError
 from monitor.identities import Identities
-from monitor.settings import AudioHookSettings, Settings, TwilioSettings
+from monitor.settings import AsteriskSettings, AudioHookSettings, AudioSocketSettings, Settings, TwilioSettings
 from monitor.sources import BlockQueue, CallNames
+from monitor.sources.asterisk import Asterisk
+from monitor.sources.asterisk_messages import MediaStart
+from monitor.sources.asterisk_messages import codec_of as asterisk_codec
+from monitor.sources.asterisk_messages import parse_message as parse_asterisk
 from monitor.sources.audiohook import AudioHook
 from monitor.sources.audiohook_messages import parse_duration_s, parse_message, parse_open
 from monitor.sources.audiohook_signature import Verifier
+from monitor.sources.audiosocket_frames import Framer
+from monitor.sources.audiosocket_parties import Directory, parse_table
+from monitor.sources.audiosocket_session import AudioSocketSession, Terms
+from monitor.sources.complaints import Complaints
 from monitor.sources.streams import Session, Upgrade
 from monitor.sources.switchboard import Switchboard
 from monitor.sources.twilio import Twilio
@@ -131,6 +140,7 @@ def _connection(make: Callable[[Switchboard], Session]) -> Callable[[bytes], obj
 _UPGRADE = Upgrade("/x?call=7", {"host": "localhost", "audiohook-session-id": _SESSION}, "127.0.0.1")
 _TWILIO = Twilio(Settings(twilio=TwilioSettings()))
 _AUDIOHOOK = AudioHook(Settings(audiohook=AudioHookSettings()))
+_ASTERISK_DIALECT = Asterisk(Settings(asterisk=AsteriskSettings()))
 
 
 def _headers(data: bytes) -> Mapping[str, str]:
@@ -175,8 +185,55 @@ _UPGRADES = [
 ]
 
 
+_ASTERISK = [
+    b"MEDIA_START connection_id:callmood channel:WebSocket/callmood/0x1 channel_id:1764.7 format:ulaw ptime:20",
+    b'{"event":"MEDIA_START","channel_id":"1764.7","format":"slin16","channel_variables":{"CALLMOOD_PARTY":"agent"}}',
+    b"DTMF_END digit:5 channel_id:1764.7",
+    b"ERROR channel_id:1764.7 error_text:no such command",
+    b'{"event":"MEDIA_XOFF","channel_id":"1764.7"}',
+]
+_UUID_FRAME = b"\x01\x00\x10" + bytes(15) + b"\x01"
+_AUDIO_FRAME = b"\x10\x01\x40" + 160 * b"\x00\x10"
+_AUDIOSOCKET = [
+    _UUID_FRAME + 3 * _AUDIO_FRAME + b"\x03\x00\x015" + b"\x12\x02\x80" + bytes(640) + b"\x00\x00\x00",
+    _UUID_FRAME + _AUDIO_FRAME + _UUID_FRAME + b"\x18\x00\x04abcd" + b"\xff\x00\x01\x02",
+]
+_SOCKET_SETTINGS = AudioSocketSettings(pairing="last_digit")
+_QUIET = Complaints(logging.getLogger(__name__), lambda: 0.0)
+_DIRECTORY = Directory(_SOCKET_SETTINGS, _QUIET)
+
+
+def _parsed_asterisk(data: bytes) -> object:
+    message = parse_asterisk(data)
+    return asterisk_codec(message.format) if isinstance(message, MediaStart) else message
+
+
+def _audiosocket(data: bytes) -> object:
+    """All that comes by a connection, in two pieces."""
+    queue = BlockQueue(1)
+    switchboard = Switchboard(queue, CallNames(), Identities(show=False), 0.02, 100)
+    session = AudioSocketSession(Terms(_SOCKET_SETTINGS, _DIRECTORY, switchboard, _QUIET), lambda: None, 0.0)
+    framer, fault = Framer(_SOCKET_SETTINGS.frame_bytes), None
+    for now_s, piece in enumerate((data[: len(data) // 3], data[len(data) // 3 :]), 1):
+        try:
+            for frame in framer.feed(piece):
+                session.frame(frame, float(now_s))
+            session.tick(float(now_s))
+        except CallmoodError as error:
+            session.fail(error, float(now_s))
+            fault = error
+            break
+    switchboard.tick(2.0)
+    session.gone("", 2.0)
+    switchboard.tick(3.0)
+    assert switchboard.calls == 0
+    if fault is not None:
+        raise fault
+    return queue.take(0)
+
+
 def targets() -> list[Target]:
-    """By the layers of the websocket sources."""
+    """By the layers of the websocket sources, and AudioSocket's."""
     twilio, audiohook = _twilio(), _audiohook()
     spoken = [b"\n".join([*audiohook[:1], b"\x00" + bytes(320), *audiohook[1:]]), b"\n".join(audiohook[:3])]
     return [
@@ -194,4 +251,19 @@ def targets() -> list[Target]:
             _connection(lambda switchboard: _AUDIOHOOK.open(_UPGRADE, _Line(), switchboard, 0.0)),
         ),
         Target("audiohook signature", [_HANDSHAKE], _verified),
+        Target("asterisk message", _ASTERISK, _parsed_asterisk),
+        Target(
+            "asterisk connection",
+            [
+                b"\n".join([_ASTERISK[0], b"\x00" + bytes(160), *_ASTERISK[2:]]),
+                b"\n".join([_ASTERISK[1], b"\x00" + bytes(640)]),
+            ],
+            _connection(lambda switchboard: _ASTERISK_DIALECT.open(_UPGRADE, _Line(), switchboard, 0.0)),
+        ),
+        Target("audiosocket connection", _AUDIOSOCKET, _audiosocket),
+        Target(
+            "audiosocket parties",
+            [b"00000000-0000-0000-0000-000000000042 call=case%207&party=agent&agent=4711\n# of today\n"],
+            lambda data: parse_table(data.decode("utf-8", "replace").splitlines(), "table"),
+        ),
     ]
