@@ -8,7 +8,9 @@ import pytest
 
 MONITOR = Path(__file__).parents[1] / "monitor"
 LEFT_TO_RIGHT = [
-    {"errors", "identities", "messages", "settings", "bearer", "position", "waits"},
+    {"errors", "identities", "messages", "settings.fields", "bearer", "position", "waits"},
+    {"settings.tables"},
+    {"settings"},
     {"subscription"},
     {"tokens"},
     {"access"},

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from monitor.errors import SettingError
-from monitor.settings import RtpSettings, Settings, _changed, _made, _override, _parse, _setting, _table, _toml_entries
+from monitor.settings import RtpSettings, Settings, fields
 
 
 def test_the_printed_settings_read_back_to_the_same(tmp_path: Path) -> None:
@@ -79,23 +79,23 @@ def test_a_table_that_switches_nothing_has_its_defaults_and_reads_back() -> None
 
 
 def test_lists_of_texts_read_from_a_file_and_from_the_command_line(listed: type) -> None:
-    made = _made(listed, {"names": ["a", 'b "c"']})
+    made = fields.made(listed, {"names": ["a", 'b "c"']})
     assert made.names == ("a", 'b "c"')
-    assert tomllib.loads("\n".join(_toml_entries(made)))["names"] == ["a", 'b "c"']
-    assert [_parse((), text) for text in ('["x", "y"]', "x, y", "")] == [["x", "y"], ["x", "y"], []]
+    assert tomllib.loads("\n".join(fields.toml_entries(made)))["names"] == ["a", 'b "c"']
+    assert [fields.parse((), text) for text in ('["x", "y"]', "x, y", "")] == [["x", "y"], ["x", "y"], []]
     with pytest.raises(SettingError) as caught:
-        _made(listed, {"names": "a"})
+        fields.made(listed, {"names": "a"})
     assert str(caught.value) == 'names must be a list of texts, got \'a\': for example names = ["one", "two"]'
 
 
 def test_a_table_is_off_until_it_stands_there_and_reads_back(listed: type) -> None:
     values: dict[str, object] = {}
-    assert _made(listed, values).door is None
-    assert tomllib.loads("\n".join(_toml_entries(_made(listed, values)))) == {"names": []}
-    _override(listed, values, "door.port", "7")
-    made = _made(listed, values)
-    assert (made.door.port, dict(_changed(made))) == (7, {"door": "on", "door.port": 7})
-    assert _made(listed, tomllib.loads("\n".join(_toml_entries(made)))) == made
+    assert fields.made(listed, values).door is None
+    assert tomllib.loads("\n".join(fields.toml_entries(fields.made(listed, values)))) == {"names": []}
+    fields.override(listed, values, "door.port", "7")
+    made = fields.made(listed, values)
+    assert (made.door.port, dict(fields.changed_values(made))) == (7, {"door": "on", "door.port": 7})
+    assert fields.made(listed, tomllib.loads("\n".join(fields.toml_entries(made)))) == made
 
 
 @pytest.mark.parametrize(
@@ -110,8 +110,8 @@ def test_a_table_is_off_until_it_stands_there_and_reads_back(listed: type) -> No
 def test_a_wrong_table_says_what_was_expected(listed: type, name: str, text: str, error: str) -> None:
     def read() -> object:
         values: dict[str, object] = {}
-        _override(listed, values, name, text)
-        return _made(listed, values)
+        fields.override(listed, values, name, text)
+        return fields.made(listed, values)
 
     with pytest.raises(SettingError) as caught:
         read()
@@ -124,11 +124,11 @@ def listed() -> type:
 
     @dataclasses.dataclass(frozen=True)
     class Door:
-        port: int = _setting(1, "where it opens", "", 0, 65_535)
+        port: int = fields.setting(1, "where it opens", "", 0, 65_535)
 
     @dataclasses.dataclass(frozen=True)
     class Listed:
-        names: tuple[str, ...] = _setting((), "names of things")
-        door: Door | None = _table(Door, "opens a door")
+        names: tuple[str, ...] = fields.setting((), "names of things")
+        door: Door | None = fields.table(Door, "opens a door")
 
     return Listed
