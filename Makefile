@@ -16,7 +16,7 @@ test: .venv/everything system-packages .venv/npm
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest -n 2 --dist loadfile
 
 model: .venv/everything
 	.venv/bin/python -m train fit --cremad $(CREMAD)
