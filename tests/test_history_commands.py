@@ -157,6 +157,11 @@ def test_a_csv_that_a_spreadsheet_opens_runs_nothing(path: Path, callmood: Any, 
         ),
         (("forget",), "name one CALL, or --before WHEN"),
         (("forget", "nobody"), "no call 'nobody' is in"),
+        (("forget", ""), "CALL is empty, expected an id or a name, or --before WHEN: `callmood calls` lists"),
+        (("forget", " "), "CALL is empty"),
+        (("forget", "", "--before", "2030-01-01"), "CALL is empty"),
+        (("export", ""), "CALL is empty, expected an id or a name, or --since and --until: `callmood calls` lists"),
+        (("export", "\t"), "CALL is empty"),
     ],
 )
 def test_what_cannot_be_is_one_line_and_code_2(
@@ -167,6 +172,7 @@ def test_what_cannot_be_is_one_line_and_code_2(
     assert (code, output) == (2, "")
     assert errors.startswith(f"callmood: {text}")
     assert errors.count("\n") == 1
+    assert states(path) == {"a": "ended"}, "nothing is deleted"
 
 
 def test_forgetting_is_noted_without_a_word_of_the_call(path: Path, callmood: Any, tmp_path: Path) -> None:
