@@ -19,9 +19,8 @@ from monitor.errors import HistoryError
 from monitor.history import database, writer
 from monitor.history.archive import Archive
 from monitor.history.database import STEPS, VERSION, is_written, opened
-from monitor.history.packing import unix_ms
 from monitor.history.writer import History
-from monitor.messages import AnyMessage, CallEnded, Error, decode, rfc3339
+from monitor.messages import AnyMessage, CallEnded, Error, decode, rfc3339, unix_ms
 from tests.broadcasting import AT, ended, raised, reading, started
 from tests.stored import BEGAN_S, a_call, run, until, write, writing
 from tests.test_windows import speech_like

@@ -26,7 +26,7 @@ from monitor.history.archive import Archive
 from monitor.history.export import safe
 from monitor.history.lasting_key import key_path, lasting_key
 from monitor.identities import Identities
-from monitor.messages import AlertAcknowledged, CallEnded, decode
+from monitor.messages import AlertAcknowledged, CallEnded, CallKey, decode, unix_ms
 from monitor.model import EmotionModel
 from monitor.settings import Settings, WebhookSettings
 from monitor.sources import BlockQueue, CallClosed, CallOpened
@@ -35,7 +35,7 @@ from monitor.webhooks.endpoints import Endpoint
 from monitor.webhooks.files import queue_path
 from monitor.webhooks.queue import open_queue
 from tests.broadcasting import ended, started
-from tests.stored import BEGAN_S, a_call, until, write
+from tests.stored import BEGAN_S, a_call, until, write, writing
 from tests.test_app import Telephone
 from tests.test_app import until as message_of
 from tests.test_pipeline import AngryModel
@@ -205,18 +205,36 @@ def test_the_settings_the_sql_and_the_python_of_the_documentation_work(path: Pat
     assert shown["messages"] == a_call("a")
 
 
-def test_forgetting_a_call_forgets_what_waits_to_be_posted_of_it(path: Path, callmood: Any) -> None:
+def test_forgetting_a_call_forgets_what_waits_to_be_posted_of_it_and_of_no_other_of_its_name(
+    path: Path, callmood: Any
+) -> None:
     waiting = queue_path(WebhookSettings())  # in the tests' state folder
     end = Endpoint(1, "https://crm.example.com/", (b"k" * 24,), "https://crm.example.com/…")
-    with closing(open_queue(waiting)) as queue:
-        notices = [
-            Notice(name, "alert.raised", name, "rule", "critical", name.encode()) for name in ("mark-one", "two")
-        ]
-        queue.put(notices, [end], BEGAN_S)
-        write(path, [*a_call("mark-one"), *a_call("two", began_s=BEGAN_S + 60)])
-        assert callmood("forget", "mark-one")[:2] == (0, "forgotten: 1 call\n")
-        assert [one.call for one in queue.all()] == ["two"]
-    assert b"mark-one" not in waiting.read_bytes()
+    write(path, [*a_call("mark"), *a_call("two")])
+    with Archive(path) as archive:
+        (first,) = (call for call in archive.calls() if call.call == "mark")
+    with writing(path, "second") as history, closing(open_queue(waiting)) as queue:
+        history.receive(a_call("mark", began_s=BEGAN_S + 60)[0])
+        until(lambda: history.stored)
+        keys = {"mark-first": first.key, "second": CallKey("mark", first.key.began_ms + 60_000), "two": None}
+        queue.put([Notice(id_, "", key, "", "", id_.encode()) for id_, key in keys.items()], [end], BEGAN_S)
+        assert callmood("forget", first.id)[:2] == (0, "forgotten: 1 call\n")
+        assert [one.id for one in queue.all()] == ["second", "two"]
+        assert b"mark-first" not in waiting.read_bytes()
+    assert set(states(path)) == {"mark", "two"}
+
+
+def test_a_node_that_forgets_a_call_keeps_what_is_of_a_later_one_of_its_name(path: Path, model: EmotionModel) -> None:
+    node = Node(Settings(), model, [], history=path)
+    first, second, third = (a_call("a", began_s=BEGAN_S + 60 * number) for number in range(3))
+    for message in (*first, *second, *third[:-1]):
+        node._bus.publish(message)
+    node._forget([CallKey("a", unix_ms(first[0].at))])
+    assert node.ended == [second[-1]]
+    assert node.alerts == [second[9], third[9]]
+    node._forget([CallKey("a", unix_ms(second[0].at))])
+    assert (node.ended, node.alerts) == ([], [third[9]])
+    assert [call.name for call in node.board.snapshot(BEGAN_S + 130).calls] == ["a"]
 
 
 def test_a_large_export_shows_how_far_it_is(path: Path) -> None:

@@ -147,7 +147,7 @@ def _forget_webhooks(settings: Settings, gone: "Sequence[StoredCall]") -> None:
     from monitor.webhooks.files import queue_path
     from monitor.webhooks.queue import forget
 
-    forget(queue_path(settings.webhooks or WebhookSettings()), *(one.call for one in gone))
+    forget(queue_path(settings.webhooks or WebhookSettings()), [one.key for one in gone])
 
 
 @contextmanager

@@ -13,9 +13,8 @@ import msgspec
 from monitor.errors import HistoryError
 from monitor.history import retrieval
 from monitor.history.database import fault, is_written, opened
-from monitor.history.packing import unix_ms
 from monitor.history.retrieval import Place
-from monitor.messages import AnyCallMessage, Mood, rfc3339
+from monitor.messages import AnyCallMessage, CallKey, Mood, rfc3339, unix_ms
 
 CallProgress = Literal["running", "ended", "interrupted"]
 
@@ -68,6 +67,11 @@ class StoredCall(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Name of the node."""
     number: int
     """Counts the calls of this file; for other tables of it."""
+
+    @property
+    def key(self) -> CallKey:
+        """As what is elsewhere of it names it: another call may have its name."""
+        return CallKey(self.call, round(self.started_s * 1000))
 
 
 class Archive:
