@@ -182,6 +182,31 @@ def test_what_there_is_no_room_for_is_counted_and_events_outlast_readings(
 
 
 @pytest.mark.usefixtures("disk")
+def test_what_a_full_disk_kept_out_until_the_end_is_logged_and_its_call_is_interrupted_where_it_broke_off(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def is_full(*_: Any) -> list[Any]:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    told = a_call("a")
+    with writing(path) as written:
+        for message in told[:5]:
+            written.receive(message)
+        until(lambda: written.stored == 5)
+        monkeypatch.setattr(writer.Ledger, "write", is_full)
+        for message in [*told[5:], started("b")]:
+            written.receive(message)
+    assert written.unstored == 10
+    assert caplog.messages[-1] == f"10 messages of 2 calls were not stored: {path}: database or disk is full; make room"
+    monkeypatch.undo()
+    write(path, [], "second")
+    with Archive(path) as archive:
+        (call,) = archive.calls()
+        assert archive.messages(call.id)[:-1] == told[:5]
+    assert (call.state, call.outcome, call.ended_s) == ("interrupted", "unclear", BEGAN_S + 5 / 4)
+
+
+@pytest.mark.usefixtures("disk")
 def test_a_fault_in_the_middle_of_a_batch_stores_nothing_twice(path: Path, monkeypatch: Any) -> None:
     told, faults = a_call("a", 300), iter([True, False, True])
     whole = writer.Ledger.write

@@ -98,12 +98,21 @@ class History:
             if last:
                 break
             self._stop.wait(BATCH_S if stored else RETRY_S)
-        with self._lock:
-            self.unstored += len(self._waiting)
-            self._waiting.clear()
+        self._give_up()
         self._close()
         if self._writer_lock is not None:
             self._writer_lock.release()
+
+    def _give_up(self) -> None:
+        """What still waits is never stored."""
+        with self._lock:
+            lost = list(self._waiting)
+            self.unstored += len(lost)
+            self._waiting.clear()
+        if lost:
+            calls = len({message.call for message in lost})
+            why = self.failure or f"{self.path}: they came after the end"
+            _log.warning("%d messages of %d calls were not stored: %s", len(lost), calls, why)
 
     def _try(self) -> bool:
         """Store everything that waits; whether that went well."""
