@@ -8,7 +8,7 @@ import pytest
 
 MONITOR = Path(__file__).parents[1] / "monitor"
 LEFT_TO_RIGHT = [
-    {"errors", "identities", "messages", "settings", "bearer", "position", "waits"},
+    {"errors", "identities", "messages", "settings", "bearer", "position", "waits", "replacement"},
     {"subscription"},
     {"tokens"},
     {"access"},

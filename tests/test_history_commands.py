@@ -22,6 +22,7 @@ from websockets.sync.client import connect
 from monitor import cli
 from monitor.app import Node
 from monitor.cli.running import _history
+from monitor.errors import HistoryError
 from monitor.history.archive import Archive
 from monitor.history.export import safe
 from monitor.history.lasting_key import key_path, lasting_key
@@ -137,6 +138,34 @@ def test_a_csv_that_a_spreadsheet_opens_runs_nothing(path: Path, callmood: Any, 
     assert (rows[0]["agent"], rows[10]["by"], rows[-1]["reason"]) == ("'+49 30 1", "'@SUM(A1)", '\'\tx, "y"\nz')
     assert (rows[1]["level_db"], rows[1]["anger"], rows[9]["evidence"]) == ("-30.0", "0.5", "3"), "numbers stay numbers"
     assert [safe(text) for text in ("-1", "\r1", "a=1", "", "1")] == ["'-1", "'\r1", "a=1", "", "1"]
+
+
+def test_an_export_takes_the_place_of_a_file_when_it_is_whole_and_not_before(
+    path: Path, callmood: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(path, a_call("a"))
+    out = tmp_path / "exports" / "calls.csv"
+    out.parent.mkdir()
+    out.write_text("of yesterday")
+    out.chmod(0o644)
+    with monkeypatch.context() as broken:
+        broken.setattr(Archive, "messages_of", lambda *_: (_ for _ in ()).throw(HistoryError("damaged")))
+        assert callmood("export", "a", "--out", str(out)) == (2, "", "callmood: damaged\n")
+    assert (out.read_text(), list(out.parent.iterdir())) == ("of yesterday", [out])
+    assert callmood("export", "a", "--out", str(out))[0] == 0
+    assert out.read_text().count("\n") == 15
+    assert (stat.S_IMODE(out.stat().st_mode), list(out.parent.iterdir())) == (0o600, [out])
+
+
+def test_an_export_goes_into_a_pipe_that_is_named(path: Path, callmood: Any, tmp_path: Path) -> None:
+    write(path, a_call("a"))
+    os.mkfifo(tmp_path / "pipe")
+    read: list[str] = []
+    reader = threading.Thread(target=lambda: read.append((tmp_path / "pipe").read_text()))
+    reader.start()
+    assert callmood("export", "a", "--out", str(tmp_path / "pipe"))[0] == 0
+    reader.join(20)
+    assert read[0].count("\n") == 15
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """Commands about calls that are over: which there were, all of what was told of them, and their deletion."""
 
-import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -152,15 +151,16 @@ def _forget_webhooks(settings: Settings, gone: "Sequence[StoredCall]") -> None:
 
 @contextmanager
 def _written(out: Path | None) -> Iterator[Any]:
-    """Where an export goes. Raises HistoryError where that cannot be written."""
+    """Where an export goes: a file is there when all of it is written. Raises HistoryError where that cannot be written."""
     if out is None:
         yield sys.stdout.write
         sys.stdout.flush()
         return
+    from monitor.replacement import replacing
+
     try:
-        file = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(file, "w", encoding="utf-8", newline="") as text:
-            yield text.write
+        with replacing(out) as file:
+            yield lambda text: file.write(text.encode())
     except OSError as error:
         raise HistoryError(f"{out}: cannot write the export: {error.strerror}") from error
 
