@@ -73,8 +73,16 @@ def test_calls_are_listed_the_last_first(path: Path, callmood: Any) -> None:
     assert code == 0
     assert lines[0] == ["id", "call", "began", "duration", "agent", "outcome", "alerts", "state"]
     assert [line[1] for line in lines[1:]] == ["b", "a�[2J"]
-    assert lines[1][3:] == ["0:07", "1 (sustained anger)", "interrupted"]
+    assert callmood("calls", "--outcome", "unclear")[1].count("interrupted") == 1
+    assert lines[1][3:] == ["0:07", "unclear", "1 (sustained anger)", "interrupted"]
     assert lines[2][3:] == ["0:04", "id-1", "angry", "1 (sustained anger)", "ended"]
+
+
+def test_a_long_name_is_cut_in_the_middle_with_a_mark(path: Path, callmood: Any) -> None:
+    names = ["CA" + "0" * 31 + "1", "x" * 40, "begin" + "x" * 31 + "end12"]
+    write(path, [message for name in names for message in a_call(name)])
+    shown = [line.split()[1] for line in callmood("calls")[1].splitlines()[1:]]
+    assert sorted(shown) == sorted([*names[:2], "begin" + "x" * 15 + "…" + "x" * 14 + "end12"])
 
 
 def test_calls_are_json_for_programs(path: Path, callmood: Any) -> None:
@@ -102,6 +110,7 @@ def test_calls_are_filtered_and_what_is_left_out_is_said(path: Path, callmood: A
         assert code == 0
         return [json.loads(line)["call"] for line in output.splitlines()]
 
+    assert found("--outcome", "unclear") == []
     assert found() == ["two", "one", "calm"]
     assert found("--outcome", "calm") == found("--agent", "4711") == found("--agent", theirs) == ["calm"]
     assert found("--alert", "sustained_anger", "--until", "2026-09-21T14:14Z") == ["one"]
@@ -216,6 +225,20 @@ def test_forgetting_is_noted_without_a_word_of_the_call(path: Path, callmood: An
     ]
     with Archive(path) as archive:
         assert archive.calls() == []
+    assert callmood("forget", "--before", "2026-12-01", "--set", f"audit_log={log}")[2] == "", "nothing was forgotten"
+
+
+def test_forgetting_says_where_no_audit_log_takes_note_of_it(
+    path: Path, callmood: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(path, a_call("mark-one"))
+    with caplog.at_level("INFO", logger="monitor.audit"):
+        assert callmood("forget", "mark-one") == (
+            0,
+            "forgotten: 1 call\n",
+            "callmood: no audit_log is set: that something was forgotten stands in no file, only --verbose logs it\n",
+        )
+    assert json.loads(caplog.messages[-1])["calls"] == 1
 
 
 def test_the_settings_the_sql_and_the_python_of_the_documentation_work(path: Path, tmp_path: Path) -> None:

@@ -101,6 +101,9 @@ def forget(
     still_there = erase(archive.path, gone)
     audit.note("forgotten", calls=len(gone), **({} if before is None else {"before": before}))
     audit.close()
+    if gone and not audit.private:
+        unnoted = "no audit_log is set: that something was forgotten stands in no file, only --verbose logs it"
+        typer.echo(f"callmood: {unnoted}", err=True)
     if still_there:
         raise HistoryError(still_there)
     typer.echo(f"forgotten: {len(gone)} call{'' if len(gone) == 1 else 's'}")

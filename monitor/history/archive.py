@@ -20,6 +20,8 @@ CallProgress = Literal["running", "ended", "interrupted"]
 
 _SHORTEST_ID = 4
 """So many characters of an id may stand for it where no other begins with them."""
+_UNKNOWN: Mood = "unclear"
+"""The outcome of a call that was interrupted."""
 _COLUMNS = (
     "calls.number, calls.id, calls.call, source, path, agent, started_ms, state, ended_ms, duration_s, outcome, reason, "
     "alerts, rules, lost_s, last_seq, stored, model, node"
@@ -120,7 +122,7 @@ class Archive:
         if until_s is not None:
             where("started_ms < ?", round(until_s * 1000))
         if outcome is not None:
-            where("outcome = ?", outcome)
+            where("coalesce(outcome, ?) = ?", "" if is_written(self.path) else _UNKNOWN, outcome)
         if alert is not None:
             where("instr(' ' || rules, ?)", f" {alert} ")
         if agents:
@@ -194,7 +196,7 @@ class Archive:
         number, id_, call, source, path, agent, started_ms, state, ended_ms, duration_s, outcome, reason, *rest = row
         alerts, rules, lost_s, last_seq, stored, model, node = rest
         if state == "running" and not goes_on:
-            state = "interrupted"  # its node is gone, and none has been started since
+            state, outcome = "interrupted", _UNKNOWN  # its node is gone, and none has been started since
         return StoredCall(
             id=id_,
             call=call,
