@@ -30,7 +30,7 @@ from monitor.history.ledger import Run
 from monitor.history.writer import History
 from monitor.identities import Identities
 from monitor.lateness import Lateness
-from monitor.messages import AlertRaised, AnyMessage, CallEnded, Error, Gap, Hello, Reading, rfc3339
+from monitor.messages import AlertRaised, AnyMessage, CallEnded, CallKey, Error, Gap, Hello, Reading, rfc3339, unix_ms
 from monitor.model import EmotionModel
 from monitor.pipeline import Pipeline
 from monitor.settings import Settings
@@ -257,14 +257,24 @@ class Node:
         self._history.wait(_LONGEST_OPENING_S)
         return past(self._history.path, epoch, self._identities.fingerprint, topic, resume, self.settings.resume)
 
-    def _forget(self, calls: Sequence[str]) -> None:
+    def _forget(self, calls: Sequence[CallKey]) -> None:
         """Calls that were deleted from the history."""
         with self._keeping:
-            self.ended = [ended for ended in self.ended if ended.call not in calls]
-            self.alerts = [alert for alert in self.alerts if alert.call not in calls]
+            for call in calls:
+                self._forget_told(call)
         self.board.forget(calls)
         if self._server is not None:
             self._server.forget(calls)
+
+    def _forget_told(self, call: CallKey) -> None:
+        """What is kept of `call` for the last lines; others of its name, one after the other, stay."""
+        ends = (one for one in self.ended if one.call == call.name and unix_ms(one.at) >= call.began_ms)
+        end = next(ends, None)
+        if end is None:
+            return
+        span_ms = range(call.began_ms, unix_ms(end.at) + 1)
+        self.ended = [one for one in self.ended if one is not end]
+        self.alerts = [one for one in self.alerts if one.call != call.name or unix_ms(one.at) not in span_ms]
 
     @property
     def _model_name(self) -> str:
@@ -370,7 +380,7 @@ class ServiceThread:
     def reload(self) -> None:
         self._loop.call_soon_threadsafe(self._reload)
 
-    def forget(self, calls: Sequence[str]) -> None:
+    def forget(self, calls: Sequence[CallKey]) -> None:
         """Tell nobody of these calls any more."""
         self._loop.call_soon_threadsafe(self.broadcaster.forget, calls)
 

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from monitor import messages
 from monitor.followed import FollowedCall
-from monitor.messages import AlertAcknowledged, AlertCleared, AlertRaised, CallEnded, CallStarted, Gap, Reading
+from monitor.messages import AlertAcknowledged, AlertCleared, AlertRaised, CallEnded, CallKey, CallStarted, Gap, Reading
 from monitor.snapshot import Fault, Snapshot, Totals
 
 ENDED_KEPT_S = 180.0
@@ -126,11 +126,14 @@ class Board:
         while len(self._ended) > ENDED_KEPT:
             del self._ended[next(iter(self._ended))]
 
-    def forget(self, calls: Collection[str]) -> None:
-        """Show nothing of these calls any more, which have ended."""
+    def forget(self, calls: Collection[CallKey]) -> None:
+        """Show nothing of these calls any more, which have ended; others of their names stay."""
         with self._lock:
             for call in calls:
-                self._forgotten += self._ended.pop(call, None) is not None
+                ended = self._ended.get(call.name)
+                if ended is not None and ended.began_ms == call.began_ms:
+                    del self._ended[call.name]
+                    self._forgotten += 1
 
     def _forget(self, now_s: float) -> None:
         old = [name for name, call in self._ended.items() if now_s - call.ended_at_s > ENDED_KEPT_S]

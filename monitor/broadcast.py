@@ -34,6 +34,7 @@ from monitor.identities import Identities
 from monitor.memory import Memory, Told
 from monitor.messages import (
     AnyMessage,
+    CallKey,
     CallMessage,
     Error,
     Missed,
@@ -186,7 +187,7 @@ class Broadcaster:
                 if subscriber.topic != ALL_CALLS:
                     subscriber.add(line)
 
-    def forget(self, calls: Iterable[str]) -> None:
+    def forget(self, calls: Iterable[CallKey]) -> None:
         """Tell nobody of these calls any more, which have ended."""
         for call in calls:
             self._memory.drop(call)

@@ -45,6 +45,8 @@ class FollowedCall:
         self.parties = {
             party: FollowedParty(party, info.scored, info.identity, at_s) for party, info in started.parties.items()
         }
+        self.began_ms = round(at_s * 1000)
+        """Unix milliseconds."""
         self.ended_at_s = at_s
         self._ended: CallEnded | None = None
         self._alerts: dict[str, _Alert] = {}

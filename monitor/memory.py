@@ -17,10 +17,12 @@ from monitor.messages import (
     AlertRaised,
     AnyCallMessage,
     CallEnded,
+    CallKey,
     CallStarted,
     Gap,
     Reading,
     encode,
+    unix_ms,
 )
 
 LASTING_KEPT = 1_024
@@ -56,6 +58,8 @@ class CallMemory:
     agent: str | None
     agent_only: bool
     """No party but the agent is scored."""
+    began_ms: int
+    """Of its first message, Unix milliseconds."""
     last_seq: int = 0
     hidden: list[int] = field(default_factory=list)
     """`seq` of what is kept from desktops, in order."""
@@ -159,12 +163,14 @@ class Memory:
         if isinstance(message, CallStarted):
             agent, scored = message.agent, {party for party, info in message.parties.items() if info.scored}
         self._ended.pop(message.call, None)
-        call = self._calls[message.call] = CallMemory(agent, scored <= {"agent"})
+        call = self._calls[message.call] = CallMemory(agent, scored <= {"agent"}, unix_ms(message.at))
         return call
 
-    def drop(self, name: str) -> None:
-        """Keep nothing of a call that has ended."""
-        self._ended.pop(name, None)
+    def drop(self, call: CallKey) -> None:
+        """Keep nothing of a call that has ended; another of its name stays."""
+        ended = self._ended.get(call.name)
+        if ended is not None and ended.began_ms == call.began_ms:
+            del self._ended[call.name]
 
     def forget(self, now_s: float) -> None:
         """Drop what ended a while ago."""

@@ -6,7 +6,7 @@ passes over what it does not know. `docs/contract.md` says what came when.
 """
 
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 
@@ -31,6 +31,19 @@ def rfc3339(unix_s: float) -> str:
     """`unix_s` (seconds since 1970) as UTC, RFC 3339, with milliseconds: `2026-01-31T12:00:00.250Z`."""
     moment = datetime.fromtimestamp(unix_s, UTC)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
+
+
+def unix_ms(at: str) -> int:
+    """The moment `at` (RFC 3339) in milliseconds since 1970. Raises ValueError."""
+    return round(datetime.fromisoformat(at).timestamp() * 1000)
+
+
+class CallKey(NamedTuple):
+    """One call among all that ever had its name."""
+
+    name: str
+    began_ms: int
+    """Unix milliseconds of its first message."""
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):

@@ -15,7 +15,7 @@ from monitor.errors import HistoryError
 from monitor.history import erasure
 from monitor.history.archive import Archive, StoredCall
 from monitor.history.erasure import forget
-from monitor.messages import AlertAcknowledged, AnyCallMessage, CallEnded, CallStarted
+from monitor.messages import AlertAcknowledged, AnyCallMessage, CallEnded, CallKey, CallStarted, unix_ms
 from tests.broadcasting import started
 from tests.stored import BEGAN_S, a_call, until, write, writing, written_at_once
 
@@ -70,7 +70,7 @@ def test_no_byte_tells_of_it_any_more(path: Path) -> None:
 
 
 def test_also_while_a_node_writes_and_that_node_is_told(path: Path) -> None:
-    erased: list[str] = []
+    erased: list[CallKey] = []
     with writing(path, erased=erased.extend) as history:
         for message in [*marked(), started("running")]:
             history.receive(message)
@@ -82,7 +82,8 @@ def test_also_while_a_node_writes_and_that_node_is_told(path: Path) -> None:
         history.receive(started("next"))
         until(lambda: history.stored == 16)
         assert remains(path, [*MARKS, call.id]) == [], "it does not come back with what is written later"
-    assert erased == [MARKS[0]]
+    assert erased == [call.key]
+    assert (call.key.name, call.key.began_ms) == (MARKS[0], unix_ms(marked()[0].at))
     database = sqlite3.connect(path)
     assert database.execute("SELECT count(*) FROM erasures").fetchone() == (0,)
     database.close()

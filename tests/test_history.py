@@ -19,9 +19,8 @@ from monitor.errors import HistoryError
 from monitor.history import database, writer
 from monitor.history.archive import Archive
 from monitor.history.database import STEPS, VERSION, is_written, opened
-from monitor.history.packing import unix_ms
 from monitor.history.writer import History
-from monitor.messages import AnyMessage, CallEnded, Error, decode, rfc3339
+from monitor.messages import AnyMessage, CallEnded, Error, decode, rfc3339, unix_ms
 from tests.broadcasting import AT, ended, raised, reading, started
 from tests.stored import BEGAN_S, a_call, run, until, write, writing
 from tests.test_windows import speech_like
@@ -180,6 +179,31 @@ def test_what_there_is_no_room_for_is_counted_and_events_outlast_readings(
         stored = archive.call("a")
         assert [message.seq for message in archive.messages("a")] == [*range(1, 11), 30, 31]
     assert (stored.unstored, stored.state, stored.alerts) == (19, "ended", 1)
+
+
+@pytest.mark.usefixtures("disk")
+def test_what_a_full_disk_kept_out_until_the_end_is_logged_and_its_call_is_interrupted_where_it_broke_off(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def is_full(*_: Any) -> list[Any]:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    told = a_call("a")
+    with writing(path) as written:
+        for message in told[:5]:
+            written.receive(message)
+        until(lambda: written.stored == 5)
+        monkeypatch.setattr(writer.Ledger, "write", is_full)
+        for message in [*told[5:], started("b")]:
+            written.receive(message)
+    assert written.unstored == 10
+    assert caplog.messages[-1] == f"10 messages of 2 calls were not stored: {path}: database or disk is full; make room"
+    monkeypatch.undo()
+    write(path, [], "second")
+    with Archive(path) as archive:
+        (call,) = archive.calls()
+        assert archive.messages(call.id)[:-1] == told[:5]
+    assert (call.state, call.outcome, call.ended_s) == ("interrupted", "unclear", BEGAN_S + 5 / 4)
 
 
 @pytest.mark.usefixtures("disk")

@@ -22,11 +22,12 @@ from websockets.sync.client import connect
 from monitor import cli
 from monitor.app import Node
 from monitor.cli.running import _history
+from monitor.errors import HistoryError
 from monitor.history.archive import Archive
 from monitor.history.export import safe
 from monitor.history.lasting_key import key_path, lasting_key
 from monitor.identities import Identities
-from monitor.messages import AlertAcknowledged, CallEnded, decode
+from monitor.messages import AlertAcknowledged, CallEnded, CallKey, decode, unix_ms
 from monitor.model import EmotionModel
 from monitor.settings import Settings, WebhookSettings
 from monitor.sources import BlockQueue, CallClosed, CallOpened
@@ -35,7 +36,7 @@ from monitor.webhooks.endpoints import Endpoint
 from monitor.webhooks.files import queue_path
 from monitor.webhooks.queue import open_queue
 from tests.broadcasting import ended, started
-from tests.stored import BEGAN_S, a_call, until, write
+from tests.stored import BEGAN_S, a_call, until, write, writing
 from tests.test_app import Telephone
 from tests.test_app import until as message_of
 from tests.test_pipeline import AngryModel
@@ -72,8 +73,16 @@ def test_calls_are_listed_the_last_first(path: Path, callmood: Any) -> None:
     assert code == 0
     assert lines[0] == ["id", "call", "began", "duration", "agent", "outcome", "alerts", "state"]
     assert [line[1] for line in lines[1:]] == ["b", "a�[2J"]
-    assert lines[1][3:] == ["0:07", "1 (sustained anger)", "interrupted"]
+    assert callmood("calls", "--outcome", "unclear")[1].count("interrupted") == 1
+    assert lines[1][3:] == ["0:07", "unclear", "1 (sustained anger)", "interrupted"]
     assert lines[2][3:] == ["0:04", "id-1", "angry", "1 (sustained anger)", "ended"]
+
+
+def test_a_long_name_is_cut_in_the_middle_with_a_mark(path: Path, callmood: Any) -> None:
+    names = ["CA" + "0" * 31 + "1", "x" * 40, "begin" + "x" * 31 + "end12"]
+    write(path, [message for name in names for message in a_call(name)])
+    shown = [line.split()[1] for line in callmood("calls")[1].splitlines()[1:]]
+    assert sorted(shown) == sorted([*names[:2], "begin" + "x" * 15 + "…" + "x" * 14 + "end12"])
 
 
 def test_calls_are_json_for_programs(path: Path, callmood: Any) -> None:
@@ -101,6 +110,7 @@ def test_calls_are_filtered_and_what_is_left_out_is_said(path: Path, callmood: A
         assert code == 0
         return [json.loads(line)["call"] for line in output.splitlines()]
 
+    assert found("--outcome", "unclear") == []
     assert found() == ["two", "one", "calm"]
     assert found("--outcome", "calm") == found("--agent", "4711") == found("--agent", theirs) == ["calm"]
     assert found("--alert", "sustained_anger", "--until", "2026-09-21T14:14Z") == ["one"]
@@ -139,6 +149,34 @@ def test_a_csv_that_a_spreadsheet_opens_runs_nothing(path: Path, callmood: Any, 
     assert [safe(text) for text in ("-1", "\r1", "a=1", "", "1")] == ["'-1", "'\r1", "a=1", "", "1"]
 
 
+def test_an_export_takes_the_place_of_a_file_when_it_is_whole_and_not_before(
+    path: Path, callmood: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(path, a_call("a"))
+    out = tmp_path / "exports" / "calls.csv"
+    out.parent.mkdir()
+    out.write_text("of yesterday")
+    out.chmod(0o644)
+    with monkeypatch.context() as broken:
+        broken.setattr(Archive, "messages_of", lambda *_: (_ for _ in ()).throw(HistoryError("damaged")))
+        assert callmood("export", "a", "--out", str(out)) == (2, "", "callmood: damaged\n")
+    assert (out.read_text(), list(out.parent.iterdir())) == ("of yesterday", [out])
+    assert callmood("export", "a", "--out", str(out))[0] == 0
+    assert out.read_text().count("\n") == 15
+    assert (stat.S_IMODE(out.stat().st_mode), list(out.parent.iterdir())) == (0o600, [out])
+
+
+def test_an_export_goes_into_a_pipe_that_is_named(path: Path, callmood: Any, tmp_path: Path) -> None:
+    write(path, a_call("a"))
+    os.mkfifo(tmp_path / "pipe")
+    read: list[str] = []
+    reader = threading.Thread(target=lambda: read.append((tmp_path / "pipe").read_text()))
+    reader.start()
+    assert callmood("export", "a", "--out", str(tmp_path / "pipe"))[0] == 0
+    reader.join(20)
+    assert read[0].count("\n") == 15
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
@@ -157,6 +195,11 @@ def test_a_csv_that_a_spreadsheet_opens_runs_nothing(path: Path, callmood: Any, 
         ),
         (("forget",), "name one CALL, or --before WHEN"),
         (("forget", "nobody"), "no call 'nobody' is in"),
+        (("forget", ""), "CALL is empty, expected an id or a name, or --before WHEN: `callmood calls` lists"),
+        (("forget", " "), "CALL is empty"),
+        (("forget", "", "--before", "2030-01-01"), "CALL is empty"),
+        (("export", ""), "CALL is empty, expected an id or a name, or --since and --until: `callmood calls` lists"),
+        (("export", "\t"), "CALL is empty"),
     ],
 )
 def test_what_cannot_be_is_one_line_and_code_2(
@@ -167,6 +210,7 @@ def test_what_cannot_be_is_one_line_and_code_2(
     assert (code, output) == (2, "")
     assert errors.startswith(f"callmood: {text}")
     assert errors.count("\n") == 1
+    assert states(path) == {"a": "ended"}, "nothing is deleted"
 
 
 def test_forgetting_is_noted_without_a_word_of_the_call(path: Path, callmood: Any, tmp_path: Path) -> None:
@@ -181,6 +225,20 @@ def test_forgetting_is_noted_without_a_word_of_the_call(path: Path, callmood: An
     ]
     with Archive(path) as archive:
         assert archive.calls() == []
+    assert callmood("forget", "--before", "2026-12-01", "--set", f"audit_log={log}")[2] == "", "nothing was forgotten"
+
+
+def test_forgetting_says_where_no_audit_log_takes_note_of_it(
+    path: Path, callmood: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(path, a_call("mark-one"))
+    with caplog.at_level("INFO", logger="monitor.audit"):
+        assert callmood("forget", "mark-one") == (
+            0,
+            "forgotten: 1 call\n",
+            "callmood: no audit_log is set: that something was forgotten stands in no file, only --verbose logs it\n",
+        )
+    assert json.loads(caplog.messages[-1])["calls"] == 1
 
 
 def test_the_settings_the_sql_and_the_python_of_the_documentation_work(path: Path, tmp_path: Path) -> None:
@@ -199,18 +257,36 @@ def test_the_settings_the_sql_and_the_python_of_the_documentation_work(path: Pat
     assert shown["messages"] == a_call("a")
 
 
-def test_forgetting_a_call_forgets_what_waits_to_be_posted_of_it(path: Path, callmood: Any) -> None:
+def test_forgetting_a_call_forgets_what_waits_to_be_posted_of_it_and_of_no_other_of_its_name(
+    path: Path, callmood: Any
+) -> None:
     waiting = queue_path(WebhookSettings())  # in the tests' state folder
     end = Endpoint(1, "https://crm.example.com/", (b"k" * 24,), "https://crm.example.com/…")
-    with closing(open_queue(waiting)) as queue:
-        notices = [
-            Notice(name, "alert.raised", name, "rule", "critical", name.encode()) for name in ("mark-one", "two")
-        ]
-        queue.put(notices, [end], BEGAN_S)
-        write(path, [*a_call("mark-one"), *a_call("two", began_s=BEGAN_S + 60)])
-        assert callmood("forget", "mark-one")[:2] == (0, "forgotten: 1 call\n")
-        assert [one.call for one in queue.all()] == ["two"]
-    assert b"mark-one" not in waiting.read_bytes()
+    write(path, [*a_call("mark"), *a_call("two")])
+    with Archive(path) as archive:
+        (first,) = (call for call in archive.calls() if call.call == "mark")
+    with writing(path, "second") as history, closing(open_queue(waiting)) as queue:
+        history.receive(a_call("mark", began_s=BEGAN_S + 60)[0])
+        until(lambda: history.stored)
+        keys = {"mark-first": first.key, "second": CallKey("mark", first.key.began_ms + 60_000), "two": None}
+        queue.put([Notice(id_, "", key, "", "", id_.encode()) for id_, key in keys.items()], [end], BEGAN_S)
+        assert callmood("forget", first.id)[:2] == (0, "forgotten: 1 call\n")
+        assert [one.id for one in queue.all()] == ["second", "two"]
+        assert b"mark-first" not in waiting.read_bytes()
+    assert set(states(path)) == {"mark", "two"}
+
+
+def test_a_node_that_forgets_a_call_keeps_what_is_of_a_later_one_of_its_name(path: Path, model: EmotionModel) -> None:
+    node = Node(Settings(), model, [], history=path)
+    first, second, third = (a_call("a", began_s=BEGAN_S + 60 * number) for number in range(3))
+    for message in (*first, *second, *third[:-1]):
+        node._bus.publish(message)
+    node._forget([CallKey("a", unix_ms(first[0].at))])
+    assert node.ended == [second[-1]]
+    assert node.alerts == [second[9], third[9]]
+    node._forget([CallKey("a", unix_ms(second[0].at))])
+    assert (node.ended, node.alerts) == ([], [third[9]])
+    assert [call.name for call in node.board.snapshot(BEGAN_S + 130).calls] == ["a"]
 
 
 def test_a_large_export_shows_how_far_it_is(path: Path) -> None:

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from monitor.history.packing import compress, count, decompress, pack, unix_ms, unpack
-from monitor.messages import LABELS, MOODS, PARTIES, STATES, Reading, rfc3339
+from monitor.history.packing import compress, count, decompress, pack, unpack
+from monitor.messages import LABELS, MOODS, PARTIES, STATES, Reading, rfc3339, unix_ms
 from tests.broadcasting import AT, reading
 
 START_MS = unix_ms(AT) - 40_000

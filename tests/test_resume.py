@@ -13,7 +13,7 @@ from monitor.errors import RequestError
 from monitor.greeting import FORGOTTEN, RESTARTED, TOO_OLD, greeting
 from monitor.identities import Identities
 from monitor.memory import ENDED_KEPT, ENDED_KEPT_S, LASTING_KEPT, Memory
-from monitor.messages import Acknowledge, Hello, Missed
+from monitor.messages import Acknowledge, CallKey, Hello, Missed, unix_ms
 from monitor.subscription import ALL_CALLS, Topic
 from tests.broadcasting import (
     acknowledgement,
@@ -219,6 +219,18 @@ def test_ended_calls_are_forgotten_after_a_while_and_beyond_a_number() -> None:
     assert start.missed == [("7", 0, FORGOTTEN)]
     with pytest.raises(RequestError, match="no call '7' is running"):
         greeting(memory, Topic("call", "7"), {"7": 1})
+
+
+def test_a_call_that_was_deleted_is_dropped_and_another_of_its_name_is_not() -> None:
+    memory, began_ms = Memory(4), unix_ms(started().at)
+    memory.tell(started(), 0.0)
+    memory.drop(CallKey("a", began_ms))
+    assert memory.call("a") is not None, "it runs"
+    memory.tell(ended(2), 0.0)
+    memory.drop(CallKey("a", began_ms - 1))
+    assert memory.call("a") is not None, "an earlier one was deleted"
+    memory.drop(CallKey("a", began_ms))
+    assert memory.call("a") is None
 
 
 def test_a_call_keeps_a_bounded_number_of_alerts_and_counts_the_older_ones_as_missed() -> None:

@@ -68,6 +68,15 @@ def test_calls_may_be_told_mixed_and_may_break_off_and_share_a_name() -> None:
     assert [f.call for f in again.firings] == ["a", "a-2"]
 
 
+def test_a_call_that_shares_a_name_takes_none_that_another_call_has() -> None:
+    trial = Trial([ANGER], 0.0, HOP_S)
+    ended, running, again = call([], "a-2", 2.0), call([], "a-3", 3.0), call([], "a", 1.0)
+    for message in [*ended, *running[:1], *again, *again, *again, *running[1:], *ended]:
+        trial.hear(message)
+    trial.end()
+    assert trial.durations_s == {"a-2": 2.0, "a": 1.0, "a-4": 1.0, "a-5": 1.0, "a-3": 3.0, "a-2-2": 2.0}
+
+
 def test_the_hop_is_that_of_the_readings() -> None:
     slow = [reading(k, 3.0 + 2 * k, {"anger": 0.9}) for k in range(1, 9)]
     assert [(f.start_s, f.raised_s) for f in tried(ANGER, *call(slow)).firings] == [(3.0, 5.0)]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from monitor.board import Board
 from monitor.dashboard.keys import NAMES, PASTE_BEGINS, PASTE_ENDS
 from monitor.dashboard.view import SORTS, View, arranged, current, pressed, since
-from monitor.messages import AnyMessage
+from monitor.messages import AnyMessage, CallKey, unix_ms
 from monitor.snapshot import Snapshot, Totals
 
 NAMED = View(name="Maria")
@@ -204,7 +204,10 @@ def test_a_pause_does_not_go_on_showing_a_call_that_was_deleted() -> None:
         board.receive(message)
     paused = after("p", snapshot=board.snapshot(T0))
     assert current(paused, board.snapshot(T0 + 1.0)) == paused
-    board.forget(["a", "unknown"])
+    began_ms = unix_ms(CALLS[0].at)
+    board.forget([CallKey("a", began_ms - 1)])
+    assert current(paused, board.snapshot(T0 + 1.0)) == paused, "that was an earlier call of this name"
+    board.forget([CallKey("a", began_ms), CallKey("unknown", began_ms)])
     over = current(paused, board.snapshot(T0 + 1.0))
     assert (over.frozen, over.notice) == (None, "a call was deleted: the pause is over")
 

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from monitor.messages import AlertAcknowledged, AnyMessage, CallStarted, PartyInfo, rfc3339
+from monitor.messages import AlertAcknowledged, AnyMessage, CallKey, CallStarted, PartyInfo, rfc3339
 from monitor.settings import WebhookSettings
 from monitor.webhooks import body as webhook_body
 from monitor.webhooks.body import Body, Composer, Origin, Wanted
@@ -58,6 +58,12 @@ def test_a_raised_alert_says_what_a_receiver_needs_to_act() -> None:
             "message": json.loads(msgspec.json.encode(raised(8.0, start_s=5.0))),
         },
     }
+
+
+def test_a_notice_names_its_call_by_name_and_beginning() -> None:
+    composer = Composer(ORIGIN, ALL)
+    notices = [notice for message in (started(), raised(8.0)) for notice in composer.see(message)]
+    assert [notice.call for notice in notices] == [CallKey("one", round(T0 * 1000))]
 
 
 def test_each_turn_of_an_alert_is_told_with_the_same_facts_of_it() -> None:

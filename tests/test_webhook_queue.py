@@ -1,6 +1,8 @@
+import json
 import sqlite3
 import stat
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -8,18 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.errors import ServiceError
+from monitor.messages import CallKey, unix_ms
 from monitor.settings import WebhookSettings
 from monitor.webhooks.body import Notice
 from monitor.webhooks.endpoints import Endpoint
 from monitor.webhooks.files import owned, queue_path
-from monitor.webhooks.queue import DeliveryQueue, forget, open_queue
+from monitor.webhooks.queue import _STEPS, DeliveryQueue, forget, open_queue
 
 CRM = Endpoint(1, "https://crm.example.com/a", (b"k" * 24,), "https://crm.example.com/…")
 PAGER = Endpoint(2, "https://pager.example.com/b", (b"k" * 24,), "https://pager.example.com/…")
 
 
-def notice(name: str, call: str = "one", body: bytes = b"{}") -> Notice:
-    return Notice(name, "alert.raised", call, "sustained_anger", "critical", body)
+def notice(name: str, call: str = "one", body: bytes = b"{}", began_ms: int = 1) -> Notice:
+    return Notice(name, "alert.raised", CallKey(call, began_ms), "sustained_anger", "critical", body)
 
 
 @pytest.fixture
@@ -156,12 +159,36 @@ def test_a_call_that_is_forgotten_is_in_no_byte_of_any_file(path: Path, queue: D
     queue.failed(head, "MARKER-last", 1, 0.0, give_up=True)
     queue.close()
     assert b"MARKER" in bytes_beside(path)
-    assert forget(path, "none", "MARKER-call") == 2 * 9 * 24
+    assert forget(path, [CallKey("none", 1), CallKey("MARKER-call", 1)]) == 2 * 9 * 24
     assert b"MARKER" not in bytes_beside(path)
-    assert forget(path, "MARKER-call") == 0
+    assert forget(path, [CallKey("MARKER-call", 1)]) == 0
     again = open_queue(path)
     assert {one.call for one in again.all()} == {"two"}
     again.close()
+
+
+def test_what_waits_of_another_call_of_the_name_stays(path: Path, queue: DeliveryQueue) -> None:
+    queue.put([notice("earlier", began_ms=1), notice("later", began_ms=2)], [CRM], 1.0)
+    assert forget(path, [CallKey("one", 1)]) == 1
+    assert ids(queue, CRM) == ["later"]
+
+
+def test_a_queue_of_an_earlier_version_keeps_what_waits_and_learns_when_its_calls_began(path: Path) -> None:
+    at = "2026-01-31T12:00:00.040Z"
+    path.parent.mkdir()
+    path.touch(0o600)
+    with closing(sqlite3.connect(path)) as old:
+        old.executescript(f"{_STEPS[0]} PRAGMA user_version = 1;")
+        row = "INSERT INTO deliveries (id, endpoint, shown, kind, call, rule, severity, body, queued_s) VALUES "
+        for name, body in (("a", {"data": {"call": {"started_at": at}}}), ("b", {"data": {}}), ("c", None)):
+            said = b"none" if body is None else json.dumps(body).encode()
+            old.execute(
+                row + "(?, ?, 'shown', 'alert.raised', 'one', 'rule', 'critical', ?, 1.0)", (name, CRM.key, said)
+            )
+        old.commit()
+    assert forget(path, [CallKey("one", unix_ms(at))]) == 1
+    with closing(open_queue(path)) as queue:
+        assert ids(queue, CRM) == ["b", "c"]
 
 
 def test_what_was_delivered_leaves_nothing_behind(path: Path, queue: DeliveryQueue) -> None:
@@ -171,7 +198,7 @@ def test_what_was_delivered_leaves_nothing_behind(path: Path, queue: DeliveryQue
 
 
 def test_nothing_is_forgotten_where_nothing_is(tmp_path: Path) -> None:
-    assert forget(tmp_path / "none.db", "one") == 0
+    assert forget(tmp_path / "none.db", [CallKey("one", 1)]) == 0
     assert list(tmp_path.iterdir()) == []
 
 
@@ -181,7 +208,7 @@ def test_forgetting_says_when_it_could_not(path: Path, monkeypatch: pytest.Monke
     blocker = sqlite3.connect(path, isolation_level=None)
     blocker.execute("BEGIN EXCLUSIVE")
     with pytest.raises(ServiceError, match="nothing was forgotten: database is locked: try again"):
-        forget(path, "one")
+        forget(path, [CallKey("one", 1)])
     blocker.close()
 
 
@@ -204,7 +231,7 @@ def test_a_file_that_is_no_queue_is_left_as_it_is(path: Path) -> None:
 
 def test_a_queue_of_a_later_version_is_refused(path: Path, queue: DeliveryQueue) -> None:
     queue._database.execute("PRAGMA user_version = 9")
-    with pytest.raises(ServiceError, match="has schema 9, expected 1: use the newer callmood"):
+    with pytest.raises(ServiceError, match="has schema 9, expected 2: use the newer callmood"):
         open_queue(path)
 
 

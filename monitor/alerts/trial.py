@@ -70,10 +70,17 @@ class Trial:
 
     def _end(self, name: str) -> None:
         call = self._running.pop(name)
-        self._names[name] += 1
-        shown = name if self._names[name] == 1 else f"{name}-{self._names[name]}"
+        shown = self._free(name)
         self.durations_s[shown] = call.duration_s
         self.firings += [replace(firing, call=shown) for firing in call.firings(self._hop_s)]
+
+    def _free(self, name: str) -> str:
+        """`name`, or where a call had it already with the next number that makes a name of no other call."""
+        shown = name
+        while shown in self.durations_s or (shown != name and shown in self._running):
+            self._names[name] += 1
+            shown = f"{name}-{self._names[name] + 1}"
+        return shown
 
 
 class _Call:

@@ -1,6 +1,5 @@
 """Commands about calls that are over: which there were, all of what was told of them, and their deletion."""
 
-import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -45,7 +44,7 @@ def calls(
         raise SettingError(f"--outcome must be one of {', '.join(MOODS)}, got {outcome!r}")
     settings = load_settings(config, overrides)
     with _archive(settings) as archive:
-        agents = _as_shown(archive.path, agent) if agent else ()
+        agents = () if agent is None else _as_shown(archive.path, agent)
         begins_s, ends_s = _moment(since, "--since"), _moment(until, "--until")
         found = archive.calls(begins_s, ends_s, outcome, alert, limit + 1 if limit else None, agents)
     shown = found[:limit] if limit else found
@@ -70,10 +69,10 @@ def export(
     if format not in ("csv", "json"):
         raise SettingError(f"--format must be csv or json, got {format!r}")
     kind: Any = format
-    if (call is None) == (since is None and until is None):
-        raise SettingError("name one CALL, or --since and --until: `callmood calls` lists what there is")
+    _check_choice(call, since is not None or until is not None, "--since and --until")
     with _archive(load_settings(config, overrides)) as archive:
-        wanted = [archive.call(call)] if call else archive.calls(_moment(since, "--since"), _moment(until, "--until"))
+        begins_s, ends_s = _moment(since, "--since"), _moment(until, "--until")
+        wanted = archive.calls(begins_s, ends_s) if call is None else [archive.call(call)]
         with _written(out) as write:
             write(header(kind))
             for one in _progress(wanted[::-1]):
@@ -91,23 +90,35 @@ def forget(
     from monitor.history.erasure import check_ended
     from monitor.history.erasure import forget as erase
 
-    if (call is None) == (before is None):
-        raise SettingError("name one CALL, or --before WHEN: `callmood calls` lists what there is")
+    _check_choice(call, before is not None, "--before WHEN")
     settings = load_settings(config, overrides)
     audit = Audit(Path(settings.audit_log) if settings.audit_log else None)
     with _archive(settings) as archive:
-        wanted = [archive.call(call)] if call else archive.calls(until_s=_moment(before, "--before"))
-    gone = wanted if call else [one for one in wanted if one.state != "running"]
+        wanted = archive.calls(until_s=_moment(before, "--before")) if call is None else [archive.call(call)]
+    gone = [one for one in wanted if one.state != "running"] if call is None else wanted
     check_ended(gone)
     _forget_webhooks(settings, gone)  # first: while the history names them, a fault of either can be tried again
     still_there = erase(archive.path, gone)
-    audit.note("forgotten", calls=len(gone), **({} if call else {"before": str(before)}))
+    audit.note("forgotten", calls=len(gone), **({} if before is None else {"before": before}))
     audit.close()
+    if gone and not audit.private:
+        unnoted = "no audit_log is set: that something was forgotten stands in no file, only --verbose logs it"
+        typer.echo(f"callmood: {unnoted}", err=True)
     if still_there:
         raise HistoryError(still_there)
     typer.echo(f"forgotten: {len(gone)} call{'' if len(gone) == 1 else 's'}")
     if running := len(wanted) - len(gone):
         typer.echo(f"callmood: {running} more are running: forget them when they have ended", err=True)
+
+
+def _check_choice(call: str | None, spans: bool, options: str) -> None:
+    """Raises SettingError unless either a call is named, or a span of time. An empty name is none: it never means all."""
+    if call is not None and not call.strip():
+        raise SettingError(
+            f"CALL is empty, expected an id or a name, or {options}: `callmood calls` lists what there is"
+        )
+    if (call is None) != spans:
+        raise SettingError(f"name one CALL, or {options}: `callmood calls` lists what there is")
 
 
 def _archive(settings: Settings) -> "Archive":
@@ -138,20 +149,21 @@ def _forget_webhooks(settings: Settings, gone: "Sequence[StoredCall]") -> None:
     from monitor.webhooks.files import queue_path
     from monitor.webhooks.queue import forget
 
-    forget(queue_path(settings.webhooks or WebhookSettings()), *(one.call for one in gone))
+    forget(queue_path(settings.webhooks or WebhookSettings()), [one.key for one in gone])
 
 
 @contextmanager
 def _written(out: Path | None) -> Iterator[Any]:
-    """Where an export goes. Raises HistoryError where that cannot be written."""
+    """Where an export goes: a file is there when all of it is written. Raises HistoryError where that cannot be written."""
     if out is None:
         yield sys.stdout.write
         sys.stdout.flush()
         return
+    from monitor.replacement import replacing
+
     try:
-        file = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(file, "w", encoding="utf-8", newline="") as text:
-            yield text.write
+        with replacing(out) as file:
+            yield lambda text: file.write(text.encode())
     except OSError as error:
         raise HistoryError(f"{out}: cannot write the export: {error.strerror}") from error
 

@@ -13,14 +13,15 @@ import msgspec
 from monitor.errors import HistoryError
 from monitor.history import retrieval
 from monitor.history.database import fault, is_written, opened
-from monitor.history.packing import unix_ms
 from monitor.history.retrieval import Place
-from monitor.messages import AnyCallMessage, Mood, rfc3339
+from monitor.messages import AnyCallMessage, CallKey, Mood, rfc3339, unix_ms
 
 CallProgress = Literal["running", "ended", "interrupted"]
 
 _SHORTEST_ID = 4
 """So many characters of an id may stand for it where no other begins with them."""
+_UNKNOWN: Mood = "unclear"
+"""The outcome of a call that was interrupted."""
 _COLUMNS = (
     "calls.number, calls.id, calls.call, source, path, agent, started_ms, state, ended_ms, duration_s, outcome, reason, "
     "alerts, rules, lost_s, last_seq, stored, model, node"
@@ -69,6 +70,11 @@ class StoredCall(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     number: int
     """Counts the calls of this file; for other tables of it."""
 
+    @property
+    def key(self) -> CallKey:
+        """As what is elsewhere of it names it: another call may have its name."""
+        return CallKey(self.call, round(self.started_s * 1000))
+
 
 class Archive:
     """The history in one file. A context manager; every method raises HistoryError where the file cannot be read."""
@@ -116,7 +122,7 @@ class Archive:
         if until_s is not None:
             where("started_ms < ?", round(until_s * 1000))
         if outcome is not None:
-            where("outcome = ?", outcome)
+            where("coalesce(outcome, ?) = ?", "" if is_written(self.path) else _UNKNOWN, outcome)
         if alert is not None:
             where("instr(' ' || rules, ?)", f" {alert} ")
         if agents:
@@ -190,7 +196,7 @@ class Archive:
         number, id_, call, source, path, agent, started_ms, state, ended_ms, duration_s, outcome, reason, *rest = row
         alerts, rules, lost_s, last_seq, stored, model, node = rest
         if state == "running" and not goes_on:
-            state = "interrupted"  # its node is gone, and none has been started since
+            state, outcome = "interrupted", _UNKNOWN  # its node is gone, and none has been started since
         return StoredCall(
             id=id_,
             call=call,

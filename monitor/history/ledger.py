@@ -11,22 +11,24 @@ from dataclasses import dataclass
 
 from monitor.history.database import UNFINISHED, transaction
 from monitor.history.interruption import interruption
-from monitor.history.packing import compress, count, pack, unix_ms
+from monitor.history.packing import compress, count, pack
 from monitor.history.retrieval import Place, messages
 from monitor.messages import (
     AlertRaised,
     AnyCallMessage,
     CallEnded,
+    CallKey,
     CallStarted,
     Gap,
     Reading,
     encode,
     rfc3339,
+    unix_ms,
 )
 
 CHUNK_PIECES = 120
 """So many pieces of a call become one chunk: under a minute of it."""
-NAMES_KEPT = 5_000
+KEYS_KEPT = 5_000
 """Calls of this run that a deletion can still name."""
 
 
@@ -55,11 +57,11 @@ class _Running:
 class Ledger:
     """The calls of one run."""
 
-    def __init__(self, database: sqlite3.Connection, run: Run, began_s: float, names: OrderedDict[int, str]) -> None:
-        """`names`: number → name of this run's calls, kept by the caller while files come and go. Calls that an earlier run
+    def __init__(self, database: sqlite3.Connection, run: Run, began_s: float, keys: OrderedDict[int, CallKey]) -> None:
+        """`keys`: by number, this run's calls, kept by the caller while files come and go. Calls that an earlier run
         left open are marked as interrupted. Raises what sqlite3 raises.
         """
-        self._database, self._names = database, names
+        self._database, self._keys = database, keys
         with transaction(database):
             values = (run.epoch, run.node, run.model, run.identities, round(began_s * 1000))
             database.execute(
@@ -73,8 +75,8 @@ class Ledger:
         """Its messages may be in the file already: who writes them does not know how far the last try came."""
         self._running = {place.call: self._resumed(place) for place in places}
 
-    def write(self, batch: Iterable[AnyCallMessage]) -> list[str]:
-        """Store `batch`. Returns the names of this run's calls that were deleted since. Raises what sqlite3 raises."""
+    def write(self, batch: Iterable[AnyCallMessage]) -> list[CallKey]:
+        """Store `batch`. Returns this run's calls that were deleted since. Raises what sqlite3 raises."""
         with transaction(self._database):
             records: defaultdict[str, list[bytes]] = defaultdict(list)
             for message in batch:
@@ -122,9 +124,9 @@ class Ledger:
         insert = "INSERT INTO calls (id, run, call, source, path, agent, started_ms) VALUES (?, ?, ?, ?, ?, ?, ?)"
         number = self._database.execute(insert, values).lastrowid
         assert number is not None, "a row was inserted"
-        self._names[number] = message.call
-        while len(self._names) > NAMES_KEPT:
-            self._names.popitem(last=False)
+        self._keys[number] = CallKey(message.call, started_ms)
+        while len(self._keys) > KEYS_KEPT:
+            self._keys.popitem(last=False)
         call = self._running[message.call] = _Running(Place(number, message.call, started_ms))
         return call
 
@@ -159,13 +161,13 @@ class Ledger:
         gather(self._database, call.place.number)
         close_call(self._database, call.place.number, ended, "ended", call.stored)
 
-    def _deleted(self) -> list[str]:
+    def _deleted(self) -> list[CallKey]:
         numbers = [
             number for (number,) in self._database.execute("SELECT call FROM erasures WHERE call != ?", (UNFINISHED,))
         ]
         if numbers:
             self._database.execute("DELETE FROM erasures WHERE call != ?", (UNFINISHED,))
-        return [name for number in numbers if (name := self._names.pop(number, None)) is not None]
+        return [key for number in numbers if (key := self._keys.pop(number, None)) is not None]
 
 
 def interrupt(database: sqlite3.Connection, except_run: int | None = None) -> None:

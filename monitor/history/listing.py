@@ -11,8 +11,8 @@ from monitor.history.archive import StoredCall
 from monitor.messages import rfc3339
 
 _TITLES = ("id", "call", "began", "duration", "agent", "outcome", "alerts", "state")
-_WIDEST = 32
-"""Longer texts are cut; `--json` has them whole."""
+_WIDEST = 40
+"""Longer texts are cut in the middle; `--json` has them whole."""
 
 
 def listed(calls: Sequence[StoredCall]) -> Iterator[str]:
@@ -36,8 +36,12 @@ def as_json(calls: Sequence[StoredCall]) -> Iterator[str]:
 
 def _row(call: StoredCall) -> tuple[str, ...]:
     began = f"{datetime.fromtimestamp(call.started_s):%Y-%m-%d %H:%M:%S}"
-    outcome = "" if call.outcome is None or call.state == "interrupted" else call.outcome
     alerts = f"{call.alerts} ({', '.join(map(words, call.rules))})" if call.alerts else ""
-    name, agent = (plain(text or "")[:_WIDEST] for text in (call.call, call.agent))
+    name, agent = (_short(plain(text or "")) for text in (call.call, call.agent))
     unstored = f", {call.unstored} messages missing" if call.unstored else ""
-    return call.id, name, began, clock(call.duration_s), agent, outcome, alerts, call.state + unstored
+    return call.id, name, began, clock(call.duration_s), agent, call.outcome or "", alerts, call.state + unstored
+
+
+def _short(text: str) -> str:
+    """Names often differ in their ends."""
+    return text if len(text) <= _WIDEST else f"{text[: _WIDEST // 2]}…{text[1 - _WIDEST // 2 :]}"

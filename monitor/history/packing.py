@@ -7,10 +7,9 @@ What the pipeline makes comes back exactly: it rounds as the record does. Of oth
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 from itertools import accumulate
 
-from monitor.messages import LABELS, MOODS, PARTIES, STATES, Reading, rfc3339
+from monitor.messages import LABELS, MOODS, PARTIES, STATES, Reading, rfc3339, unix_ms
 
 _RECORD = struct.Struct("<IIIHHH6HHhI")
 """seq, at (ms since the call's beginning), end (0.1 ms), length (0.1 ms), what (bits), confidence and six scores (0.0001),
@@ -21,11 +20,6 @@ _COUNTERS = struct.Struct("<III26x")
 _MOST = 0xFFFF_FFFF
 _CONFIDENCE, _SCORES, _LEVEL = 1 << 11, 1 << 12, 1 << 13
 _PER_S = 10_000
-
-
-def unix_ms(at: str) -> int:
-    """The moment `at` (RFC 3339) in milliseconds since 1970. Raises ValueError."""
-    return round(datetime.fromisoformat(at).timestamp() * 1000)
 
 
 def pack(reading: Reading, start_ms: int) -> bytes | None:

@@ -17,7 +17,7 @@ from monitor.errors import HistoryError
 from monitor.history.database import WriterLock, fault, make, opened
 from monitor.history.erasure import delete_old
 from monitor.history.ledger import Ledger, Run
-from monitor.messages import AnyCallMessage, AnyMessage, CallMessage, Gap, Reading
+from monitor.messages import AnyCallMessage, AnyMessage, CallKey, CallMessage, Gap, Reading
 
 BATCH_S = 0.4
 """From one batch to the next."""
@@ -35,9 +35,9 @@ class History:
     """The calls of one node in one file. `receive` may be called from any thread, and never waits."""
 
     def __init__(
-        self, path: Path, run: Run, days: int, erased: Callable[[Sequence[str]], None] = lambda _: None
+        self, path: Path, run: Run, days: int, erased: Callable[[Sequence[CallKey]], None] = lambda _: None
     ) -> None:
-        """`erased`: calls of this run that were deleted from the file meanwhile, by name; called in the history's thread."""
+        """`erased`: calls of this run that were deleted from the file meanwhile; called in the history's thread."""
         self.path = path
         self.stored = 0
         """Messages that are in the file."""
@@ -54,7 +54,7 @@ class History:
         self._database: sqlite3.Connection | None = None
         self._ledger: Ledger
         self._began_s = time.time()
-        self._names: OrderedDict[int, str] = OrderedDict()
+        self._keys: OrderedDict[int, CallKey] = OrderedDict()
         self._next_sweep_s = 0.0
         self._one_by_one = False
         """After a fault of ours: what causes it is found, and left out."""
@@ -98,12 +98,21 @@ class History:
             if last:
                 break
             self._stop.wait(BATCH_S if stored else RETRY_S)
-        with self._lock:
-            self.unstored += len(self._waiting)
-            self._waiting.clear()
+        self._give_up()
         self._close()
         if self._writer_lock is not None:
             self._writer_lock.release()
+
+    def _give_up(self) -> None:
+        """What still waits is never stored."""
+        with self._lock:
+            lost = list(self._waiting)
+            self.unstored += len(lost)
+            self._waiting.clear()
+        if lost:
+            calls = len({message.call for message in lost})
+            why = self.failure or f"{self.path}: they came after the end"
+            _log.warning("%d messages of %d calls were not stored: %s", len(lost), calls, why)
 
     def _try(self) -> bool:
         """Store everything that waits; whether that went well."""
@@ -138,7 +147,7 @@ class History:
             make(self.path)
             self._writer_lock = WriterLock(self.path)
         self._database = opened(self.path, create=True)
-        self._ledger = Ledger(self._database, self._run, self._began_s, self._names)
+        self._ledger = Ledger(self._database, self._run, self._began_s, self._keys)
 
     def _close(self) -> None:
         if self._database is not None:

@@ -1,12 +1,11 @@
 """Pages and pictures on disk: names that any file system takes, and files that are whole or not there."""
 
-import os
 import re
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
 from monitor.errors import ReportError
+from monitor.replacement import replacing
 from monitor.sources.audiofile import printable
 
 _KEPT = re.compile(r"[^\w.+@=-]+")
@@ -32,14 +31,8 @@ def index_in(folder: Path) -> Path:
 def write(path: Path, content: bytes) -> None:
     """Put `content` at `path` in one go, mode 0600, whatever was there. Raises ReportError."""
     try:
-        descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=".callmood-", suffix=path.suffix)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-            os.replace(draft, path)  # noqa: PTH105
-        except BaseException:
-            os.unlink(draft)  # noqa: PTH108
-            raise
+        with replacing(path) as file:
+            file.write(content)
     except OSError as error:
         raise _unwritable(path, error) from error
 

@@ -17,6 +17,7 @@ from monitor.messages import (
     AlertRaised,
     AnyMessage,
     CallEnded,
+    CallKey,
     CallStarted,
     Label,
     Mood,
@@ -24,6 +25,7 @@ from monitor.messages import (
     Reading,
     Severity,
     State,
+    unix_ms,
 )
 
 Happening = Literal["raised", "cleared", "acknowledged", "call_ended"]
@@ -119,7 +121,8 @@ class Notice:
     """`webhook-id`: the idempotency key."""
     kind: str
     """`type` of the body."""
-    call: str
+    call: CallKey | None
+    """Null where it is of none."""
     rule: str
     severity: str
     body: bytes
@@ -209,13 +212,14 @@ class Composer:
             message=message,
         )
         body = Body(type=f"alert.{happening}", timestamp=message.at, data=data)  # type: ignore[arg-type]
-        yield Notice(new_id(), body.type, message.call, alert.rule, alert.severity, msgspec.json.encode(body))
+        key = CallKey(message.call, unix_ms(call.started.at))
+        yield Notice(new_id(), body.type, key, alert.rule, alert.severity, msgspec.json.encode(body))
 
 
 def trial_notice(origin: Origin, at: str) -> Notice:
     """What `callmood webhooks test` posts."""
     body = TrialBody(timestamp=at, data={"node": origin})
-    return Notice(new_id(), body.type, "", "", "", msgspec.json.encode(body))
+    return Notice(new_id(), body.type, None, "", "", msgspec.json.encode(body))
 
 
 def new_id() -> str:

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Literal
 
 from monitor.errors import ServiceError
+from monitor.messages import CallKey
 from monitor.webhooks.body import Notice
 from monitor.webhooks.endpoints import Endpoint
 from monitor.webhooks.files import make_private
 
-SCHEMA = 1
-_TABLES = """
+_STEPS = (
+    """
 CREATE TABLE deliveries (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     id TEXT NOT NULL,
@@ -42,8 +43,22 @@ CREATE TABLE endpoints (
     due_s REAL NOT NULL DEFAULT 0,
     gone INTEGER NOT NULL DEFAULT 0
 );
-PRAGMA user_version = 1;
+""",
+    """
+ALTER TABLE deliveries ADD COLUMN began_ms INTEGER NOT NULL DEFAULT 0;
+UPDATE deliveries SET began_ms = coalesce((
+    SELECT strftime('%s', at) * 1000 + substr(at, 21, 3)
+    FROM (SELECT json_extract(CAST(body AS TEXT), '$.data.call.started_at') AS at)
+), 0) WHERE json_valid(CAST(body AS TEXT));
+""",
+)
+"""From an empty file to the present schema, a step a version. A step that was released never changes.
+
+`deliveries.began_ms` is when the call began, which tells it from others of its name; the second step reads it from the bodies.
 """
+SCHEMA = len(_STEPS)
+NO_CALL = CallKey("", 0)
+"""What is of no call is stored under it."""
 _COLUMNS = "number, id, endpoint, shown, kind, call, rule, severity, body, queued_s, state, tries, last"
 
 
@@ -105,7 +120,7 @@ def open_queue(path: Path, patience_s: float = 5.0) -> "DeliveryQueue":
     return queue
 
 
-def forget(path: Path, *calls: str) -> int:
+def forget(path: Path, calls: Collection[CallKey]) -> int:
     """Deletes these calls' deliveries for good, whatever their state; returns how many. Raises ServiceError.
 
     After it the file is written anew, so that the calls' bytes are in no part of it that is not in use; once for all of them.
@@ -131,24 +146,25 @@ class DeliveryQueue:
         self._database.execute("PRAGMA secure_delete = ON")
         self._database.execute("PRAGMA temp_store = MEMORY")
         (version,) = self._database.execute("PRAGMA user_version").fetchone()
-        if version == 0:
-            self._database.executescript(f"BEGIN IMMEDIATE; {_TABLES} COMMIT;")
-        elif version != SCHEMA:
+        if version > SCHEMA:
             raise ServiceError(f"the webhooks' queue has schema {version}, expected {SCHEMA}: use the newer callmood")
+        if version < SCHEMA:
+            steps = "".join(_STEPS[version:])
+            self._database.executescript(f"BEGIN IMMEDIATE; {steps} PRAGMA user_version = {SCHEMA}; COMMIT;")
 
     def close(self) -> None:
         self._database.close()
 
     def put(self, notices: Iterable[Notice], to: Collection[Endpoint], now_s: float) -> None:
         """All of `notices` wait for every endpoint, or none does."""
-        columns = "id, endpoint, shown, kind, call, rule, severity, body, queued_s"
+        columns = "id, endpoint, shown, kind, call, began_ms, rule, severity, body, queued_s"
         rows = [
-            (one.id, end.key, end.shown, one.kind, one.call, one.rule, one.severity, one.body, now_s)
+            (one.id, end.key, end.shown, one.kind, *(one.call or NO_CALL), one.rule, one.severity, one.body, now_s)
             for one in notices
             for end in to
         ]
         with self._database:
-            self._database.executemany(f"INSERT INTO deliveries ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+            self._database.executemany(f"INSERT INTO deliveries ({columns}) VALUES ({', '.join('?' * 10)})", rows)
 
     def turn(self, endpoint: str) -> Turn:
         """What is next at the endpoint of that key."""
@@ -225,11 +241,11 @@ class DeliveryQueue:
             self._database.execute("DELETE FROM deliveries WHERE queued_s < ?", (before_s,))
         return int(waited[0])
 
-    def forget(self, calls: Iterable[str]) -> int:
-        """Deletes these calls' deliveries, then writes the whole file anew."""
+    def forget(self, calls: Iterable[CallKey]) -> int:
+        """Deletes these calls' deliveries and of no other of their names, then writes the whole file anew."""
         with self._database:
-            rows = [(call,) for call in calls]
-            count = self._database.executemany("DELETE FROM deliveries WHERE call = ?", rows).rowcount
+            delete = "DELETE FROM deliveries WHERE call = ? AND began_ms = ?"
+            count = self._database.executemany(delete, list(calls)).rowcount
         self._database.execute("VACUUM")
         return count
 
