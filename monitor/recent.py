@@ -2,6 +2,7 @@
 
 from collections import deque
 
+from monitor.alerts.watches import FIRST_MINUTE_S
 from monitor.messages import Reading
 from monitor.snapshot import Tone, tone
 
@@ -9,8 +10,6 @@ CELL_S = 3.0
 """Seconds that one cell of a strip stands for."""
 STRIP_CELLS = 40
 """Cells that are kept: two minutes."""
-FIRST_MINUTE_S = 60.0
-"""How much of a party's beginning its trend is measured against."""
 RECENT_S = 15.0
 """Time constant of the mean that is compared with the first minute."""
 

@@ -132,6 +132,27 @@ def test_nothing_heavy_comes_with_the_command_line() -> None:
     assert done.stdout.strip() == "[]"
 
 
+_EACH_FIRST = """
+import os, sys
+import httpx, jinja2, msgspec, numpy, onnxruntime, rich.console, typer, websockets  # once, for all children
+for name in sys.argv[1:]:
+    if not (child := os.fork()):
+        try:
+            __import__(name)
+        except BaseException as fault:
+            print(f"{name}: {fault}", flush=True)
+        os._exit(0)
+    os.waitpid(child, 0)
+"""
+
+
+def test_every_module_can_be_the_first_that_is_imported() -> None:
+    names = [f"monitor.{module_name(path)}" for path in sorted(MONITOR.rglob("*.py")) if path.stem[:2] != "__"]
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", _EACH_FIRST, *names]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == ""
+
+
 def test_monitor_never_imports_train() -> None:
     for path in MONITOR.rglob("*.py"):
         assert not re.search(r"^\s*(from|import) train\b", path.read_text(), re.MULTILINE), path

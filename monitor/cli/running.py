@@ -122,7 +122,7 @@ def watch(
 ) -> None:
     """The dashboard of another machine's server."""
     from monitor.client import Client, trusting
-    from monitor.dashboard import Dashboard
+    from monitor.dashboard.screen import Dashboard
     from monitor.plain import summary
     from monitor.watch import Watch
 
@@ -356,7 +356,7 @@ def _heed_sighup(node: Any, settings: Settings) -> None:
 def _watched(node: Any, view: Any) -> bool:
     """Until everything is told, or somebody quits; True for the latter. The dashboard begins with `view`; without one there
     is none."""
-    from monitor.dashboard import Dashboard
+    from monitor.dashboard.screen import Dashboard
 
     try:
         with node:

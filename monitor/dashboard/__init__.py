@@ -1,5 +1,1 @@
-"""The supervisors' terminal: `render` draws a snapshot, `Dashboard` keeps it on the screen."""
-
-from monitor.dashboard.screen import Dashboard, render
-
-__all__ = ["Dashboard", "render"]
+"""The supervisors' terminal: `screen.render` draws a snapshot, `screen.Dashboard` keeps it on the screen."""

@@ -21,10 +21,7 @@ from monitor.dashboard.looks import BOLD, DIM, count
 from monitor.dashboard.rows import Columns, legend, lines_of, titles
 from monitor.dashboard.terminal import Terminal, size_of
 from monitor.dashboard.view import View, arranged, current, pressed
-from monitor.plain import line, summary
 from monitor.snapshot import CallView, Health, Snapshot
-
-__all__ = ["Dashboard", "Frame", "line", "render", "summary"]
 
 REFRESH_S = 0.25
 """From one frame to the next."""

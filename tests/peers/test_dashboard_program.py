@@ -99,7 +99,7 @@ def test_the_terminal_is_as_before_whatever_ends_the_program(end: str, quiet: Pa
 
 _FAULTY = """
 import sys
-import monitor.dashboard as dashboard
+import monitor.dashboard.screen as dashboard
 from monitor.cli import main
 
 class Faulty(dashboard.Dashboard):
