@@ -37,6 +37,11 @@ class BlockWriter:
         self._ready_start = 0
         self._cut_at = self._next_cut(0)
 
+    @property
+    def lacks_s(self) -> float:
+        """How much audio the next block lacks."""
+        return (self._cut_at - self.position) / self.rate
+
     def use(self, codec: Codec) -> None:
         """What is added from now on is of that codec."""
         self._decode()
@@ -94,7 +99,7 @@ class BlockWriter:
     def _cut(self, arrived_s: float) -> None:
         """Puts all that is complete up to the last moment at which blocks end."""
         self._decode()
-        samples = np.concatenate(self._ready)
+        samples = self._ready[0] if len(self._ready) == 1 else np.concatenate(self._ready)
         while self._cut_at <= self.position:
             size = self._cut_at - self._ready_start
             self._emit(self._ready_start, samples[:size], arrived_s)
