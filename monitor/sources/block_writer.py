@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import soxr
 
-from monitor.audio import SAMPLE_RATE, Block, Samples
+from monitor.audio import SAMPLE_RATE, Block, CodedBlock, Law, Samples
 from monitor.cells import CELL
 from monitor.messages import Party
 from monitor.sources.codecs import Codec, Decoder
@@ -32,6 +32,7 @@ class BlockWriter:
         self._call, self._party, self._put, self._counters = call, party, put, counters
         self._codec: Codec | None = None
         self._decoder: Decoder | None = None
+        self._law: Law | None = None
         self._undecoded: list[bytes] = []
         self._ready: list[Samples] = []
         self._ready_start = 0
@@ -49,6 +50,7 @@ class BlockWriter:
             self.rate = codec.sample_rate
             self._cut_at = self._next_cut(0)
         self._codec, self._decoder = codec, codec.decoder()
+        self._law = codec.law if self.rate == codec.sample_rate == SAMPLE_RATE else None
 
     def add(self, payload: bytes, length: int, arrived_s: float, skip: int = 0) -> bool:
         """Goes on by the `length` samples of `payload`, less its first `skip`; whether that completed a block."""
@@ -98,6 +100,8 @@ class BlockWriter:
 
     def _cut(self, arrived_s: float) -> None:
         """Puts all that is complete up to the last moment at which blocks end."""
+        if self._law is not None:
+            return self._cut_coded(self._law, arrived_s)
         self._decode()
         samples = self._ready[0] if len(self._ready) == 1 else np.concatenate(self._ready)
         while self._cut_at <= self.position:
@@ -106,6 +110,20 @@ class BlockWriter:
             samples = samples[size:]
             self._ready_start, self._cut_at = self._cut_at, self._next_cut(self._cut_at)
         self._ready = [samples] if samples.size else []
+
+    def _cut_coded(self, law: Law, arrived_s: float) -> None:
+        """The same where a byte is a sample: what need not be decoded here is not."""
+        codes, self._undecoded = b"".join(self._undecoded), []
+        while self._cut_at <= self.position:
+            size = self._cut_at - self._ready_start - sum(samples.size for samples in self._ready)
+            if self._ready:
+                self._undecoded = [codes[:size]]
+                self.flush(arrived_s)
+            else:
+                self._put(CodedBlock(self._call, self._party, self._ready_start, codes[:size], law, arrived_s))
+            codes = codes[size:]
+            self._ready_start, self._cut_at = self._cut_at, self._next_cut(self._cut_at)
+        self._undecoded = [codes] if codes else []
 
     def _decode(self) -> None:
         """Moves what waits undecoded to what is ready."""

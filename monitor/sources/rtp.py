@@ -82,14 +82,17 @@ class RtpStream:
 
     def set_codecs(self, codecs: Mapping[int, Codec]) -> None:
         """Another agreement of payload types, from now on."""
+        self._receiver.read(self)
         self._audio.set_codecs(codecs)
 
     def hold(self) -> None:
         """What comes is passed over, time goes on as silence. May be called twice."""
+        self._receiver.read(self)
         self._audio.hold()
 
     def resume(self) -> None:
         """Listen again, after `hold`; elsewhere it does nothing."""
+        self._receiver.read(self)
         self._audio.resume()
 
     def assign(self, call: str, party: Party, opened_s: float) -> None:
@@ -97,6 +100,7 @@ class RtpStream:
 
         For metadata that comes after the audio and says that the parties are others than was thought.
         """
+        self._receiver.read(self)
         self._audio.finish(self._receiver.now())
         self._audio = self._audio.successor(call, party, opened_s)
 
