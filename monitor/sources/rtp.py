@@ -61,7 +61,7 @@ class RtpStream:
         self._receiver, self._audio, self._outbox, self._latch = receiver, audio, outbox, latch
         self.due_s = float("-inf")
         """When to look at it next: all that comes before is left in its socket."""
-        self._heard_s = self._looked_s = float("-inf")
+        self._heard_s, self._looked_s = float("-inf"), receiver.now()
         self._flood = Flood(receiver.settings)
         self._closed = self._said_unknown = False
 
@@ -124,12 +124,11 @@ class RtpStream:
             plain = self._audio.push_due(datagrams, now_s)
             if plain:
                 self._latch.heard_s = now_s
-        if plain < len(datagrams):
-            # What waited in the socket came at its pace, as far as can be told.
-            apart_s = (now_s - self._looked_s) / len(datagrams) if self.due_s > self._looked_s else 0.0
-            for number in range(plain, len(datagrams)):
-                came_s = now_s - apart_s * (len(datagrams) - 1 - number)
-                self._receive_one(datagrams[number], addresses[number], came_s)
+        # What waited in the socket for longer than a poll came one after the other, as far as can be told.
+        apart_s = max(0.0, now_s - self._looked_s - _POLL_S) / max(1, len(datagrams))
+        for number in range(plain, len(datagrams)):
+            came_s = now_s - apart_s * (len(datagrams) - 1 - number)
+            self._receive_one(datagrams[number], addresses[number], came_s)
 
     def _within_limits(
         self, datagrams: Sequence[bytes], addresses: Sequence[Address], now_s: float
