@@ -4,6 +4,7 @@
 Residual blocks: He et al. 2016; squeeze-and-excitation: Hu et al. 2018; pooling: Okabe et al. 2018.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import keras
@@ -61,19 +62,48 @@ def _statistics(x: keras.KerasTensor, attention: int) -> keras.KerasTensor:
     return layers.Concatenate()([mean, keras.ops.sqrt(keras.ops.maximum(variance, 1e-4))])
 
 
-def build_network(architecture: Architecture | None = None) -> keras.Model:
-    """`features` (batch, 188, 64) → `probabilities` (batch, 6) in the order of `LABELS`."""
+def build_network(
+    architecture: Architecture | None = None, frames: int | None = FRAMES, heads: Mapping[str, int] | None = None
+) -> keras.Model:
+    """`features` (batch, frames, 64) → `probabilities` (batch, 6) in the order of `LABELS`, and after it one more softmax a head.
+
+    `frames` None takes windows of any length; `heads` are name → classes of what is asked in training besides the emotion.
+    """
     sizes = architecture or Architecture()
-    features = keras.Input((FRAMES, BANDS), name="features")
-    x = layers.Reshape((FRAMES, BANDS, 1))(features)
+    features = keras.Input((frames, BANDS), name="features")
+    x = layers.Reshape((-1, BANDS, 1))(features)
     x = layers.ReLU()(_convolution(x, sizes.stem, 5, (2, 2)))
     for channels, *stride in sizes.stages:
         x = _residual(x, channels, (stride[0], stride[1]))
-    x = layers.Reshape((x.shape[1], x.shape[2] * x.shape[3]))(x)
+    x = layers.Reshape((-1, x.shape[2] * x.shape[3]))(x)
     x = layers.Conv1D(sizes.vector, 1, use_bias=False)(x)
     x = layers.ReLU()(layers.BatchNormalization()(x))
     x = layers.Dropout(sizes.dropout)(_statistics(x, sizes.attention))
-    return keras.Model(features, layers.Dense(len(LABELS), activation="softmax", name="probabilities")(x))
+    scores = layers.Dense(len(LABELS), activation="softmax", name="probabilities")(x)
+    others = [layers.Dense(size, activation="softmax", name=name)(x) for name, size in (heads or {}).items()]
+    return keras.Model(features, [scores, *others] if others else scores)
+
+
+def rebuilt(
+    network: keras.Model,
+    architecture: Architecture,
+    frames: int | None = FRAMES,
+    heads: Mapping[str, int] | None = None,
+) -> keras.Model:
+    """A network of the same weights for windows of `frames`, with other heads: those that `network` lacks are new.
+
+    By default what is exported: three seconds in, the emotion out. Raises ValueError where `network` has other sizes.
+    """
+    other = build_network(architecture, frames, heads)
+    for one, own in zip(_trunk(network), _trunk(other), strict=True):
+        own.set_weights(one.get_weights())
+    return other
+
+
+def _trunk(network: keras.Model) -> list[keras.Layer]:
+    """Layers with weights, without the heads that are only there for training."""
+    heads = set(network.output_names) - {"probabilities"}
+    return [layer for layer in network.layers if layer.weights and layer.name not in heads]
 
 
 def mflop(network: keras.Model) -> float:
