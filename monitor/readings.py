@@ -27,6 +27,8 @@ _BASELINE_STEP_S = 0.5
 _STAY = 0.05
 """A label stays until another is more probable by this, or until it falls this far under the threshold."""
 
+_LEAST_MOOD_S = 6.0
+"""Hops of scored speech before a mood is claimed at all: half a minute's mood must not rest on the first sentence."""
 _LEAST_LOG = -6.0
 """Log scores count as no less for the mood: one window that is very sure must not decide alone."""
 
@@ -136,9 +138,9 @@ class PartyReader:
         self._alert_cleared = True
 
     def mood(self, over_s: float) -> Mood:
-        """The mood over the last `over_s` seconds of speech; `unclear` under the model's threshold or without speech."""
+        """The mood over the last `over_s` seconds of speech; `unclear` under the model's threshold or after little speech."""
         evidence = self.mood_evidence(over_s)
-        if evidence is None:
+        if evidence is None or len(self._recent) * self._settings.hop_s < min(_LEAST_MOOD_S, over_s):
             return "unclear"
         shares = np.exp(log_softmax(self._mood_weights @ evidence + self._mood_bias))
         best = int(shares.argmax())

@@ -107,6 +107,10 @@ def fit(
             help="another training's --work, as often as you like: what they say is learnt, in place of what was acted",
         ),
     ] = None,
+    channels: Annotated[
+        tuple[int, int, int],
+        typer.Option(metavar="N N N", help="of the network's stages; one that is trained further keeps its own"),
+    ] = (24, 48, 96),
     epochs: Annotated[
         int, typer.Option(min=1, help="times through the clips; two thirds of them hear half of each window")
     ] = 85,
@@ -120,7 +124,7 @@ def fit(
     from train.batches import Schedule
 
     schedule = Schedule(epochs=epochs, batch=batch, peak_rate=rate, seed=seed)
-    commands.fit_network(cremad, data, work, models, noise, schedule, start, fold, teachers or ())
+    commands.fit_network(cremad, data, work, models, noise, schedule, channels, start, fold, teachers or ())
 
 
 @app.command()

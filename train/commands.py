@@ -81,6 +81,7 @@ def fit_network(
     models: Path,
     noise: Path | None,
     schedule: "Schedule",
+    channels: Sequence[int],
     start: Path | None = None,
     fold: int | None = None,
     teachers: Sequence[Path] = (),
@@ -96,7 +97,7 @@ def fit_network(
     from train.plots import draw_training_curve
 
     workshop = fit.prepare(corpus, split, _noise_folder(cremad, noise), Recipe(), schedule.seed)
-    architecture = Architecture()
+    architecture = Architecture.of(channels)
     network, words = None, fit.CREMAD if cremad else f"own recordings ({len(corpus.actors)} speakers)"
     if start:
         network, before = load_checkpoint(start)

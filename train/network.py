@@ -4,7 +4,7 @@
 Residual blocks: He et al. 2016; squeeze-and-excitation: Hu et al. 2018; pooling: Okabe et al. 2018.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import keras
@@ -12,6 +12,7 @@ from keras import layers
 
 from monitor.features import BANDS
 from monitor.messages import LABELS
+from train.corpus import CorpusError
 from train.dataset import FRAMES
 
 
@@ -27,6 +28,14 @@ class Architecture:
     """Length of what describes a frame before pooling."""
     attention: int = 64
     dropout: float = 0.3
+
+    @classmethod
+    def of(cls, channels: Sequence[int]) -> "Architecture":
+        """The default one with so many channels in each stage. Raises `CorpusError` for fewer than four or over a thousand."""
+        if any(not 4 <= number <= 1000 for number in channels):
+            raise CorpusError(f"channels are {' '.join(map(str, channels))}, expected 4 to 1000 in each stage")
+        strides = [stage[1:] for stage in cls().stages]
+        return cls(stages=tuple((number, *stride) for number, stride in zip(channels, strides, strict=True)))
 
 
 def _convolution(x: keras.KerasTensor, channels: int, size: int, stride: tuple[int, int] = (1, 1)) -> keras.KerasTensor:
