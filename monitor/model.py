@@ -147,10 +147,11 @@ class EmotionModel:
     def raw(self, powers: list[Samples]) -> Samples:
         """Windows' mel power, (188, 64) each, at least one → (n, 6) the network's own probabilities, uncalibrated."""
         batches = [powers[at : at + BATCH] for at in range(0, len(powers), BATCH)]
-        return np.concatenate([self._run(np.stack(batch)) for batch in batches])
+        return np.concatenate([self._run(batch) for batch in batches])
 
-    def _run(self, power: Samples) -> Samples:
-        features = window_features(power, self._normalisation)
+    def _run(self, powers: list[Samples]) -> Samples:
+        # One window after the other: what comes between stays in the processor's cache.
+        features = np.stack([window_features(power, self._normalisation) for power in powers])
         return self._session.run(["probabilities"], {"features": features})[0]  # type: ignore[no-any-return]
 
     def describe(self) -> str:

@@ -141,11 +141,11 @@ class Pipeline:
 
     def _tell(self, due: Sequence[Due]) -> None:
         """One ONNX run for all windows that need it, then every message in order."""
-        powers = [power for one in due if (power := one.to_score()) is not None]
-        scores = iter(self._model.score(powers))
+        powers = [one.to_score() for one in due]
+        scores = iter(self._model.score([power for power in powers if power is not None]))
         at = self._now()
-        for one in due:
-            one_scores = None if one.to_score() is None else next(scores)
+        for one, power in zip(due, powers, strict=True):
+            one_scores = None if power is None else next(scores)
             for message in one.call.tell(one, one_scores, at, time.monotonic()):
                 self._bus.publish(message)
 
