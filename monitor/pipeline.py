@@ -142,7 +142,7 @@ class Pipeline:
     def _tell(self, due: Sequence[Due]) -> None:
         """One ONNX run for all windows that need it, then every message in order."""
         powers = [one.to_score() for one in due]
-        scores = iter(self._model.score([power for power in powers if power is not None]))
+        scores = iter(self._model.score([power for power in powers if power is not None]).tolist())
         at = self._now()
         for one, power in zip(due, powers, strict=True):
             one_scores = None if power is None else next(scores)
