@@ -218,9 +218,7 @@ class CallState:
             label=verdict.label if verdict else None,
             mood=verdict.mood if verdict else None,
             confidence=None if confidence is None else round(confidence, 4),
-            scores=None
-            if scores is None
-            else {name: round(p, 4) for name, p in zip(LABELS, scores, strict=True)},
+            scores=None if scores is None else {name: round(p, 4) for name, p in zip(LABELS, scores, strict=True)},
             speech_share=round(window.speech_share, 3),
             level_db=None if window.level_db is None else round(window.level_db, 1),
             latency_ms=round(1000 * max(0.0, now_s - window.arrived_s), 1),
