@@ -64,6 +64,11 @@ class Due(NamedTuple):
     state: State | None = None
     """Why a window is not scored; None where it is."""
 
+    @property
+    def scored(self) -> bool:
+        """Whether it is a window that the network scores."""
+        return isinstance(self.item, Window) and self.state is None
+
     def to_score(self) -> Samples | None:
         """(188, 64) mel power of a window that is to be scored."""
         return self.item.power if isinstance(self.item, Window) and self.state is None else None
