@@ -30,7 +30,7 @@ MEANING = Meaning(
 def window(end_s: float = 3.0, speech_share: float = 1.0, **changes: float) -> Window:
     facts = {"level_db": -20.0, "clipped_share": 0.0, "lost_s": 0.0, "arrived_s": 0.0} | changes
     end = round(end_s * 8_000)
-    return Window(start=end - 24_000, end=end, speech_share=speech_share, power=None, **facts)
+    return Window(start=end - 24_000, end=end, speech_share=speech_share, frames=None, **facts)
 
 
 def posteriors(label: str, probability: float = 0.8) -> np.ndarray:
