@@ -111,12 +111,17 @@ class _Recent:
         """`most`: windows."""
         self._sums: deque[Scores] = deque([[0.0] * len(LABELS)], maxlen=most + 1)
 
+    @property
+    def windows(self) -> int:
+        """How many there are."""
+        return len(self._sums) - 1
+
     def add(self, log_scores: Scores) -> None:
         self._sums.append([total + log for total, log in zip(self._sums[-1], log_scores, strict=True)])
 
     def mean(self, windows: int) -> Scores | None:
         """(6,) over so many windows, or all where there are fewer; None before the first."""
-        count = min(windows, len(self._sums) - 1)
+        count = min(windows, self.windows)
         if count == 0:
             return None
         return [(last - first) / count for last, first in zip(self._sums[-1], self._sums[-1 - count], strict=True)]
@@ -164,7 +169,7 @@ class PartyReader:
     def mood(self, over_s: float) -> Mood:
         """The mood over the last `over_s` seconds of speech; `unclear` under the model's threshold or after little speech."""
         evidence = self.mood_evidence(over_s)
-        if evidence is None or len(self._recent) * self._settings.hop_s < min(_LEAST_MOOD_S, over_s):
+        if evidence is None or self._recent.windows * self._settings.hop_s < min(_LEAST_MOOD_S, over_s):
             return "unclear"
         weights, bias = self._moods.weights, self._moods.bias
         logs = _log_softmax([sum(map(mul, row, evidence)) + one for row, one in zip(weights, bias, strict=True)])
