@@ -15,8 +15,10 @@ LEFT_TO_RIGHT = [
     {"tokens"},
     {"access"},
     {"audio"},
-    {"concealment", "features", "sources", "speech", "sources.audiofile"},
+    {"concealment", "features", "speech"},
     {"cells"},
+    {"gathering"},
+    {"sources", "sources.audiofile"},
     {
         "windows",
         "sources.recording",

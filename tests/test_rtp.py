@@ -14,7 +14,7 @@ import pytest
 from monitor.audio import Block
 from monitor.errors import SettingError, SourceError
 from monitor.settings import RtpSettings
-from monitor.sources import BlockQueue, Refused
+from monitor.sources import BlockQueue, CallClosed, Refused
 from monitor.sources.allowlist import AllowList, check_listener
 from monitor.sources.codecs import PCMA, PCMU, TELEPHONE_EVENT
 from monitor.sources.latch import Flood, Latch
@@ -64,7 +64,8 @@ def test_a_stream_is_heard_on_an_even_port_and_its_end_is_not_lost() -> None:
         assert stream.counters.received == receiver.counters.received == 60
         stream.close()
         receiver.close()
-        return queue.take(0)
+        queue.put(CallClosed("call", "end"))
+        return queue.take(0)[:-1]
 
     blocks = asyncio.run(main())
     samples = np.concatenate([block.samples for block in blocks])
@@ -263,9 +264,9 @@ def test_a_long_pause_goes_into_the_queue_little_by_little() -> None:
     queue = BlockQueue(60)
     outbox = Outbox(queue)
     for number in range(10):
-        outbox.put(Block("call", "customer", number, 8_000, np.zeros(1, np.float32), 0.0))
-    assert [block.start for block in queue.take(0)] == [0, 1, 2, 3]
+        outbox.put(Block("call", "customer", 2_000 * number, 8_000, np.zeros(2_000, np.float32), 0.0))
+    assert [block.start // 2_000 for block in queue.take(0)] == [0, 1, 2, 3]
     outbox.refresh()
-    assert [block.start for block in queue.take(0)] == [4, 5, 6, 7]
+    assert [block.start // 2_000 for block in queue.take(0)] == [4, 5, 6, 7]
     outbox.empty()
-    assert [block.start for block in queue.take(0)] == [8, 9]
+    assert [block.start // 2_000 for block in queue.take(0)] == [8, 9]
