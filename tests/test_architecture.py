@@ -92,6 +92,7 @@ LEFT_TO_RIGHT = [
     {"report.day_page", "report.drawing"},
     {"report.poster"},
     {"bench", "apart", "lateness", "watch", "history.listing"},
+    {"listening"},
     {"app"},
     {"cli.console", "cli.options"},
     {"cli.running", "cli.inspecting", "cli.alerts", "cli.history", "cli.report", "cli.webhooks"},
