@@ -8,7 +8,7 @@ import pytest
 
 MONITOR = Path(__file__).parents[1] / "monitor"
 LEFT_TO_RIGHT = [
-    {"errors", "identities", "messages", "settings.fields", "bearer", "position", "waits", "replacement"},
+    {"errors", "identities", "messages", "settings.fields", "bearer", "position", "waits", "replacement", "steady"},
     {"settings.tables"},
     {"settings"},
     {"subscription"},
