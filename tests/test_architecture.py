@@ -26,6 +26,7 @@ LEFT_TO_RIGHT = [
         "sources.rtp_packet",
         "sources.frames",
         "sources.ports",
+        "sources.strays",
     },
     {"sources.jitter", "sources.latch", "sources.outbox"},
     {"sources.block_writer"},

@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.benchmarks.siprec_load import _expected as readings_of
 from tests.benchmarks.soak_calls import SoakCall
-from tests.benchmarks.soak_node import Cost
+from tests.benchmarks.soak_node import IDLE_S, Cost
 
 PARTIES = ("agent", "customer")
 """Of the streams of a call, in their order."""
@@ -55,9 +55,13 @@ def reading_counts(over: Iterable[SoakCall], heard: Mapping[str, Mapping[str, An
             continue
         for party, sent_s in zip(PARTIES, call.heard_s, strict=False):
             want, got = readings_of(sent_s) if sent_s else 0, heard[call.name]["readings"].get(party, 0)
+            if call.way == "dead":  # then it is a gap until the call ends
+                want = min(max(want, got), readings_of(sent_s + IDLE_S + 1))
             expected, told = expected + want, told + got
             if abs(want - got) > TOLERANCE:
-                wrong.append(f"{call.name} {party} ({call.way}): {got} readings of {sent_s:.1f} s, expected {want}")
+                gaps = [(start_s, end_s) for of, start_s, end_s in heard[call.name]["gaps"] if of == party]
+                text = f"{call.name} {party} ({call.way}): {got} readings of {sent_s:.1f} s, expected {want}"
+                wrong.append(f"{text}; gaps: {gaps}")
     return expected, told, wrong
 
 

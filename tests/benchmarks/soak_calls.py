@@ -13,7 +13,7 @@ from tests.benchmarks.siprec_load import Call, Client
 from tests.sip_texts import METADATA, SDP, both
 
 HOST = "127.0.0.1"
-_RESEND_S = 1.0
+_RESEND_S = 0.5
 _GIVE_UP_S = 32.0
 """RFC 3261's timer B and F."""
 _SESSION = "hVpd7YQgRW2nD22h7q60JQ=="

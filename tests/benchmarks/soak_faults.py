@@ -78,9 +78,12 @@ class Faults:
         self._next_s = float("inf")
 
     def _draw(self) -> str:
-        """Every fault once, in an order of chance, then all again."""
+        """Every fault once, in an order of chance, then all again; but listeners that were killed are left to grow old."""
         if not self._waiting:
-            self._waiting = [name for name in self.names if name not in self.skipped]
+            self._waiting = [name for name in self.names if name not in self.skipped and name not in self.done]
+            self._waiting = (
+                self._waiting or [name for name in self.names if name != "listeners_killed"] or [*self.names]
+            )
             self._chance.shuffle(self._waiting)
         return self._waiting.pop()
 
@@ -138,7 +141,7 @@ class Faults:
             self.skipped["full_disk"] = "a disk of its own needs the right to mount a tmpfs"
             return
         self.node.disk.fill()
-        self._undo(12.0, self.node.disk.clear)
+        self._undo(20.0, self.node.disk.clear)
 
     def receiver_down(self) -> None:
         self.tell("receiver", 503)
@@ -167,6 +170,7 @@ class Faults:
             os.kill(listeners, signal.SIGKILL)
             self.kills.append(Killed(time.monotonic(), [call.name for call in self.caller.up]))
             self.caller.killed()
+            self.caller.unborn += 1  # somebody calls just now
 
 
 NAMES = [

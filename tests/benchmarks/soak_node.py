@@ -94,7 +94,7 @@ class Node:
         self.clock = WallClock(folder / "clock")
         self.disk = Disk(folder / "disk", 64)
         self.history = self.disk.folder / "history.db"
-        self._queue = folder / "webhooks.db"
+        self._queue = self.disk.folder / "webhooks.db"
         self.log, self._out = Log(folder / "log"), folder / "out"
         sets = [
             "siprec.port=0",
@@ -108,6 +108,8 @@ class Node:
             f"webhooks.secret_files={secret}",
             f"webhooks.queue={self._queue}",
             "webhooks.longest_wait_s=5",
+            "webhooks.retries=1000",
+            "backlog=64",
             *sets,
         ]
         command = [sys.executable, "-m", "monitor.cli", "-v", "serve", "--port", "0"]

@@ -1,6 +1,6 @@
 """Those who hear a node: subscribers that keep accounts, and a receiver of its webhooks. A process of its own for `soak`.
 
-    python -m tests.benchmarks.soak_subscribers SECRET_FILE
+    python -m tests.benchmarks.soak_subscribers
 
 Commands come as JSON lines on stdin, and each gets one line back: ["follow", ADDRESS], ["stall", NAME, SECONDS], ["cut", NAME],
 ["receiver", STATUS], ["status"], ["stop"]. The first line that is printed tells the receiver's address.
@@ -9,11 +9,12 @@ Commands come as JSON lines on stdin, and each gets one line back: ["follow", AD
 import asyncio
 import json
 import sys
+import threading
 import time
 import urllib.request
 from collections import deque
 from dataclasses import dataclass, field
-from pathlib import Path
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from monitor.client import Client, Lost
@@ -29,7 +30,6 @@ from monitor.messages import (
     Missed,
     Reading,
 )
-from tests.webhook_receivers import Receiver
 
 NAMES = ("steady", "stalls", "is cut")
 
@@ -44,7 +44,8 @@ class HeardCall:
     doubles: int = 0
     readings: dict[str, int] = field(default_factory=dict)
     """Party → how many."""
-    gap_s: float = 0.0
+    gaps: list[tuple[str, float, float]] = field(default_factory=list)
+    """Lost audio: party, from, to; seconds of the call."""
     reason: str | None = None
     """Why it ended; null while it runs."""
     ended_s: float = 0.0
@@ -90,7 +91,7 @@ class Account:
             case CallStarted():
                 call.readings |= dict.fromkeys(message.parties, 0)
             case Gap():
-                call.gap_s += message.end_s - message.start_s
+                call.gaps.append((message.party, message.start_s, message.end_s))
             case AlertRaised():
                 call.alerts += 1
             case CallEnded():
@@ -137,14 +138,44 @@ class Subscriber:
             self._client._connection.transport.abort()
 
 
+class Receiver:
+    """Takes webhooks and remembers each once. It looks at no signature: the clock that signs them is set while it runs."""
+
+    def __init__(self) -> None:
+        self.status = 204
+        self.kinds: dict[str, str] = {}
+        """Id → what it is about."""
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self._server.server_port}/alerts"
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                event = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                if receiver.status < 300:
+                    receiver.kinds[self.headers["webhook-id"]] = event["type"]
+                self.send_response(receiver.status)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, format: str, *args: Any) -> None:
+                pass
+
+        return Handler
+
+
 class House:
     """All of them, and what is asked of them."""
 
-    def __init__(self, secret: str) -> None:
-        self.receiver = Receiver(secret)
+    def __init__(self) -> None:
+        self.receiver = Receiver()
         self.subscribers: dict[str, Subscriber] = {}
         self._metrics = ""
-        self._ids: dict[str, str] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
     def follow(self, address: str) -> None:
@@ -155,7 +186,6 @@ class House:
     def close(self) -> None:
         for task in self._tasks:
             task.cancel()
-        self.receiver.close()
 
     def answer(self, command: str, *words: Any) -> Any:
         match command:
@@ -164,7 +194,7 @@ class House:
             case "cut":
                 self.subscribers[words[0]].cut()
             case "receiver":
-                self.receiver.answer(words[0])
+                self.receiver.status = words[0]
             case "status":
                 return {"metrics": self._scraped(), "webhooks": self._webhooks(), "messages": self._steady.messages}
             case "stop":
@@ -177,11 +207,8 @@ class House:
         return self.subscribers[NAMES[0]].account
 
     def _webhooks(self) -> dict[str, int]:
-        while not self.receiver.got.empty():
-            got = self.receiver.got.get()
-            self._ids[got.id] = got.event["type"]
-        raised = sum(kind.endswith("raised") for kind in self._ids.values())
-        return {"events": len(self._ids), "raised": raised}
+        kinds = list(self.receiver.kinds.values())
+        return {"events": len(kinds), "raised": sum(kind.endswith("raised") for kind in kinds)}
 
     def _scraped(self) -> dict[str, float]:
         try:
@@ -192,8 +219,8 @@ class House:
         return {name: float(value) for name, _, value in lines if "bucket" not in name}
 
 
-async def _main(secret_file: Path) -> None:
-    house = House(secret_file.read_text().strip())
+async def _main() -> None:
+    house = House()
     print(json.dumps(house.receiver.url), flush=True)
     command = ""
     while command != "stop" and (line := await asyncio.to_thread(sys.stdin.readline)):
@@ -206,4 +233,4 @@ async def _main(secret_file: Path) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_main(Path(sys.argv[1])))
+    asyncio.run(_main())
