@@ -73,14 +73,14 @@ class Listening:
     def _revived(self, fault: CallmoodError, stop: threading.Event) -> bool:
         """Whether another process listens in the place of one that died; meanwhile it is told what is waited for."""
         before = Before(self._apart.ports, self._names.taken)
-        then = "its calls have ended, and it is started again"
+        then = " and its calls with it: another begins"
         while not (stop.is_set() or self._draining):
             wait_s = self._restarts.wait_s(time.monotonic() - self._began_s)
             if wait_s is None:
                 self._tell(f"{fault}; nobody listens any more after {len(WAITS_S)} tries: restart callmood")
                 return False
-            self._tell(f"{fault}; {then}" + (f" in {wait_s:g} s" if wait_s else ""))
-            then = "it is tried again"
+            self._tell(f"{fault}{then}" + (f" in {wait_s:g} s" if wait_s else ""))
+            then = ": another begins"
             if stop.wait(wait_s):
                 return False
             self._began_s = time.monotonic()

@@ -93,7 +93,7 @@ def run(tmp_path: Path) -> Iterator[Run]:
 def test_listeners_whose_process_dies_are_started_again_on_their_ports_and_use_no_name_twice(run: Run) -> None:
     assert run.kill().call == "call"
     assert run.next() == CallClosed("call", f"error: {GONE}")
-    assert run.told() == f"{GONE}; its calls have ended, and it is started again"
+    assert run.told() == f"{GONE} and its calls with it: another begins"
     opened = run.next()
     assert isinstance(opened, CallOpened)
     assert opened.call == "call-2"
@@ -108,8 +108,8 @@ def test_listeners_that_cannot_begin_again_are_given_up_in_the_end(run: Run, tmp
     (tmp_path / "closed").touch()
     run.kill()
     run.next()
-    assert run.told() == f"{GONE}; its calls have ended, and it is started again"
-    assert run.told() == "the port is taken; it is tried again in 0.01 s"
+    assert run.told() == f"{GONE} and its calls with it: another begins"
+    assert run.told() == "the port is taken: another begins in 0.01 s"
     assert run.told() == "the port is taken; nobody listens any more after 2 tries: restart callmood"
     run.thread.join(20)
     assert (run.listening.trouble[:17], run.listening.restarts) == ("the port is taken", 0)
