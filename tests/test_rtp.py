@@ -195,7 +195,8 @@ def test_a_call_that_ended_while_the_machine_slept_does_not_go_on_until_it_woke(
                 await asyncio.sleep(0.05)
             stream.close()
         receiver.close()
-        return queue.take(0)
+        queue.put(CallClosed("call", "end"))
+        return [event for event in queue.take(0) if isinstance(event, Block)]
 
     blocks = asyncio.run(main())
     assert sum(block.samples.size for block in blocks) == 8_000
