@@ -4,6 +4,7 @@ import threading
 from collections import deque
 from collections.abc import Collection
 from datetime import datetime
+from functools import lru_cache
 
 from monitor import messages
 from monitor.followed import FollowedCall
@@ -38,7 +39,7 @@ class Board:
 
     def receive(self, message: messages.AnyMessage) -> None:
         """Take in one message, in the order of the bus; a few microseconds. Raises ValueError where `at` is no time."""
-        at_s = datetime.fromisoformat(message.at).timestamp()
+        at_s = _unix_s(message.at)
         with self._lock:
             match message:
                 case Reading():
@@ -70,6 +71,7 @@ class Board:
         """Everything as it stands at `now_s`, Unix seconds on the clock of the node that made the messages; of the call
         `opened` in detail."""
         with self._lock:
+            self._believe(now_s)
             self._forget(now_s)
             latencies_ms = list(self._latencies_ms)
             calls = sorted(self._calls.values(), key=lambda call: call.urgency(now_s))
@@ -135,10 +137,24 @@ class Board:
                     del self._ended[call.name]
                     self._forgotten += 1
 
+    def _believe(self, now_s: float) -> None:
+        """What was told at a moment that is yet to come was told just now: the clock has been set back. Else a dead source
+        would look alive, and ended calls would stay, until that moment comes."""
+        for call in (*self._calls.values(), *self._ended.values()):
+            call.believe(now_s)
+        if self._faults and self._faults[-1][0] > now_s:
+            faults = [(min(at_s, now_s), code, text) for at_s, code, text in self._faults]
+            self._faults = deque(faults, maxlen=FAULTS_KEPT)
+
     def _forget(self, now_s: float) -> None:
         old = [name for name, call in self._ended.items() if now_s - call.ended_at_s > ENDED_KEPT_S]
         for name in old:
             del self._ended[name]
+
+
+@lru_cache(maxsize=1)  # what is scored together is told at one moment
+def _unix_s(at: str) -> float:
+    return datetime.fromisoformat(at).timestamp()
 
 
 def _quantile(ordered: list[float], share: float) -> float | None:

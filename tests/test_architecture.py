@@ -8,7 +8,7 @@ import pytest
 
 MONITOR = Path(__file__).parents[1] / "monitor"
 LEFT_TO_RIGHT = [
-    {"errors", "identities", "messages", "settings.fields", "bearer", "position", "waits", "replacement"},
+    {"errors", "identities", "messages", "settings.fields", "bearer", "position", "waits", "replacement", "steady"},
     {"settings.tables"},
     {"settings"},
     {"subscription"},
@@ -28,6 +28,7 @@ LEFT_TO_RIGHT = [
         "sources.rtp_packet",
         "sources.frames",
         "sources.ports",
+        "sources.strays",
     },
     {"sources.jitter", "sources.latch", "sources.outbox"},
     {"sources.block_writer"},
@@ -93,7 +94,9 @@ LEFT_TO_RIGHT = [
     {"report.call_page", "report.hours"},
     {"report.day_page", "report.drawing"},
     {"report.poster"},
-    {"bench", "apart", "lateness", "watch", "history.listing"},
+    {"bench", "bench.voices", "apart", "lateness", "watch", "history.listing"},
+    {"bench.load", "bench.stages", "listening"},
+    {"bench.rivals"},
     {"app"},
     {"cli.console", "cli.options"},
     {"cli.running", "cli.inspecting", "cli.alerts", "cli.history", "cli.report", "cli.webhooks"},

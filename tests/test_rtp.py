@@ -23,6 +23,7 @@ from monitor.sources.rtp import RtpReceiver, RtpStream
 from monitor.sources.rtp_party import PartyAudio
 from tests.captures import rtp
 from tests.rtp_streams import Sender, WaitingSocket, tones
+from tests.sip_client import Clock
 
 CODECS = {0: PCMU, 101: TELEPHONE_EVENT}
 PACKETS = [rtp(packet) for packet in Sender().packets(tones(2.0))]
@@ -176,6 +177,56 @@ def test_a_stream_may_be_assigned_to_another_party() -> None:
 
     blocks = asyncio.run(main())
     assert {(block.call, block.party) for block in blocks} == {("call", "agent"), ("call-2", "customer")}
+
+
+@pytest.mark.parametrize("polled", [False, True])
+def test_a_call_that_ended_while_the_machine_slept_does_not_go_on_until_it_woke(polled: bool) -> None:
+    """Whether its sockets or its signalling are looked at first then."""
+
+    async def main() -> list[Block]:
+        clock = Clock()
+        queue = BlockQueue(60)
+        receiver = RtpReceiver(RtpSettings(), queue, clock)
+        stream = await receiver.open("call", "customer", CODECS, clock())
+        with sending() as one:
+            for packet in PACKETS[:50]:
+                one.sendto(packet, ("127.0.0.1", stream.port))
+            clock.forward(10.0)
+            if polled:
+                await asyncio.sleep(0.05)
+            stream.close()
+        receiver.close()
+        queue.put(CallClosed("call", "end"))
+        return [event for event in queue.take(0) if isinstance(event, Block)]
+
+    blocks = asyncio.run(main())
+    assert sum(block.samples.size for block in blocks) == 8_000
+
+
+def test_a_port_that_somebody_still_sends_to_is_passed_over(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("monitor.sources.rtp._MOST_STRAYS", 3)
+
+    async def main() -> None:
+        with sending() as one:
+            first = (one.getsockname()[1] & ~1) + 2
+
+            async def stray() -> None:
+                while True:
+                    one.sendto(PACKETS[0], ("127.0.0.1", first))
+                    await asyncio.sleep(0.02)
+
+            receiver, _ = receiving(first_port=first, last_port=first + 3)
+            task = asyncio.create_task(stray())
+            assert (await receiver.open("call", "customer", CODECS, 0.0)).port == first + 2
+            with pytest.raises(SourceError, match="RTP comes to 3 free ports, one after the other, that no call has"):
+                await receiver.open("call", "agent", CODECS, 0.0)
+            assert f"RTP comes to port {first}, which no call has: another is taken" in caplog.messages
+            task.cancel()
+            receiver.close()
+
+    asyncio.run(main())
 
 
 def test_ports_run_out_with_a_cure_and_come_back() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ from train.split import Split, fold_split, read_split
 
 if TYPE_CHECKING:
     from train.batches import Schedule
+    from train.scoring import Predict
 
 SPLIT_SEED = 1
 """Of the tuning actors: fixed, so that trainings with different seeds can be compared."""
@@ -80,10 +82,12 @@ def fit_network(
     models: Path,
     noise: Path | None,
     schedule: "Schedule",
+    channels: Sequence[int],
     start: Path | None = None,
     fold: int | None = None,
+    teachers: Sequence[Path] = (),
 ) -> None:
-    """Trains, from nothing or from the checkpoint in `start`, and draws the curve."""
+    """Trains, from nothing or from the checkpoint in `start`, on the emotions or on what `teachers` say; draws the curve."""
     corpus = load(cremad, data)
     _print_dropped(corpus)
     split = _split(corpus, cremad, fold)
@@ -94,15 +98,23 @@ def fit_network(
     from train.plots import draw_training_curve
 
     workshop = fit.prepare(corpus, split, _noise_folder(cremad, noise), Recipe(), schedule.seed)
-    architecture = Architecture()
+    architecture = Architecture.of(channels)
     network, words = None, fit.CREMAD if cremad else f"own recordings ({len(corpus.actors)} speakers)"
     if start:
         network, before = load_checkpoint(start)
+        architecture = Architecture(**before["architecture"])
         words += f"; started from a network trained on {before.get('data', fit.CREMAD)}"
-        learnt = Normalisation(before["floor_db"], np.array(before["spectrum"], np.float32))
-        workshop = replace(workshop, normalisation=learnt)
+        workshop = replace(workshop, normalisation=_normalisation(before))
+    teacher, taught = None, {}
+    if teachers:
+        several = [_teacher(path, split, workshop.normalisation) for path in teachers]
+        taught = {"teachers": [lesson for _, lesson in several]}
+
+        def teacher(features: np.ndarray) -> np.ndarray:
+            return np.mean([predict(features) for predict, _ in several], axis=0, dtype=np.float32)
+
     console.print(f"{len(workshop.clips)} clips; {_split_words(split)}; {workshop.noises.source}", highlight=False)
-    fit.start_work(work, fit.meaning(workshop, split, schedule, architecture) | {"data": words})
+    fit.start_work(work, fit.meaning(workshop, split, schedule, architecture) | {"data": words} | taught)
     with _progress() as progress:
         task = progress.add_task("training", total=schedule.epochs, loss=float("nan"), uar="")
         fit.fit(
@@ -113,8 +125,37 @@ def fit_network(
             work,
             lambda row: _tell(progress, task, row),
             network,
+            teacher,
         )
     draw_training_curve(json.loads((work / fit.HISTORY).read_text(encoding="utf-8")), models / "training_curve.png")
+
+
+def _normalisation(meaning: Mapping[str, Any]) -> Normalisation:
+    return Normalisation(meaning["floor_db"], np.array(meaning["spectrum"], np.float32))
+
+
+def _teacher(path: Path, split: Split, normalisation: Normalisation) -> tuple["Predict", dict[str, Any]]:
+    """A model file's or a training's network, and what it is. Raises `CorpusError` for one that knows people whom the pupil is
+    measured on, or that reads other features."""
+    if path.suffix == ".onnx":
+        model = EmotionModel(path)
+        features, known = model.meaning.features, model.meaning.training["fitted"]
+        own = Normalisation(features.floor_db, np.array(features.spectrum, np.float32))
+        predict, lesson = model.run, {"model": f"{model.meaning.name} {model.meaning.version}"}
+    else:
+        from train.fit import predictor
+
+        network, meaning = load_checkpoint(path)
+        known, own, predict = meaning["split"]["fitted"], _normalisation(meaning), predictor(network)
+        lesson = {"architecture": meaning["architecture"], "schedule": meaning["schedule"]}
+    if others := sorted(set(known) - set(split.fitted)):
+        raise CorpusError(
+            f"teacher {path} was fitted on {', '.join(others[:3])}, who are kept from fitting here: expected one of the same "
+            "split"
+        )
+    if own.floor_db != normalisation.floor_db or not np.allclose(own.spectrum, normalisation.spectrum, atol=1e-8):
+        raise CorpusError(f"teacher {path} reads other features, expected one fitted on the same clips: train it again")
+    return predict, lesson
 
 
 def _progress() -> Progress:
@@ -128,7 +169,10 @@ def _tell(progress: Progress, task: Any, row: dict[str, float]) -> None:
 
 
 def load_checkpoint(folder: Path) -> tuple[Any, dict[str, Any]]:
-    """A network and its meaning, as `fit` or `export` left them in `folder`. Raises `CorpusError` or `ModelError`."""
+    """A network that takes three seconds and gives the emotion, and its meaning, as `fit` or `export` left them in `folder`.
+
+    Raises `CorpusError` or `ModelError`.
+    """
     folder = folder.parent if folder.is_file() else folder
     files = [folder / name for name in ("last.keras", "meaning.json")]
     if missing := [path.name for path in files if not path.is_file()]:
@@ -138,7 +182,7 @@ def load_checkpoint(folder: Path) -> tuple[Any, dict[str, Any]]:
     import keras
 
     from monitor.features import BANDS
-    from train.dataset import FRAMES
+    from train.network import Architecture, rebuilt
 
     try:
         meaning: dict[str, Any] = json.loads(files[1].read_text(encoding="utf-8"))
@@ -147,12 +191,13 @@ def load_checkpoint(folder: Path) -> tuple[Any, dict[str, Any]]:
         raise ModelError(
             f"{files[0]} is no network of this version ({error}), expected one by `fit`: train again"
         ) from error
-    shapes, expected = (network.input_shape, network.output_shape), ((None, FRAMES, BANDS), (None, len(LABELS)))
-    if shapes != expected or not {"floor_db", "spectrum"} <= set(meaning):
+    try:
+        return rebuilt(network, Architecture(**meaning["architecture"])), meaning
+    except (ValueError, TypeError, KeyError) as error:
         raise ModelError(
-            f"{files[0]} takes and gives {shapes}, expected {expected} and a meaning with floor and spectrum"
-        )
-    return network, meaning
+            f"{files[0]} takes and gives {network.input_shape}, {network.output_shape}, expected (batch, frames, {BANDS}), "
+            f"(batch, {len(LABELS)}) and the sizes of meaning.json: train again"
+        ) from error
 
 
 def export_model(cremad: Path | None, data: Path | None, work: Path, models: Path) -> EmotionModel:
@@ -172,7 +217,7 @@ def export_model(cremad: Path | None, data: Path | None, work: Path, models: Pat
 
 def _real_windows(clips: tuple[Clip, ...], meaning: dict[str, Any]) -> np.ndarray:
     """(n, 188, 64) features of some clips' first windows: Keras and ONNX are compared on them."""
-    normalisation = Normalisation(meaning["floor_db"], np.array(meaning["spectrum"], np.float32))
+    normalisation = _normalisation(meaning)
     return np.stack([window_features(speech_powers(clip.samples)[0], normalisation) for clip in clips[:100]])
 
 

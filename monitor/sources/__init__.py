@@ -31,6 +31,8 @@ class CallOpened:
     """Who the parties are (a SIP address, a phone number, a name), where the source says so; shown like `agent`."""
     in_step: bool = True
     """Whether the parties' blocks come side by side, as channels of one stream do: then their messages are in order of time."""
+    goes_on: bool = False
+    """Whether it is another call's rest, under a new name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,10 @@ class Listener(Protocol):
     """An origin of calls that waits for them on the event loop of a process of its own (`monitor.apart`); every method
     is called there."""
 
+    @property
+    def port(self) -> int:
+        """Where it listens, once it does."""
+
     async def start(self, queue: "BlockQueue", identities: Identities) -> str:
         """Listen, and put what comes into `queue`; returns what it listens on, for people. Raises CallmoodError.
 
@@ -94,6 +100,16 @@ class Listener(Protocol):
         """End what still runs, as `stopped`, and listen no more. Called after `start`, whatever became of it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What those who listen in a process's stead go on from: it died."""
+
+    ports: tuple[int, ...] = ()
+    """Where its listeners listened, in their order; empty: there was none."""
+    names: tuple[str, ...] = ()
+    """Of the node's calls so far, oldest first."""
+
+
 _MOST_NAMES = 100_000
 """Calls after which a name may be used again."""
 
@@ -101,9 +117,22 @@ _MOST_NAMES = 100_000
 class CallNames:
     """Names of running and past calls, so that no two share one; of the last hundred thousand."""
 
-    def __init__(self) -> None:
+    def __init__(self, taken: Iterable[str] = ()) -> None:
         self._taken: dict[str, None] = {}
         self._lock = threading.Lock()
+        for name in taken:
+            self.note(name)
+
+    @property
+    def taken(self) -> tuple[str, ...]:
+        """Oldest first."""
+        with self._lock:
+            return tuple(self._taken)
+
+    def note(self, name: str) -> None:
+        """That name was taken, elsewhere."""
+        with self._lock:
+            self._note(name)
 
     def take(self, wished: str) -> str:
         """`wished`, or with `-2`, `-3`, … appended when taken."""
@@ -112,10 +141,13 @@ class CallNames:
             while name in self._taken:
                 number += 1
                 name = f"{wished}-{number}"
-            self._taken[name] = None
-            if len(self._taken) > _MOST_NAMES:
-                del self._taken[next(iter(self._taken))]
+            self._note(name)
             return name
+
+    def _note(self, name: str) -> None:
+        self._taken[name] = None
+        if len(self._taken) > _MOST_NAMES:
+            del self._taken[next(iter(self._taken))]
 
 
 class BlockQueue:

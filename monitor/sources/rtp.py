@@ -16,6 +16,7 @@ out: looking at a stream costs more than a packet of it.
 import asyncio
 import itertools
 import logging
+import random
 import selectors
 import socket
 import time
@@ -35,14 +36,19 @@ from monitor.sources.latch import Address, Flood, Latch
 from monitor.sources.outbox import Outbox
 from monitor.sources.rtp_packet import is_rtcp, parse_rtp
 from monitor.sources.rtp_party import PartyAudio
+from monitor.sources.strays import is_quiet
 
 _log = logging.getLogger(__name__)
 
 Sockets = tuple[socket.socket, socket.socket]
 
 _POLL_S = 0.04
+_STOOD_STILL_S = 0.5
+"""Without a poll."""
 _MOST_AT_ONCE = 64
 """Datagrams a socket and look: what a flood beyond that brings waits in, or falls out of, that socket's own buffer."""
+_MOST_STRAYS = 50
+"""Ports that are tried for a party."""
 _RECEIVE_BUFFER_BYTES = 1 << 19
 _LARGEST_DATAGRAM = 4_096
 """Bytes; longer ones are no RTP of a phone call and arrive cut."""
@@ -110,7 +116,7 @@ class RtpStream:
             self._closed = True
             self._receiver.read(self)
             self._receiver.forget(self)
-            self._audio.finish(self._receiver.now())
+            self._audio.finish(self._receiver.awake_s())
             self._outbox.empty()
 
     def receive(self, datagrams: Sequence[bytes], addresses: Sequence[Address], now_s: float) -> None:
@@ -125,7 +131,7 @@ class RtpStream:
             if plain:
                 self._latch.heard_s = now_s
         # What waited in the socket for longer than a poll came one after the other, as far as can be told.
-        apart_s = max(0.0, now_s - self._looked_s - _POLL_S) / max(1, len(datagrams))
+        apart_s = max(0.0, min(self.due_s, now_s) - self._looked_s - _POLL_S) / max(1, len(datagrams))
         for number in range(plain, len(datagrams)):
             came_s = now_s - apart_s * (len(datagrams) - 1 - number)
             self._receive_one(datagrams[number], addresses[number], came_s)
@@ -193,6 +199,7 @@ class RtpReceiver:
         self._past = StreamCounters()
         self._selector = selectors.DefaultSelector()
         self._timer: asyncio.TimerHandle | None = None
+        self._polled_s = self._awake_s = now()
 
     @property
     def counters(self) -> StreamCounters:
@@ -218,13 +225,21 @@ class RtpReceiver:
         outbox = Outbox(self._queue)
         audio = PartyAudio(call, party, codecs, opened_s, self.settings.jitter_s, outbox.put)
         latch = Latch(self.settings, self._allow, remote_hosts)
-        stream = RtpStream(self, self._bind(), audio, outbox, latch)
+        stream = RtpStream(self, await self._quiet_sockets(), audio, outbox, latch)
         for one in stream.sockets:
             self._selector.register(one, selectors.EVENT_READ, stream)
         self.streams.add(stream)
         if self._timer is None:
+            self._polled_s = self._awake_s = self.now()
             self._timer = asyncio.get_running_loop().call_later(_POLL_S, self._poll)
         return stream
+
+    def awake_s(self) -> float:
+        """Now; but where this process has just stood still (a machine that slept), when it began to: a call that ended
+        meanwhile did not go on until now.
+        """
+        now_s = self.now()
+        return now_s if now_s - self._awake_s < _STOOD_STILL_S else self._awake_s
 
     def read(self, stream: RtpStream) -> None:
         """Takes what waits on a stream's ports now."""
@@ -247,6 +262,24 @@ class RtpReceiver:
         self._selector.close()
         counts = ", ".join(f"{count} {name}" for name, count in vars(self._past).items())
         _log.info("RTP of all streams: %s packets", counts)
+
+    async def _quiet_sockets(self) -> "Sockets":
+        """Two ports to which nobody sends: the client of a call that has ended may not know it, above all where the process
+        that heard it was killed, and its voice must not become part of another call.
+        """
+        for _ in range(_MOST_STRAYS):
+            sockets = self._bind()
+            try:
+                if await is_quiet(sockets[0]):
+                    return sockets
+            except BaseException:
+                _close(sockets)
+                raise
+            _log.warning("RTP comes to port %d, which no call has: another is taken", sockets[0].getsockname()[1])
+            _close(sockets)
+        raise SourceError(
+            f"RTP comes to {_MOST_STRAYS} free ports, one after the other, that no call has; widen the range"
+        )
 
     def _bind(self) -> "Sockets":
         """Two free ports, an even one and the next."""
@@ -275,6 +308,9 @@ class RtpReceiver:
             return
         self._timer = asyncio.get_running_loop().call_later(_POLL_S, self._poll)
         now_s = self.now()
+        if now_s - self._polled_s < _STOOD_STILL_S:  # else whoever signals an end is heard first
+            self._awake_s = now_s
+        self._polled_s = now_s
         due = {stream for stream in self.streams if stream.due_s <= now_s}
         for key, _ in self._selector.select(0):
             if key.data in due:
@@ -308,12 +344,19 @@ class RtpReceiver:
 
 
 def _even_ports(settings: RtpSettings) -> Iterator[int]:
-    """The even ports of the range that have a next one in it, round and round: a port rests before it is used again."""
+    """The even ports of the range that have a next one in it, round and round: a port rests before it is used again. Their
+    order is of chance: those of a process that died lay side by side, and may still be sent to.
+    """
     first, last = settings.first_port, settings.last_port
     ports = range(first + first % 2, last, 2)
     if not ports:
         raise SettingError(f"rtp.first_port..rtp.last_port must hold an even port and the next, got {first}..{last}")
-    return itertools.cycle(ports)
+    return itertools.cycle(random.sample(ports, len(ports)))
+
+
+def _close(sockets: "Sockets") -> None:
+    for one in sockets:
+        one.close()
 
 
 def _bound(host: str, port: int) -> socket.socket:
