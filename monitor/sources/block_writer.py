@@ -4,7 +4,7 @@ Blocks end at fixed moments of the call, so they are the same however the audio 
 decoded together, just before they are needed.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import soxr
@@ -39,9 +39,9 @@ class BlockWriter:
         self._cut_at = self._next_cut(0)
 
     @property
-    def lacks_s(self) -> float:
-        """How much audio the next block lacks."""
-        return (self._cut_at - self.position) / self.rate
+    def lacks(self) -> int:
+        """Samples that the next block lacks."""
+        return self._cut_at - self.position
 
     def use(self, codec: Codec) -> None:
         """What is added from now on is of that codec."""
@@ -56,11 +56,16 @@ class BlockWriter:
         """Goes on by the `length` samples of `payload`, less its first `skip`; whether that completed a block."""
         if skip:
             self._decode()
-        self._undecoded.append(payload)
-        if skip:
+            self._undecoded = [payload]
             self._decode()
             self._ready[-1] = self._ready[-1][skip:]
-        self.position += length - skip
+            return self.add_all((), length - skip, arrived_s)
+        return self.add_all((payload,), length, arrived_s)
+
+    def add_all(self, payloads: Sequence[bytes], length: int, arrived_s: float) -> bool:
+        """The same for several, whose samples together are `length`."""
+        self._undecoded += payloads
+        self.position += length
         if self.position < self._cut_at:
             return False
         self._cut(arrived_s)

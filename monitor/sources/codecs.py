@@ -33,11 +33,14 @@ class Codec:
     kind: Kind = "audio"
     """`noise` is comfort noise: silence begins; `event` is a key press: skipped."""
 
+    @property
+    def measure(self) -> Callable[[bytes], int]:
+        """What tells how long a payload lasts, in ticks of the RTP clock."""
+        return _MEASURES.get(self.name, len)
+
     def ticks(self, payload: bytes) -> int:
         """How long `payload` lasts, in ticks of the RTP clock."""
-        if self.name == "opus":
-            return opus_ticks(payload)
-        return len(payload) // 2 if self.name in _LINEAR else len(payload)
+        return self.measure(payload)
 
     @property
     def law(self) -> Law | None:
@@ -108,6 +111,12 @@ def opus_ticks(payload: bytes) -> int:
         frame = (120, 240, 480, 960)[config & 3]
     frames = (1, 2, 2, payload[1] & 63 if len(payload) > 1 else 0)[count_code]
     return frame * frames if frame * frames <= 5_760 else 0
+
+
+_MEASURES: Mapping[str, Callable[[bytes], int]] = {
+    "opus": opus_ticks,
+    **dict.fromkeys(_LINEAR, lambda payload: len(payload) // 2),
+}
 
 
 def _g711(table: Callable[[Any], Samples]) -> Decoder:

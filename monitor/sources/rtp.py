@@ -322,15 +322,14 @@ class RtpReceiver:
                 self._give_up(stream, fault)
 
     def _read(self, one: Any, stream: RtpStream, now_s: float) -> None:
-        datagrams, addresses = [], []
+        came: list[tuple[bytes, Address]] = []
         with suppress(OSError):  # nothing more; or what the other side's ICMP says, which is no fault of the stream
             for _ in range(_MOST_AT_ONCE):
-                datagram, address = one.recvfrom(_LARGEST_DATAGRAM)
-                datagrams.append(datagram)
-                addresses.append(address)
-        if not datagrams:
+                came.append(one.recvfrom(_LARGEST_DATAGRAM))  # noqa: PERF401, what came before the error counts
+        if not came:
             return
         try:
+            datagrams, addresses = zip(*came, strict=True)
             stream.receive(datagrams, addresses, now_s)
         except Exception as fault:
             self._give_up(stream, fault)

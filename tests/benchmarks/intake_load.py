@@ -105,9 +105,9 @@ def by_rtp(parties: int, seconds: float, carried: Callable[[list[Event]], list[E
         now_s += _POLL_S
         with stages.of("receive"):
             for stream in streams:
-                receiver._read(stream.sockets[0], stream, now_s)
-            for stream in streams:
-                stream.pass_time(now_s)
+                if stream.due_s <= now_s:
+                    receiver.read(stream)
+                    stream.pass_time(now_s)
         with stages.of("carry"):
             events = carried(heard.take(0))
         with stages.of("queue"):
