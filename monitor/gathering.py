@@ -55,6 +55,9 @@ class _Gathered:
         if block.sample_rate != SAMPLE_RATE:
             return [*self.rest(), block]
         end = block.start + block.size
+        if end == self._cut and block.start == self._end and not self._waiting:  # a whole cell, as telephony sends it
+            self._end, self._cut = end, end + CELL
+            return (block,)
         before: Sequence[Block] = ()
         if block.start != self._end:
             before, self._cut = self.rest(), _next_cut(block.start)

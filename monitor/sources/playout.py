@@ -100,15 +100,13 @@ class Playout:
     def due(self) -> "Due | None":
         """What is said of packets that `go_on` may take; None where it may take none."""
         codec = self._codec
-        if self._expected is None or codec is None or self._lost or self.quiet:
-            return None
-        if self.codecs.get(self._payload_type) is not codec:
+        if not self._goes_on or codec is None or self._expected is None:
             return None
         lacks = -(-self._writer.lacks * codec.clock_rate // self._writer.rate)
         return Due(self._payload_type, self._expected, codec.measure, lacks)
 
-    def go_on(self, payloads: Sequence[bytes], ticks: int, arrived_s: float) -> "Due | None":
-        """`take` for packets that were `due`, which last for `ticks` together; what is due after them.
+    def go_on(self, payloads: Sequence[bytes], ticks: int, arrived_s: float) -> None:
+        """`take` for packets that were `due`, which last for `ticks` together.
 
         No more at once than up to the packet that completes what the next block lacks.
         """
@@ -118,7 +116,13 @@ class Playout:
         self._expected = (self._expected + ticks) & 0xFFFFFFFF
         if self._writer.add_all(payloads, ticks * self._writer.rate // codec.clock_rate, arrived_s):
             self._follow_clock(arrived_s, codec)
-        return self.due
+
+    @property
+    def _goes_on(self) -> bool:
+        """Whether what has the expected timestamp has its place."""
+        if self._expected is None or self._lost or self.quiet or self._codec is None:
+            return False
+        return self.codecs.get(self._payload_type) is self._codec
 
     def pass_time(self, now_s: float) -> None:
         """Known silence goes on to `now_s`."""
@@ -134,7 +138,7 @@ class Playout:
     @property
     def lacks_s(self) -> float:
         """How much audio the next block lacks; 0 where what comes next has no place yet."""
-        return 0.0 if self.due is None else self._writer.lacks / self._writer.rate
+        return self._writer.lacks / self._writer.rate if self._goes_on else 0.0
 
     def begin_anew(self) -> None:
         """The next packet is placed by its arrival."""

@@ -77,9 +77,9 @@ class PartyAudio:
             ticks += length
             sequence, timestamp = (sequence + 1) & 0xFFFF, (timestamp + length) & 0xFFFFFFFF
             if ticks >= lacks:
-                due = self._playout.go_on(payloads, ticks, now_s)
+                self._playout.go_on(payloads, ticks, now_s)
                 ticks, payloads = 0, []
-                if due is None:
+                if (due := self._playout.due) is None:
                     break
                 payload_type, timestamp, measure, lacks = due
         if payloads:
