@@ -18,7 +18,7 @@ from monitor.messages import AnyMessage, rfc3339
 from monitor.model import EmotionModel
 from monitor.pipeline import Pipeline
 from monitor.settings import Settings
-from monitor.sources import CallOpened
+from monitor.sources import BlockQueue, CallOpened
 from monitor.speech import VAD_FRAME, detect
 
 STAGES = ("blocks to cells", "voice activity", "features", "windows", "network", "readings and alerts", "bus and board")
@@ -107,7 +107,7 @@ class _Line:
         rules = load_rules(settings.alert_rules)
         self._model = model
         self._calls = {call.call: CallState(call, model.meaning, settings, rules) for call in opened(parties)}
-        self._bus, self.scored = Bus(), 0
+        self._queue, self._bus, self.scored = BlockQueue(settings.queue_s * parties), Bus(), 0
         self._bus.subscribe(Board().receive)
 
     def second(self, heard: Sequence[Samples], second: int) -> dict[str, float]:
@@ -119,7 +119,10 @@ class _Line:
 
     def _step(self, blocks: Sequence[Block], watch: _Stopwatch, at: str) -> None:
         watch.begin()
-        pieces = [piece for block in blocks for piece in self._calls[block.call].push(block)]
+        for block in blocks:
+            self._queue.put(block)
+        came = [event for event in self._queue.take(0.0) if isinstance(event, Block)]
+        pieces = [piece for block in came for piece in self._calls[block.call].push(block)]
         watch.lap("blocks to cells")
         cells = [(call, party, item) for call, party, item in pieces if party and isinstance(item, Cell)]
         decisions = detect([(party.windows.speech, cell.samples) for _, party, cell in cells])
