@@ -3,7 +3,8 @@
 Receiving and scoring must not share one interpreter: every datagram read gives the interpreter's lock away, and scoring
 takes it, so that packets are lost while half the machine is idle. `tests/benchmarks/siprec_load.py` prints what is lost.
 
-A listener that dies takes its calls with it, and that is told; scoring and the other sources go on.
+A listener that dies takes its calls with it, and that is told; scoring and the other sources go on, and `monitor.listening`
+starts another process.
 """
 
 import asyncio
@@ -21,7 +22,7 @@ from typing import Any, BinaryIO, Literal
 
 from monitor.errors import CallmoodError, SourceError
 from monitor.identities import Identities
-from monitor.sources import BlockQueue, CallClosed, CallOpened, Event, Listener, Refused
+from monitor.sources import BlockQueue, CallClosed, CallNames, CallOpened, Event, Listener
 
 _log = logging.getLogger(__name__)
 
@@ -36,6 +37,8 @@ _PIPE_BYTES = 1 << 20
 _QUEUE_S = 2_000.0
 """Audio that may wait in the listeners' process (64 MB) while this one is busy; older is dropped and counted."""
 _LONGEST_STOP_S = 10.0
+_LONGEST_DEATH_S = 1.0
+"""From the end of what it says to its own end: one that lingers is ended."""
 
 
 class Apart:
@@ -47,12 +50,19 @@ class Apart:
         queue: BlockQueue,
         identities: Identities,
         refusing: Callable[[], str] = lambda: "",
+        names: CallNames | None = None,
     ) -> None:
-        """`make` and `identities` go there by pickle. While it `run`s, new calls are refused as long as `refusing` says why."""
-        self._queue, self._refusing = queue, refusing
+        """`make` and `identities` go there by pickle. While it `run`s, new calls are refused as long as `refusing` says why.
+        `names` get those of its calls.
+        """
+        self.ports: tuple[int, ...] = ()
+        """Of the listeners, in their order, once it is started."""
+        self.fault: SourceError | None = None
+        """Why it died; none while it lives, and where it was stopped."""
+        self._queue, self._refusing, self._names = queue, refusing, names or CallNames()
         self._calls: set[str] = set()
         """Those that are open there."""
-        self._started: Future[list[str]] = Future()
+        self._started: Future[list[tuple[str, int]]] = Future()
         self._over = threading.Event()
         """Drained, or dead."""
         self._stopping = False
@@ -76,10 +86,12 @@ class Apart:
         """What they listen on, for people. Raises what a listener raises; nothing listens then."""
         self._tell("start")
         try:
-            return self._started.result()
+            started = self._started.result()
         except CallmoodError:
             self._end()
             raise
+        self.ports = tuple(port for _, port in started)
+        return [address for address, _ in started]
 
     def drain(self) -> None:
         """Refuse new calls; when the running ones are over, `run` ends."""
@@ -138,6 +150,7 @@ class Apart:
         for event in events:
             if isinstance(event, CallOpened):
                 self._calls.add(event.call)
+                self._names.note(event.call)
             elif isinstance(event, CallClosed):
                 self._calls.discard(event.call)
         self._queue.put_all(events)
@@ -146,14 +159,17 @@ class Apart:
 
     def _tell_end(self) -> None:
         """Nobody is left waiting; calls that were not closed are ended with the reason."""
-        code = self._process.wait()
-        error = SourceError(f"the listeners' process died (code {code}); its calls have ended: restart callmood")
+        try:
+            code = self._process.wait(_LONGEST_DEATH_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            code = self._process.wait()
+        error = SourceError(f"the listeners' process died (code {code})")
         if not self._started.done():
             self._started.set_exception(error)
         elif not self._stopping:
-            self._queue.put(Refused(error))
-            for call in sorted(self._calls):
-                self._queue.put(CallClosed(call, f"error: {error}"))
+            self.fault = error
+            self._queue.put_all(CallClosed(call, f"error: {error}") for call in sorted(self._calls))
         self._over.set()
 
 
@@ -248,7 +264,8 @@ class _Child:
         listeners: Sequence[Listener] = ()
         try:
             listeners = make()
-            self.send("started", [await listener.start(queue, identities) for listener in listeners])
+            started = [(await listener.start(queue, identities), listener.port) for listener in listeners]
+            self.send("started", started)
         except CallmoodError as error:
             self.send("started", error)
         return listeners

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 
 from monitor import __version__
 from monitor.alerts.rulefile import load_rules
-from monitor.apart import Apart
 from monitor.board import Board
 from monitor.broadcast import Broadcaster
 from monitor.bus import Bus, Receiver
@@ -30,12 +29,13 @@ from monitor.history.ledger import Run
 from monitor.history.writer import History
 from monitor.identities import Identities
 from monitor.lateness import Lateness
+from monitor.listening import Listening
 from monitor.messages import AlertRaised, AnyMessage, CallEnded, CallKey, Error, Gap, Hello, Reading, rfc3339, unix_ms
 from monitor.model import EmotionModel
 from monitor.pipeline import Pipeline
 from monitor.settings import Settings
 from monitor.snapshot import Health
-from monitor.sources import Acknowledged, BlockQueue, Listener, Source
+from monitor.sources import Acknowledged, Before, BlockQueue, Listener, Source
 from monitor.subscription import Topic
 from monitor.tokens import Tokens
 
@@ -91,12 +91,12 @@ class Node:
         self._identities = Identities(settings.show_identities, _pseudonyms_key(history))
         self._history = self._made_history(history) if history else None
         self._queue = BlockQueue(settings.queue_s)
-        self._lateness = Lateness(settings.late_s, self._queue.waited_s)
+        self._lateness = Lateness(settings.late_s, self._queue.waited_s, settings.when_late)
         self._sources = sources
         self._stop = threading.Event()
         self._sources_through = threading.Event()
         self._server: ServiceThread | None = None
-        self._listening: Apart | None = None
+        self._listening: Listening | None = None
         self._webhooks: Webhooks | None = None
         self._draining = False
         self._threads: list[threading.Thread] = []
@@ -147,12 +147,12 @@ class Node:
             except CallmoodError as error:
                 _log.error("the webhooks' secrets were not reloaded: %s", error)
 
-    def listen(self, make: Callable[[], Sequence[Listener]]) -> list[str]:
+    def listen(self, make: Callable[[Before], Sequence[Listener]]) -> list[str]:
         """Opens listeners for calls, before anything plays; returns what they listen on. Raises CallmoodError.
 
-        They are made by `make` in a process of their own: see `monitor.apart`.
+        They are made by `make` in a process of their own: see `monitor.listening`.
         """
-        self._listening = Apart(make, self._queue, self._identities, self._late)
+        self._listening = Listening(make, self._queue, self._identities, self._refusing)
         self._sources = [*self._sources, self._listening]
         return self._listening.start()
 
@@ -165,7 +165,14 @@ class Node:
     def __enter__(self) -> "Node":
         if self._history is not None:
             self._history.start()
-        pipeline = Pipeline(self.model, self.settings, self._bus, identities=self._identities, rules=self._rules)
+        pipeline = Pipeline(
+            self.model,
+            self.settings,
+            self._bus,
+            identities=self._identities,
+            rules=self._rules,
+            unscoring=self._unscoring,
+        )
         self._start("pipeline", lambda: self._run_pipeline(pipeline))
         self._start("sources", self._run_sources)
         return self
@@ -202,6 +209,7 @@ class Node:
             history=self._history.failure if self._history else "",
             unstored=self._history.unstored if self._history else None,
             warnings=tuple(self._warnings()),
+            restarts=self._listening.restarts if self._listening else None,
         )
 
     def acknowledge(self, call: str, alert: str, by: str) -> None:
@@ -216,6 +224,8 @@ class Node:
             return "no call is scored any more: stopped, or all is played"
         if self._draining:
             return _DRAINING
+        if self._listening is not None and self._listening.trouble:
+            return self._listening.trouble
         running = self.board.running
         if running >= self.settings.max_calls:
             return f"full: {running} calls run, max_calls is {self.settings.max_calls}"
@@ -225,6 +235,8 @@ class Node:
         """What is not as it should be while scoring goes on."""
         if self._draining:
             yield _DRAINING
+        if self._listening is not None and self._listening.trouble:
+            yield self._listening.trouble
         if late := self._late():
             yield late
         if self._webhooks:
@@ -232,6 +244,18 @@ class Node:
 
     def _late(self) -> str:
         return self._lateness.look(time.monotonic())
+
+    def _refusing(self) -> str:
+        """Why listeners take no further call."""
+        return "" if self._takes_unscored else self._late()
+
+    def _unscoring(self) -> str:
+        """Why a call that begins is not scored. Recordings wait for their turn instead."""
+        return self._late() if self._takes_unscored and self._listening is not None else ""
+
+    @property
+    def _takes_unscored(self) -> bool:
+        return self.settings.when_late == "unscored"
 
     def hello(self) -> Hello:
         """The first message to every subscriber."""

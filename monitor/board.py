@@ -69,6 +69,7 @@ class Board:
         """Everything as it stands at `now_s`, Unix seconds on the clock of the node that made the messages; of the call
         `opened` in detail."""
         with self._lock:
+            self._believe(now_s)
             self._forget(now_s)
             latencies_ms = list(self._latencies_ms)
             calls = sorted(self._calls.values(), key=lambda call: call.urgency(now_s))
@@ -133,6 +134,15 @@ class Board:
                 if ended is not None and ended.began_ms == call.began_ms:
                     del self._ended[call.name]
                     self._forgotten += 1
+
+    def _believe(self, now_s: float) -> None:
+        """What was told at a moment that is yet to come was told just now: the clock has been set back. Else a dead source
+        would look alive, and ended calls would stay, until that moment comes."""
+        for call in (*self._calls.values(), *self._ended.values()):
+            call.believe(now_s)
+        if self._faults and self._faults[-1][0] > now_s:
+            faults = [(min(at_s, now_s), code, text) for at_s, code, text in self._faults]
+            self._faults = deque(faults, maxlen=FAULTS_KEPT)
 
     def _forget(self, now_s: float) -> None:
         old = [name for name, call in self._ended.items() if now_s - call.ended_at_s > ENDED_KEPT_S]

@@ -83,6 +83,12 @@ class FollowedCall:
                 self._change(name, over_s=ended.duration_s)
         self._readings.forget()
 
+    def believe(self, now_s: float) -> None:
+        """Nothing was told after this moment, Unix seconds."""
+        self.ended_at_s = min(self.ended_at_s, now_s)
+        for party in self.parties.values():
+            party.heard_at_s = min(party.heard_at_s, now_s)
+
     def urgency(self, now_s: float) -> tuple[int, float, int]:
         """Sorts the most urgent first by what does not change with each reading: since when, not how long."""
         if alerts := [alert.urgency for alert in self._open if alert.raised.severity in _URGENCY]:

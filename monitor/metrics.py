@@ -43,6 +43,9 @@ class Metrics:
         self._running: set[str] = set()
         self._open: dict[str, str] = {}
         self._started = Counter("callmood_calls_started", "Calls that began", registry=self._registry)
+        self._unscored = Counter(
+            "callmood_calls_unscored", "Calls that began without a scored party", registry=self._registry
+        )
         self._ended = Counter(
             "callmood_calls_ended", "Calls that ended, by outcome", ["outcome"], registry=self._registry
         )
@@ -72,6 +75,7 @@ class Metrics:
             case CallStarted():
                 self._running.add(message.call)
                 self._started.inc()
+                self._unscored.inc(not any(party.scored for party in message.parties.values()))
             case CallEnded():
                 self._running.discard(message.call)
                 for alert in [alert for alert, call in self._open.items() if call == message.call]:
@@ -110,6 +114,10 @@ class _Present(Collector):
         yield CounterMetricFamily(
             "callmood_audio_dropped_seconds", "Audio that was dropped because scoring fell behind", health.dropped_s
         )
+        if health.restarts is not None:
+            yield CounterMetricFamily(
+                "callmood_listener_restarts", "Listeners' processes that died and were started again", health.restarts
+            )
         yield GaugeMetricFamily("callmood_subscribers", "Open subscriptions", health.subscribers)
         yield CounterMetricFamily("callmood_subscriptions", "Subscriptions so far", counters.accepted)
         yield CounterMetricFamily("callmood_messages_sent", "Messages to subscribers", counters.sent)

@@ -48,13 +48,17 @@ class Pipeline:
         wall: Callable[[], float] = time.time,
         identities: Identities | None = None,
         rules: Sequence[Rule] | None = None,
+        unscoring: Callable[[], str] = lambda: "",
     ) -> None:
-        """`rules`: those of the setting `alert_rules`, where they were read already."""
+        """`rules`: those of the setting `alert_rules`, where they were read already. `unscoring` says why no party of a call
+        that begins now is scored, in one line; empty where they are.
+        """
         if settings.window_s != model.meaning.window_s:
             raise SettingError(f"window_s must be the model's {model.meaning.window_s:g} s, got {settings.window_s:g}")
         self._model, self._settings, self._bus, self._wall = model, settings, bus, wall
         self._identities = identities or Identities(settings.show_identities)
         self._rules = load_rules(settings.alert_rules) if rules is None else rules
+        self._unscoring = unscoring
         self._calls: dict[str, CallState] = {}
         self._pieces: list[Piece] = []
 
@@ -121,8 +125,12 @@ class Pipeline:
         if len(self._calls) >= self._settings.max_calls:
             running = f"{len(self._calls)} calls run, max_calls is {self._settings.max_calls}"
             return self._tell_error(SettingError(f"{opened.call}: refused: {running}; raise it or wait"))
-        call = self._calls[opened.call] = CallState(opened, self._model.meaning, self._settings, self._rules)
+        why = "" if opened.goes_on else self._unscoring()
+        call = CallState(opened, self._model.meaning, self._settings, self._rules, unscored=bool(why))
+        self._calls[opened.call] = call
         _log.info("%s: call started", call.name)
+        if why:
+            _log.warning("%s: not scored: %s", call.name, why)
         self._bus.publish(call.started(self._now(), self._identities))
 
     def _take(self, block: Block) -> None:

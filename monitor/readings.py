@@ -30,6 +30,8 @@ _BASELINE_STEP_S = 0.5
 _STAY = 0.05
 """A label stays until another is more probable by this, or until it falls this far under the threshold."""
 
+_LEAST_MOOD_S = 6.0
+"""Hops of scored speech before a mood is claimed at all: half a minute's mood must not rest on the first sentence."""
 _LEAST_LOG = -6.0
 """Log scores count as no less for the mood: one window that is very sure must not decide alone."""
 
@@ -109,12 +111,17 @@ class _Recent:
         """`most`: windows."""
         self._sums: deque[Scores] = deque([[0.0] * len(LABELS)], maxlen=most + 1)
 
+    @property
+    def windows(self) -> int:
+        """How many there are."""
+        return len(self._sums) - 1
+
     def add(self, log_scores: Scores) -> None:
         self._sums.append([total + log for total, log in zip(self._sums[-1], log_scores, strict=True)])
 
     def mean(self, windows: int) -> Scores | None:
         """(6,) over so many windows, or all where there are fewer; None before the first."""
-        count = min(windows, len(self._sums) - 1)
+        count = min(windows, self.windows)
         if count == 0:
             return None
         return [(last - first) / count for last, first in zip(self._sums[-1], self._sums[-1 - count], strict=True)]
@@ -160,9 +167,9 @@ class PartyReader:
         self._mood = self.mood(self._settings.mood_s)
 
     def mood(self, over_s: float) -> Mood:
-        """The mood over the last `over_s` seconds of speech; `unclear` under the model's threshold or without speech."""
+        """The mood over the last `over_s` seconds of speech; `unclear` under the model's threshold or after little speech."""
         evidence = self.mood_evidence(over_s)
-        if evidence is None:
+        if evidence is None or self._recent.windows * self._settings.hop_s < min(_LEAST_MOOD_S, over_s):
             return "unclear"
         weights, bias = self._moods.weights, self._moods.bias
         logs = _log_softmax([sum(map(mul, row, evidence)) + one for row, one in zip(weights, bias, strict=True)])

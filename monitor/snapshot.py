@@ -275,5 +275,7 @@ class Health:
     """Messages that the history lacks for good; null where none is kept, or it is not known."""
     warnings: tuple[str, ...] = ()
     """What else goes wrong beside scoring (what is posted to other systems), each in one line."""
+    restarts: int | None = None
+    """How often the listeners' process died and was started again; null where there is none, or it is not known."""
     answer: str = ""
     """What became of the last thing that was asked for by a key; empty where there is nothing to say."""

@@ -12,7 +12,7 @@ from monitor.apart import Apart
 from monitor.audio import Block
 from monitor.errors import ServiceError
 from monitor.identities import Identities
-from monitor.sources import BlockQueue, CallClosed, CallOpened, Refused
+from monitor.sources import BlockQueue, CallClosed, CallNames, CallOpened, Refused
 
 OPENED = CallOpened("call", "test", None, {"customer": 0}, in_step=False)
 
@@ -24,6 +24,7 @@ class Talkative:
         if fails:
             raise ServiceError("the port is taken")
         self._dies = dies
+        self.port = 4711
 
     async def start(self, queue: BlockQueue, identities: Identities) -> str:
         self._queue = queue
@@ -94,14 +95,12 @@ def test_a_listener_that_cannot_begin_says_why() -> None:
         apart.start()
 
 
-def test_the_death_of_the_listeners_process_ends_its_calls_and_is_told() -> None:
-    queue = BlockQueue(10)
-    apart = Apart(partial(talkative, dies=True), queue, Identities(show=False))
+def test_the_death_of_the_listeners_process_ends_its_calls_with_the_reason() -> None:
+    queue, names = BlockQueue(10), CallNames()
+    apart = Apart(partial(talkative, dies=True), queue, Identities(show=False), names=names)
     apart.start()
+    assert (apart.ports, apart.fault) == ((4711,), None)
     apart.run(queue, threading.Event())
-    opened, refused, closed = queue.take(0)
-    text = "the listeners' process died (code -9); its calls have ended: restart callmood"
-    assert opened == OPENED
-    assert isinstance(refused, Refused)
-    assert str(refused.error) == text
-    assert closed == CallClosed("call", f"error: {text}")
+    assert queue.take(0) == [OPENED, CallClosed("call", "error: the listeners' process died (code -9)")]
+    assert str(apart.fault) == "the listeners' process died (code -9)"
+    assert names.taken == ("call",)

@@ -1,6 +1,8 @@
 """A whole node: sources, pipeline, websocket and metrics together."""
 
+import asyncio
 import json
+import queue
 import re
 import threading
 import time
@@ -16,9 +18,11 @@ from monitor.app import Node, ServiceThread
 from monitor.audio import Block
 from monitor.broadcast import Broadcaster
 from monitor.handshake import Ties
+from monitor.identities import Identities
+from monitor.messages import CallStarted
 from monitor.model import EmotionModel
 from monitor.settings import Settings
-from monitor.sources import BlockQueue, CallClosed, CallOpened
+from monitor.sources import Before, BlockQueue, CallClosed, CallOpened
 from tests.broadcasting import hello, started
 from tests.test_pipeline import CALM, LOUD, AngryModel
 from tests.test_pipeline import model as model  # a fixture
@@ -167,6 +171,65 @@ def test_a_node_that_is_behind_says_so(model: EmotionModel) -> None:
         assert running.unready() == late
         assert running.health().warnings == (late,)
         scored.set()
+
+
+class Crowd:
+    """A listener with a call of more audio than can be scored, and later another."""
+
+    port = 4711
+
+    async def start(self, queue: BlockQueue, _: Identities) -> str:
+        self._task = asyncio.create_task(self._call(queue))
+        return "crowd"
+
+    async def _call(self, queue: BlockQueue) -> None:
+        for name in ("first", "second"):
+            queue.put(CallOpened(name, "test", None, {"customer": 0}, in_step=False))
+            for start in range(0, VOICE.size, 800):
+                queue.put(Block(name, "customer", start, 8_000, VOICE[start : start + 800], time.monotonic()))
+            await asyncio.sleep(1.0)
+
+    def refuse(self, why: str) -> None:
+        raise AssertionError(why)
+
+    async def drain(self) -> None:
+        pass
+
+    async def stop(self) -> None:
+        self._task.cancel()
+
+
+def crowd(_: Before) -> list[Crowd]:
+    return [Crowd()]
+
+
+def test_a_late_node_may_take_calls_without_scoring_them(model: EmotionModel) -> None:
+    scored = threading.Event()
+
+    class Stuck(AngryModel):
+        def score(self, powers: list[np.ndarray]) -> np.ndarray:
+            assert scored.wait(10)
+            return super().score(powers)
+
+    told: queue.Queue[Any] = queue.Queue()
+    settings = Settings(queue_s=60.0, late_s=0.2, when_late="unscored")
+    running = Node(settings, Stuck(model), [], [told.put])  # type: ignore[arg-type]
+    running.listen(crowd)
+    with running:
+        deadline_s = time.monotonic() + 20
+        while not running.unready().startswith("late"):
+            assert time.monotonic() < deadline_s
+        late = (
+            "late: audio waits longer than 0.2 s to be scored; new calls are not scored: fewer calls, or more processor"
+        )
+        assert running.health().warnings == (late,)
+        scored.set()
+        parties = {}
+        while len(parties) < 2:
+            message = told.get(timeout=20)
+            if isinstance(message, CallStarted):
+                parties[message.call] = message.parties["customer"].scored
+    assert parties == {"first": True, "second": False}
 
 
 def test_a_message_that_cannot_be_sent_costs_none_of_those_behind_it() -> None:

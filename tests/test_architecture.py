@@ -8,15 +8,17 @@ import pytest
 
 MONITOR = Path(__file__).parents[1] / "monitor"
 LEFT_TO_RIGHT = [
-    {"errors", "identities", "messages", "settings.fields", "bearer", "position", "waits", "replacement"},
+    {"errors", "identities", "messages", "settings.fields", "bearer", "position", "waits", "replacement", "steady"},
     {"settings.tables"},
     {"settings"},
     {"subscription"},
     {"tokens"},
     {"access"},
     {"audio"},
-    {"concealment", "features", "sources", "speech", "sources.audiofile"},
+    {"concealment", "features", "speech"},
     {"cells"},
+    {"gathering"},
+    {"sources", "sources.audiofile"},
     {
         "windows",
         "sources.recording",
@@ -26,6 +28,7 @@ LEFT_TO_RIGHT = [
         "sources.rtp_packet",
         "sources.frames",
         "sources.ports",
+        "sources.strays",
     },
     {"sources.jitter", "sources.latch", "sources.outbox"},
     {"sources.block_writer"},
@@ -92,7 +95,7 @@ LEFT_TO_RIGHT = [
     {"report.day_page", "report.drawing"},
     {"report.poster"},
     {"bench", "bench.voices", "apart", "lateness", "watch", "history.listing"},
-    {"bench.load", "bench.stages"},
+    {"bench.load", "bench.stages", "listening"},
     {"bench.rivals"},
     {"app"},
     {"cli.console", "cli.options"},

@@ -353,3 +353,18 @@ def test_messages_and_snapshots_from_two_threads_do_not_disturb_each_other() -> 
     thread.join()
     assert faults == []
     assert len(board.snapshot(T0).ended) == 200
+
+
+def test_a_clock_that_was_set_back_keeps_no_dead_source_alive_and_no_ended_call_on_the_screen() -> None:
+    board = Board()
+    for message in (started(), reading(10.0), started("two", 10.0), ended(10.0, call="two"), error("why", at_s=10.0)):
+        board.receive(message)
+    back_s = T0 - 3_600.0
+    (dead,) = board.snapshot(back_s).calls
+    assert [party.unheard_s for party in dead.parties] == [0.0, 0.0]
+    snapshot = board.snapshot(back_s + 6.0)
+    assert snapshot.calls[0].caller is not None
+    assert snapshot.calls[0].caller.stale
+    assert [fault.ago_s for fault in snapshot.faults] == [6.0]
+    assert board.snapshot(back_s + ENDED_KEPT_S).ended != ()
+    assert board.snapshot(back_s + ENDED_KEPT_S + 1.0).ended == ()

@@ -104,6 +104,11 @@ def test_the_header_tells_the_health_of_the_node() -> None:
     assert second.strip() == ("latency 41 ms, p99 41 ms   waiting 0.2 s   dropped 1.5 s   1 subscriber   emotion 1.0")
 
 
+def test_listeners_that_were_started_again_are_counted_in_the_header() -> None:
+    assert "listeners restarted 2 times" in lines_of(sample(), health=Health(restarts=2))[1]
+    assert "restarted" not in lines_of(sample(), health=Health(restarts=0))[1]
+
+
 def test_an_empty_board_says_that_there_are_no_calls() -> None:
     assert "no calls yet" in screen_of(snapshot_of())
 

@@ -12,3 +12,11 @@ def test_it_says_why_in_a_line_that_does_not_change() -> None:
     assert {lateness.look(3.0), lateness.look(4.5)} == {
         "late: audio waits longer than 2 s to be scored; fewer calls, or more processor"
     }
+
+
+def test_it_says_what_becomes_of_new_calls() -> None:
+    lateness = Lateness(2.0, lambda now_s: now_s, "unscored")
+    unscored = (
+        "late: audio waits longer than 2 s to be scored; new calls are not scored: fewer calls, or more processor"
+    )
+    assert lateness.look(3.0) == unscored

@@ -1,6 +1,7 @@
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -54,10 +55,16 @@ def events_of(call: str, parties: dict[str, np.ndarray], size: int, rate: int = 
     yield CallClosed(call, "end")
 
 
-def run(model: EmotionModel, events: Iterable[Event], one_by_one: bool = False, **settings: object) -> list[AnyMessage]:
+def run(
+    model: EmotionModel,
+    events: Iterable[Event],
+    one_by_one: bool = False,
+    unscoring: Callable[[], str] = lambda: "",
+    **settings: object,
+) -> list[AnyMessage]:
     bus, told = Bus(), list[AnyMessage]()
     bus.subscribe(told.append)
-    pipeline = Pipeline(model, Settings(**settings), bus, wall=lambda: 0.0)  # type: ignore[arg-type]
+    pipeline = Pipeline(model, Settings(**settings), bus, wall=lambda: 0.0, unscoring=unscoring)  # type: ignore[arg-type]
     for batch in [[event] for event in events] if one_by_one else [list(events)]:
         pipeline.handle(batch)
     return told
@@ -108,6 +115,26 @@ def test_others_than_the_customer_are_scored_only_on_demand(model: EmotionModel,
     assert states == {"not_scored"}
     asked = run(model, events_of("a", alone, 800), **{setting: True})
     assert "speech" in {m.state for m in asked if isinstance(m, Reading)}
+
+
+def test_calls_that_begin_while_the_node_is_late_are_not_scored_and_the_others_are(
+    model: EmotionModel, caplog: pytest.LogCaptureFixture
+) -> None:
+    answers = iter(["", "late: why"])
+    first, *rest = events_of("rest", TWO, 800)
+    assert isinstance(first, CallOpened)
+    goes_on = [replace(first, goes_on=True), *rest]
+    events = [*events_of("scored", TWO, 800), *events_of("late", TWO, 800), *goes_on]
+    told = run(model, events, unscoring=lambda: next(answers))
+    parties = {
+        m.call: {name: party.scored for name, party in m.parties.items()} for m in told if isinstance(m, CallStarted)
+    }
+    scored = {"agent": False, "customer": True}
+    assert parties == {"scored": scored, "late": dict.fromkeys(scored, False), "rest": scored}
+    states = {m.state for m in told if isinstance(m, Reading) and m.call == "late"}
+    assert states == {"not_scored"}
+    assert [m.outcome for m in told if isinstance(m, CallEnded)] == ["calm", "unclear", "calm"]
+    assert "late: not scored: late: why" in caplog.messages
 
 
 @pytest.mark.parametrize("size", [160, 4_000, 7_777, 160_000])

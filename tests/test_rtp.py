@@ -14,7 +14,7 @@ import pytest
 from monitor.audio import Block
 from monitor.errors import SettingError, SourceError
 from monitor.settings import RtpSettings
-from monitor.sources import BlockQueue, Refused
+from monitor.sources import BlockQueue, CallClosed, Refused
 from monitor.sources.allowlist import AllowList, check_listener
 from monitor.sources.codecs import PCMA, PCMU, TELEPHONE_EVENT
 from monitor.sources.latch import Flood, Latch
@@ -22,6 +22,7 @@ from monitor.sources.outbox import Outbox
 from monitor.sources.rtp import RtpReceiver, RtpStream
 from tests.captures import rtp
 from tests.rtp_streams import Sender, tones
+from tests.sip_client import Clock
 
 CODECS = {0: PCMU, 101: TELEPHONE_EVENT}
 PACKETS = [rtp(packet) for packet in Sender().packets(tones(2.0))]
@@ -64,7 +65,8 @@ def test_a_stream_is_heard_on_an_even_port_and_its_end_is_not_lost() -> None:
         assert stream.counters.received == receiver.counters.received == 60
         stream.close()
         receiver.close()
-        return queue.take(0)
+        queue.put(CallClosed("call", "end"))
+        return queue.take(0)[:-1]
 
     blocks = asyncio.run(main())
     samples = np.concatenate([block.samples for block in blocks])
@@ -176,6 +178,56 @@ def test_a_stream_may_be_assigned_to_another_party() -> None:
     assert {(block.call, block.party) for block in blocks} == {("call", "agent"), ("call-2", "customer")}
 
 
+@pytest.mark.parametrize("polled", [False, True])
+def test_a_call_that_ended_while_the_machine_slept_does_not_go_on_until_it_woke(polled: bool) -> None:
+    """Whether its sockets or its signalling are looked at first then."""
+
+    async def main() -> list[Block]:
+        clock = Clock()
+        queue = BlockQueue(60)
+        receiver = RtpReceiver(RtpSettings(), queue, clock)
+        stream = await receiver.open("call", "customer", CODECS, clock())
+        with sending() as one:
+            for packet in PACKETS[:50]:
+                one.sendto(packet, ("127.0.0.1", stream.port))
+            clock.forward(10.0)
+            if polled:
+                await asyncio.sleep(0.05)
+            stream.close()
+        receiver.close()
+        queue.put(CallClosed("call", "end"))
+        return [event for event in queue.take(0) if isinstance(event, Block)]
+
+    blocks = asyncio.run(main())
+    assert sum(block.samples.size for block in blocks) == 8_000
+
+
+def test_a_port_that_somebody_still_sends_to_is_passed_over(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("monitor.sources.rtp._MOST_STRAYS", 3)
+
+    async def main() -> None:
+        with sending() as one:
+            first = (one.getsockname()[1] & ~1) + 2
+
+            async def stray() -> None:
+                while True:
+                    one.sendto(PACKETS[0], ("127.0.0.1", first))
+                    await asyncio.sleep(0.02)
+
+            receiver, _ = receiving(first_port=first, last_port=first + 3)
+            task = asyncio.create_task(stray())
+            assert (await receiver.open("call", "customer", CODECS, 0.0)).port == first + 2
+            with pytest.raises(SourceError, match="RTP comes to 3 free ports, one after the other, that no call has"):
+                await receiver.open("call", "agent", CODECS, 0.0)
+            assert f"RTP comes to port {first}, which no call has: another is taken" in caplog.messages
+            task.cancel()
+            receiver.close()
+
+    asyncio.run(main())
+
+
 def test_ports_run_out_with_a_cure_and_come_back() -> None:
     async def main() -> None:
         with sending() as one:
@@ -263,9 +315,9 @@ def test_a_long_pause_goes_into_the_queue_little_by_little() -> None:
     queue = BlockQueue(60)
     outbox = Outbox(queue)
     for number in range(10):
-        outbox.put(Block("call", "customer", number, 8_000, np.zeros(1, np.float32), 0.0))
-    assert [block.start for block in queue.take(0)] == [0, 1, 2, 3]
+        outbox.put(Block("call", "customer", 2_000 * number, 8_000, np.zeros(2_000, np.float32), 0.0))
+    assert [block.start // 2_000 for block in queue.take(0)] == [0, 1, 2, 3]
     outbox.refresh()
-    assert [block.start for block in queue.take(0)] == [4, 5, 6, 7]
+    assert [block.start // 2_000 for block in queue.take(0)] == [4, 5, 6, 7]
     outbox.empty()
-    assert [block.start for block in queue.take(0)] == [8, 9]
+    assert [block.start // 2_000 for block in queue.take(0)] == [8, 9]

@@ -6,10 +6,12 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -199,11 +201,53 @@ def test_the_files_that_are_shown_are_settings(tmp_path: Path) -> None:
     assert named <= {field.name for field in dataclasses.fields(SiprecSettings)}
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")
-def test_when_the_listeners_die_the_process_ends_with_the_reason() -> None:
-    with serving() as (process, _):
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        os.kill(int(children[0]), signal.SIGKILL)
-        _, errors = process.communicate(timeout=20)
-        assert process.returncode == 2
-        assert errors.splitlines()[-1].startswith("callmood: the listeners' process died (code -9)")
+def children(process: subprocess.Popen[str]) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+
+
+def is_running(pid: int) -> bool:
+    """Whether it is there, and no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")
+
+
+@linux
+def test_when_the_listeners_die_their_calls_end_and_others_come_on_the_same_port() -> None:
+    with serving("--json", *QUICK) as (process, port):
+
+        async def then(_: Client) -> None:
+            (listeners,) = children(process)
+            os.kill(listeners, signal.SIGKILL)
+            async with asyncio.timeout(20):
+                while True:  # nobody listens for a moment: what UDP loses is sent again
+                    with suppress(OSError, TimeoutError):
+                        async with client(port, "TCP", call="2@client") as other:
+                            async with asyncio.timeout(5):
+                                await other.invite()
+                                assert (await other.ask("BYE")).status == 200
+                        break
+                    await asyncio.sleep(0.05)
+            assert children(process) != [listeners]
+            process.send_signal(signal.SIGTERM)
+
+        calling(port, then)
+        call = "hVpd7YQgRW2nD22h7q60JQ=="
+        assert ends(process) == [(call, "error: the listeners' process died (code -9)"), (f"{call}-2", "end")]
+
+
+@linux
+def test_no_listener_stays_when_the_process_is_killed() -> None:
+    with serving() as (process, port):
+        (listeners,) = children(process)
+        process.kill()
+        process.wait(10)
+        until_s = time.monotonic() + 20
+        while is_running(listeners):
+            assert time.monotonic() < until_s
+            time.sleep(0.02)
+        socket.create_server(("127.0.0.1", port)).close()

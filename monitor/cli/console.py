@@ -33,6 +33,14 @@ def print_line(message: Any) -> None:
             typer.echo(text)
 
 
+def print_event(message: Any) -> None:
+    """Without readings and gaps: what a service says for months is kept somewhere."""
+    from monitor.messages import Gap, Reading
+
+    if not isinstance(message, Reading | Gap):
+        print_line(message)
+
+
 @contextmanager
 def while_somebody_reads() -> Iterator[None]:
     """Whoever reads what another thread prints may go away (`| head`): that ends the program like Ctrl-C, without a word."""

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from monitor.cli.console import has_screen, one_line, print_json, print_line
+from monitor.cli.console import has_screen, one_line, print_event, print_json, print_line
 from monitor.cli.options import (
     AgentOption,
     AsOption,
@@ -248,7 +248,8 @@ def _run(run: _Run) -> None:
     from monitor.app import Node
 
     on_screen = has_screen() and not run.json
-    receivers = [] if on_screen else [print_json if run.json else print_line]
+    told = print_json if run.json else print_event if run.listeners else print_line
+    receivers = [] if on_screen else [told]
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C, the terminal restored
     node = Node(run.settings, load_model(run.settings), run.sources, receivers, run.history)
     told_to_end = _heed_sigterm(node, drains=bool(run.listeners))

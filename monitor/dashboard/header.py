@@ -38,6 +38,8 @@ def health_lines(snapshot: Snapshot, health: Health, width: int) -> list[Line]:
     if health.history or health.unstored:
         lacks = f"history lacks {count(health.unstored, 'message')}" if health.unstored else "history fails"
         node.append((lacks, WARNING))
+    if health.restarts:
+        node.append((f"listeners restarted {count(health.restarts, 'time')}", WARNING))
     if snapshot.latency_p50_ms is not None and snapshot.latency_p99_ms is not None:
         node.append((f"latency {snapshot.latency_p50_ms:.0f} ms, p99 {snapshot.latency_p99_ms:.0f} ms", DIM))
     if health.waiting_s is not None:

@@ -97,7 +97,12 @@ class Settings:
         10.0, "audio that may wait for scoring, a party on average, before the oldest is dropped", "s", 1.0, 60.0
     )
     late_s: float = setting(
-        2.0, "while audio waits longer than this for scoring, new telephone calls get 503", "s", 0.2, 60.0
+        2.0, "while audio waits longer than this for scoring, the node is late: see when_late", "s", 0.2, 60.0
+    )
+    when_late: str = setting(
+        "refuse",
+        "what becomes of new telephone calls while scoring is late: refuse them with 503, or take them unscored",
+        choices=("refuse", "unscored"),
     )
     show_identities: bool = setting(
         False, "show phone numbers, names and agents' ids in messages and logs; else pseudonyms stand for them"

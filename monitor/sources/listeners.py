@@ -1,10 +1,11 @@
 """Every source of telephone calls that the settings switch on."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from monitor.errors import SettingError
 from monitor.settings import Settings
-from monitor.sources import CallNames, Listener
+from monitor.sources import Before, CallNames, Listener
 from monitor.sources.asterisk import Asterisk
 from monitor.sources.audiohook import AudioHook
 from monitor.sources.audiosocket import AudioSocket
@@ -17,9 +18,10 @@ _DIALECTS: dict[str, Callable[[Settings], Dialect]] = {"twilio": Twilio, "audioh
 """Table of the settings → what calls that come by the shared websocket listener speak."""
 
 
-def listeners(settings: Settings) -> list[Listener]:
-    """They share the calls' names. Raises SettingError where none is on, or one cannot be so."""
-    names = CallNames()
+def listeners(settings: Settings, before: Before = Before()) -> list[Listener]:  # noqa: B008, a frozen value
+    """They share the calls' names, and go on from `before`. Raises SettingError where none is on, or one cannot be so."""
+    names = CallNames(before.names)
+    settings = _on_ports(settings, before.ports) if before.ports else settings
     found: list[Listener] = [SiprecServer(settings, names)] if settings.siprec else []
     if settings.audiosocket:
         found.append(AudioSocket(settings, names))
@@ -35,3 +37,11 @@ def listeners(settings: Settings) -> list[Listener]:
 def dialects_on(settings: Settings) -> list[Dialect]:
     """What the shared websocket listener speaks; empty where nothing of that is on. Raises SettingError likewise."""
     return [make(settings) for table, make in _DIALECTS.items() if getattr(settings, table)]
+
+
+def _on_ports(settings: Settings, ports: Sequence[int]) -> Settings:
+    """With the ports that listeners had, where the settings leave the choice to the system."""
+    on = [table for table in ("siprec", "audiosocket") if getattr(settings, table)]
+    on += ["streams"] if dialects_on(settings) else []
+    tables = {name: replace(getattr(settings, name), port=port) for name, port in zip(on, ports, strict=True)}
+    return replace(settings, **tables)

@@ -5,7 +5,6 @@ import logging
 import random
 import sqlite3
 import ssl
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +14,7 @@ import httpx
 
 from monitor.errors import ServiceError
 from monitor.settings import WebhookSettings
+from monitor.steady import steady_clock
 from monitor.webhooks.endpoints import Endpoint
 from monitor.webhooks.post import LONGEST_RETRY_AFTER_S, Answer, client, post, wait_s
 from monitor.webhooks.queue import Delivery, DeliveryQueue, Turn, open_queue
@@ -90,6 +90,7 @@ class Lane:
         """Nothing is due."""
         self._queue, self._settings, self._tls = queue, settings, tls
         self._woken = asyncio.Event()
+        self._now = steady_clock()
 
     def wake(self) -> None:
         """There may be something to post."""
@@ -103,7 +104,7 @@ class Lane:
                 self._woken.clear()
                 turn = await self._queue.surely(lambda queue: queue.turn(self.endpoint.key))
                 self.waiting = turn.waiting
-                pause_s = _pause_s(turn)
+                pause_s = _pause_s(turn, self._now())
                 if turn.delivery is None or pause_s > 0:
                     await self._rest(pause_s)
                     continue
@@ -140,7 +141,7 @@ class Lane:
     async def _fail(self, turn: Turn, delivery: Delivery, answer: Answer) -> None:
         settings, failures = self._settings, turn.failures + 1
         pause_s = wait_s(failures, settings.first_wait_s, settings.longest_wait_s, random.random())
-        due_s = time.time() + max(pause_s, answer.retry_after_s)
+        due_s = self._now() + max(pause_s, answer.retry_after_s)
         give_up = delivery.tries >= settings.retries
         self.failed += 1
         self._tell(answer.text)
@@ -167,9 +168,9 @@ class Lane:
         self.trouble = trouble
 
 
-def _pause_s(turn: Turn) -> float:
-    """Seconds until something is due; no longer than any pause can be: then the clock was set back."""
+def _pause_s(turn: Turn, now_s: float) -> float:
+    """Seconds until something is due; no longer than any pause can be: then the clock was set back before the start."""
     if turn.delivery is None:
         return LOOK_S
-    pause_s = turn.due_s - time.time()
+    pause_s = turn.due_s - now_s
     return 0.0 if turn.gone or pause_s > LONGEST_RETRY_AFTER_S else pause_s

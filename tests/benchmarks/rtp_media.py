@@ -37,6 +37,7 @@ class Media:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 22)
         self._socket.bind((host, 0))
         self._streams: list[Stream] = []
+        self._begun = 0
         self.sent = 0
         """Packets."""
         self.late_s = 0.0
@@ -44,10 +45,18 @@ class Media:
 
     def add(self, address: tuple[str, int], agent: bool) -> "Stream":
         """One more party; agents' voices are the even ones."""
-        number = len(self._streams)
+        number, self._begun = self._begun, self._begun + 1
         voice = self._voices[(number * 2 + (0 if agent else 1)) % len(self._voices)]
         self._streams.append(Stream(address, number, voice))
         return self._streams[-1]
+
+    def drop(self, stream: "Stream") -> None:
+        """That party is over."""
+        self._streams.remove(stream)
+
+    def send(self, data: bytes, address: tuple[str, int]) -> None:
+        """Something else from where the streams come from."""
+        self._socket.sendto(data, address)
 
     def play(self, seconds: float, between: Callable[[], None] = lambda: None) -> None:
         """Sends at real pace; `between` is called 500 times a second and may add parties."""
@@ -80,6 +89,11 @@ class Stream:
         self._packet = bytearray(12 + _PACKET)
         struct.pack_into(">BBHII", self._packet, 0, 0x80, 0, 0, 0, number + 1)
         self._count = 0
+
+    @property
+    def packets(self) -> int:
+        """That were sent, 20 ms each."""
+        return self._count
 
     def next_packet(self) -> bytearray:
         self._count += 1

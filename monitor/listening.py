@@ -1,0 +1,107 @@
+"""Listeners that come back: their process is started again when it dies, on the same ports, ever later, and not for ever."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from monitor.apart import Apart
+from monitor.errors import CallmoodError, SourceError
+from monitor.identities import Identities
+from monitor.sources import Before, BlockQueue, CallNames, Listener, Refused
+
+_log = logging.getLogger(__name__)
+
+WAITS_S = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
+"""Before each start of a process whose predecessors died young, one after the other; after the last there is no other."""
+SOUND_S = 60.0
+"""A process that has lived so long died of something new."""
+
+
+class Restarts:
+    """When listeners whose process died are started again. No clock."""
+
+    def __init__(self) -> None:
+        self._young = 0
+        """Deaths in a row of processes that had not lived long."""
+
+    def wait_s(self, lived_s: float) -> float | None:
+        """How long to wait before the next start, after a process that lived so long; None: it is given up."""
+        self._young = 1 if lived_s >= SOUND_S else self._young + 1
+        return WAITS_S[self._young - 1] if self._young <= len(WAITS_S) else None
+
+
+class Listening:
+    """Listeners in a process of their own (`monitor.apart`) and in those that follow it, as one source."""
+
+    def __init__(
+        self,
+        make: Callable[[Before], Sequence[Listener]],
+        queue: BlockQueue,
+        identities: Identities,
+        refusing: Callable[[], str] = lambda: "",
+    ) -> None:
+        """See Apart; `make` also gets what the listeners go on from."""
+        self.restarts = 0
+        """Processes that took a dead one's place."""
+        self.trouble = ""
+        """Why nobody listens just now, in one line; empty while somebody does."""
+        self._make, self._queue, self._identities, self._refusing = make, queue, identities, refusing
+        self._names = CallNames()
+        self._restarts = Restarts()
+        self._draining = False
+        self._began_s = time.monotonic()
+        self._apart = self._made(Before())
+
+    def start(self) -> list[str]:
+        """What they listen on, for people. Raises what a listener raises; nothing listens then."""
+        return self._apart.start()
+
+    def drain(self) -> None:
+        """Refuse new calls; when the running ones are over, `run` ends."""
+        self._draining = True
+        self._apart.drain()
+
+    def run(self, queue: BlockQueue, stop: threading.Event) -> None:
+        """Until it is stopped or drained, or nothing helps: see Source."""
+        while True:
+            self._apart.run(queue, stop)
+            if self._apart.fault is None or not self._revived(self._apart.fault, stop):
+                return
+
+    def _revived(self, fault: CallmoodError, stop: threading.Event) -> bool:
+        """Whether another process listens in the place of one that died; meanwhile it is told what is waited for."""
+        before = Before(self._apart.ports, self._names.taken)
+        then = " and its calls with it: another begins"
+        while not (stop.is_set() or self._draining):
+            wait_s = self._restarts.wait_s(time.monotonic() - self._began_s)
+            if wait_s is None:
+                self._tell(f"{fault}; nobody listens any more after {len(WAITS_S)} tries: restart callmood")
+                return False
+            self._tell(f"{fault}{then}" + (f" in {wait_s:g} s" if wait_s else ""))
+            then = ": another begins"
+            if stop.wait(wait_s):
+                return False
+            self._began_s = time.monotonic()
+            self._apart = self._made(before)
+            try:
+                addresses = self._apart.start()
+            except CallmoodError as error:
+                fault = error
+                continue
+            self.restarts += 1
+            self.trouble = ""
+            _log.warning("the listeners' process was started again: %s", "; ".join(addresses))
+            if self._draining:
+                self._apart.drain()
+            return True
+        return False
+
+    def _tell(self, text: str) -> None:
+        self.trouble = text
+        _log.error("%s", text)
+        self._queue.put(Refused(SourceError(text)))
+
+    def _made(self, before: Before) -> Apart:
+        return Apart(partial(self._make, before), self._queue, self._identities, self._refusing, self._names)

@@ -1,0 +1,291 @@
+"""Endurance: calls come and go for an hour at half load while things go wrong, and everything must be accounted for.
+
+    python -m tests.benchmarks.soak [--minutes 60] [--calls 100] [--brief] [--seed 1] [--faults N,N…|none]
+
+`--calls` are two-party calls at once on average, by SIPREC, at real pace: Poisson arrivals, 30 s to 20 min each, with `--brief`
+4 s to 1 min. Every fault of `soak_faults` comes once until the warm-up is over, in an order that the seed draws, then all
+again; `--faults` names those that do. Prints a line a minute on stderr and one JSON object at the end. Exit status 1 where
+anything is in its `problems`: a call was lost or ended for another reason than its own, a message is neither delivered nor
+counted, memory grew by more than 2 % from the warm-up (minute 10, or half of a shorter run) to the end, or a file stayed open.
+
+Linux; a full disk needs the right to mount a tmpfs. Everything stays on the loopback addresses of this machine.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from monitor.history.archive import Archive
+from tests.benchmarks.rtp_media import Media
+from tests.benchmarks.soak_accounts import (
+    ENDED_WITHIN_S,
+    MOST_GROWTH,
+    Sample,
+    account_problems,
+    calls_problems,
+    growths,
+    month,
+    produced,
+    reading_counts,
+    reasons,
+)
+from tests.benchmarks.soak_calls import BRIEF, HOST, LONG, Caller
+from tests.benchmarks.soak_faults import NAMES, Faults, Killed
+from tests.benchmarks.soak_node import Node, rounded, webhook_secret
+
+_SETTLE_S = 6.0
+"""Before the first call, and after the last: what is open then must be the same."""
+_END_S = 45.0
+"""Until all calls are over, at the latest."""
+
+
+class Subscribers:
+    """Their process. `ask` may be called from two threads."""
+
+    def __init__(self) -> None:
+        command = [sys.executable, "-m", "tests.benchmarks.soak_subscribers"]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._lock = threading.Lock()
+        self.receiver: str = json.loads(self._line())
+
+    def ask(self, *command: Any) -> Any:
+        with self._lock:
+            assert self._process.stdin is not None
+            print(json.dumps(command), file=self._process.stdin, flush=True)
+            return json.loads(self._line())
+
+    def tell(self, *command: Any) -> None:
+        """Without waiting for what comes back."""
+        threading.Thread(target=self.ask, args=command, daemon=True).start()
+
+    def close(self) -> None:
+        self._process.terminate()
+        self._process.communicate()
+
+    def _line(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline() or "null"
+
+
+class Watch:
+    """Looks at the node now and then, in a thread of its own, and tells once a minute."""
+
+    def __init__(self, node: Node, subscribers: Subscribers, caller: Caller, faults: Faults, every_s: float) -> None:
+        self._node, self._subscribers, self._caller, self._faults = node, subscribers, caller, faults
+        self._every_s, self._began_s, self._told_s = every_s, time.monotonic(), time.monotonic()
+        self.samples = [self.sample()]
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def sample(self) -> Sample:
+        self._node.log.look()
+        at_min = (time.monotonic() - self._began_s) / 60
+        return Sample(at_min, self._node.costs(), self._node.bytes(), len(self._caller.up))
+
+    def stop(self) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._over.wait(self._every_s):
+            self.samples.append(self.sample())
+            if time.monotonic() - self._told_s >= 60:
+                self._told_s = time.monotonic()
+                self._tell(self.samples[-1])
+
+    def _tell(self, sample: Sample) -> None:
+        costs = "; ".join(
+            f"{role} {one.rss_mb:.1f} MB, {one.files} files, {one.cpu_s:.0f} s" for role, one in sample.costs.items()
+        )
+        status = self._subscribers.ask("status")
+        dropped = status["metrics"].get("callmood_audio_dropped_seconds_total", 0)
+        counts = (
+            f"{sample.calls} calls, {self._caller.begun} begun, {status['messages']} messages, {dropped:g} s dropped"
+        )
+        last = self._faults.done[-1] if self._faults.done else "none"
+        print(f"{sample.at_min:5.1f} min: {counts}; {costs}; last fault: {last}", file=sys.stderr, flush=True)
+
+
+def run(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """The soak, and what came of it."""
+    secret = webhook_secret(folder)
+    subscribers = Subscribers()
+    node = Node(folder, 10 * given.calls + 100, subscribers.receiver, secret, given.set or [])
+    try:
+        subscribers.ask("follow", node.address)
+        return _soak(given, node, subscribers)
+    finally:
+        subscribers.close()
+        if node.process.poll() is None:
+            node.process.kill()
+        node.disk.close()
+
+
+def _soak(given: argparse.Namespace, node: Node, subscribers: Subscribers) -> dict[str, Any]:
+    media = Media(HOST)
+    caller = Caller(node.port, media, given.calls, BRIEF if given.brief else LONG, given.seed)
+    names = NAMES if given.faults is None else [name for name in given.faults.split(",") if name != "none"]
+    between_s = (
+        min(10.0, given.minutes / 2) * 60 / (len(names) + 1)
+    )  # the first round is over at the end of the warm-up
+    faults = Faults(node, caller, media, subscribers.tell, given.seed, between_s, names)
+    time.sleep(_SETTLE_S)
+    before = node.costs()
+    watch = Watch(node, subscribers, caller, faults, 2.0 if given.minutes < 20 else 10.0)
+
+    def turn() -> None:
+        caller.turn()
+        faults.turn()
+
+    rest_s = given.minutes * 60 / 6
+    media.play(given.minutes * 60 - rest_s, turn)
+    faults.mend()
+    media.play(rest_s, caller.turn)
+    watch.stop()
+    caller.end_all()
+    until_s = time.monotonic() + _END_S
+    while caller.calls and time.monotonic() < until_s:
+        media.play(0.5, caller.turn)
+    time.sleep(_SETTLE_S + 8.0)  # those whose source has died last
+    after, metrics = node.costs(), subscribers.ask("status")["metrics"]
+    status = node.end()
+    heard = subscribers.ask("stop")
+    media.close()
+    watch.samples.append(watch.sample())
+    found = _found(given, node, caller, faults, watch.samples, heard, metrics)
+    found["files"] = {role: {"before": one.files, "after": after[role].files} for role, one in before.items()}
+    found["exit_status"] = status
+    found["sender_late_ms"] = round(1_000 * media.late_s)
+    found["problems"] = list(_problems(found, caller, heard))
+    return found
+
+
+def _found(
+    given: argparse.Namespace,
+    node: Node,
+    caller: Caller,
+    faults: Faults,
+    samples: list[Sample],
+    heard: dict[str, Any],
+    metrics: dict[str, float],
+) -> dict[str, Any]:
+    steady = heard["accounts"]["steady"]
+    expected, told, wrong = reading_counts(caller.over, steady["calls"])
+    warm_min = min(10.0, given.minutes / 2)
+    costs = [one.costs["scoring"].cpu_s for one in samples if "scoring" in one.costs]
+    return {
+        "minutes": given.minutes,
+        "calls": {
+            "begun": caller.begun,
+            "refused": caller.refused,
+            "unanswered": caller.unanswered,
+            "still_running": len(caller.calls),
+            "ended": reasons(steady["calls"]),
+        },
+        "messages": {"produced": produced(steady["calls"])}
+        | {
+            name: {key: account[key] for key in ("messages", "missed", "unknown", "lost_connections")}
+            for name, account in heard["accounts"].items()
+        },
+        "readings": {"expected": expected, "told": told, "parties_that_differ": wrong},
+        "gap_s": round(
+            sum(end_s - start_s for call in steady["calls"].values() for _, start_s, end_s in call["gaps"]), 1
+        ),
+        "latency_ms": {"p50": steady["latency_p50_ms"], "p99": steady["latency_p99_ms"]},
+        "history": _stored(node),
+        "webhooks": heard["webhooks"] | {"alerts": sum(call["alerts"] for call in steady["calls"].values())},
+        "faults": faults.done,
+        "faults_skipped": faults.skipped,
+        "kills": [_kill(kill, steady["calls"]) for kill in faults.kills],
+        "memory": {role: rounded(one) for role, one in growths(samples, warm_min).items()},
+        "cpu_cores_scoring": round((costs[-1] - costs[0]) / max(1e-9, given.minutes * 60), 2),
+        "a_month": rounded(month(samples, caller.begun, warm_min, given.minutes)),
+        "log": dict(sorted(node.log.lines.items(), key=lambda one: -one[1])[:40]),
+        "errors": steady["errors"],
+        "metrics": {
+            name: value
+            for name, value in metrics.items()
+            if name.startswith(("callmood_audio", "callmood_messages", "callmood_history", "callmood_webhooks"))
+            or name in ("callmood_calls", "callmood_calls_started_total", "callmood_listener_restarts_total")
+        },
+    }
+
+
+def _stored(node: Node) -> dict[str, Any]:
+    with closing(Archive(node.history)) as archive:
+        calls = archive.calls()
+    return {
+        "calls": len(calls),
+        "not_ended": [call.call for call in calls if call.state != "ended"],
+        "messages": sum((call.last_seq or 0) - call.unstored for call in calls),
+        "unstored": sum(call.unstored for call in calls),
+    }
+
+
+def _kill(kill: Killed, heard: dict[str, Any]) -> dict[str, Any]:
+    ended_s = [heard[name]["ended_s"] - kill.at_s for name in kill.calls if heard.get(name, {}).get("reason")]
+    return {
+        "calls": len(kill.calls),
+        "all_ended_within_s": round(max(ended_s, default=0.0), 2),
+        "a_call_was_taken_after_s": None if kill.answered_s is None else round(kill.answered_s, 2),
+    }
+
+
+def _problems(found: dict[str, Any], caller: Caller, heard: dict[str, Any]) -> Iterator[str]:
+    calls, messages = heard["accounts"]["steady"]["calls"], found["messages"]["produced"]
+    yield from calls_problems(caller.over, calls)
+    yield from found["readings"]["parties_that_differ"]
+    for name, account in heard["accounts"].items():
+        yield from account_problems(name, account, messages)
+    if found["calls"]["unanswered"]:
+        yield f"{found['calls']['unanswered']} calls got no answer"
+    for kill in found["kills"]:
+        if kill["all_ended_within_s"] > ENDED_WITHIN_S:
+            yield f"calls of killed listeners ended after {kill['all_ended_within_s']} s"
+        if kill["a_call_was_taken_after_s"] is None:
+            yield "no call was taken after the listeners were killed"
+    history = found["history"]
+    if history["not_ended"]:
+        yield f"the history knows no end of {history['not_ended']}"
+    if history["messages"] + history["unstored"] != messages:
+        yield f"the history has {history['messages']} messages and lacks {history['unstored']}, of {messages}"
+    if found["webhooks"]["raised"] != found["webhooks"]["alerts"]:
+        yield f"{found['webhooks']['raised']} alerts were posted of {found['webhooks']['alerts']} raised"
+    for role, memory in found["memory"].items():
+        if memory["growth"] > MOST_GROWTH:
+            yield f"the memory of {role} grew by {memory['growth']:.1%}"
+    for role, files in found["files"].items():
+        if files["after"] > files["before"]:
+            yield f"{role} has {files['after']} files open, {files['before']} before the first call"
+    if found["exit_status"]:
+        yield f"the node's exit status is {found['exit_status']}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--calls", type=int, default=100, help="at once, on average")
+    parser.add_argument("--brief", action="store_true", help="many short calls")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--faults", help=f"some of {', '.join(NAMES)}; or none")
+    parser.add_argument("--set", action="append", metavar="NAME=VALUE", help="a setting of the node")
+    given = parser.parse_args()
+    os.environ.setdefault("PYTHONUNBUFFERED", "1")
+    with tempfile.TemporaryDirectory(prefix="callmood-soak-") as folder:
+        found = run(given, Path(folder))
+    print(json.dumps(found, indent=1))
+    raise SystemExit(1 if found["problems"] else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""Whether everything of a soak is accounted for: what was sent against what was told, and what a month of it would cost. Pure."""
+
+import re
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tests.benchmarks.siprec_load import _expected as readings_of
+from tests.benchmarks.soak_calls import SoakCall
+from tests.benchmarks.soak_node import IDLE_S, Cost
+
+PARTIES = ("agent", "customer")
+"""Of the streams of a call, in their order."""
+TOLERANCE = 2
+"""Readings of a party: its last packets may have come after its call's end."""
+ENDED_WITHIN_S = 5.0
+"""Calls of listeners that were killed."""
+MOST_GROWTH = 0.02
+"""Of the memory of a process, from the warm-up to the end."""
+MONTH_MIN = 30 * 24 * 60
+
+_REASONS = {
+    "bye": r"end$",
+    "dead": r"error: .*idle_s",
+    "killed": r"error: the listeners' process died|end$",
+}
+"""How a call's client ended it → what is told of it."""
+
+
+def calls_problems(over: Iterable[SoakCall], heard: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """Calls that were lost, or ended with another reason than their own; `heard`: call → what a subscriber heard of it."""
+    known = set()
+    for call in over:
+        known.add(call.name)
+        told = heard.get(call.name)
+        if told is None or told["reason"] is None:
+            yield f"{call.name}: {'never told' if told is None else 'its end was never told'} ({call.way})"
+        elif call.way == "ended by the server":
+            yield f"{call.name}: ended by the node: {told['reason']}"
+        elif call.way in _REASONS and not re.match(_REASONS[call.way], told["reason"]):
+            yield f"{call.name}: {call.way}, but its reason is {told['reason']}"
+    unsure = {call.name for call in over if call.way == "unsure"}
+    for name, told in heard.items():
+        if name not in known and name.rpartition("-")[0] not in unsure | known:
+            yield f"{name}: nobody made that call ({told['reason']})"
+
+
+def reading_counts(over: Iterable[SoakCall], heard: Mapping[str, Mapping[str, Any]]) -> tuple[int, int, list[str]]:
+    """Readings that the audio that was sent makes, those that were told, and the parties of which too few or many were."""
+    expected, told, wrong = 0, 0, []
+    for call in over:
+        if call.way == "unsure" or call.name not in heard:
+            continue
+        for party, sent_s in zip(PARTIES, call.heard_s, strict=False):
+            want, got = readings_of(sent_s) if sent_s else 0, heard[call.name]["readings"].get(party, 0)
+            if call.way == "dead":  # then it is a gap until the call ends
+                want = min(max(want, got), readings_of(sent_s + IDLE_S + 1))
+            expected, told = expected + want, told + got
+            if abs(want - got) > TOLERANCE:
+                gaps = [(start_s, end_s) for of, start_s, end_s in heard[call.name]["gaps"] if of == party]
+                text = f"{call.name} {party} ({call.way}): {got} readings of {sent_s:.1f} s, expected {want}"
+                wrong.append(f"{text}; gaps: {gaps}")
+    return expected, told, wrong
+
+
+def account_problems(name: str, account: Mapping[str, Any], produced: int) -> Iterator[str]:
+    """What a subscriber got twice, or did not get although no `missed` told so."""
+    calls = account["calls"].values()
+    doubles, holes = sum(call["doubles"] for call in calls), sum(call["holes"] for call in calls)
+    if doubles:
+        yield f"subscriber that {name}: {doubles} messages twice"
+    if holes != account["missed"] and not account["unknown"]:
+        yield f"subscriber that {name}: {holes} numbers lack, missed told {account['missed']}"
+    if account["messages"] + account["missed"] != produced and not account["unknown"]:
+        got = f"{account['messages']} messages and {account['missed']} missed"
+        yield f"subscriber that {name}: {got} of {produced} that were produced"
+
+
+def produced(heard: Mapping[str, Mapping[str, Any]]) -> int:
+    """Messages of all calls, by their last numbers."""
+    return sum(call["last_seq"] for call in heard.values())
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The node at one moment."""
+
+    at_min: float
+    """Since the first call."""
+    costs: Mapping[str, Cost]
+    bytes: Mapping[str, int]
+    calls: int
+
+
+def growths(samples: Sequence[Sample], warm_min: float) -> dict[str, dict[str, float]]:
+    """Process → its memory after the warm-up and at the end (medians of a quarter each), and its growth as a share. A process
+    that came in another's place counts alone, from the same time after its start on."""
+    found = {}
+    for role in ("scoring", "listeners"):
+        mine = [(one.at_min, one.costs[role]) for one in samples if role in one.costs]
+        last = mine[-1][1].pid if mine else 0
+        own = [(at_min, cost.rss_mb) for at_min, cost in mine if cost.pid == last]
+        warm = [rss_mb for at_min, rss_mb in own if at_min >= own[0][0] + warm_min]
+        if len(warm) < 4:
+            continue
+        quarter = max(2, len(warm) // 4)
+        first, then = statistics.median(warm[:quarter]), statistics.median(warm[-quarter:])
+        found[role] = {
+            "rss_mb_warm": first,
+            "rss_mb_end": then,
+            "growth": then / first - 1,
+            "minutes": own[-1][0] - own[0][0],
+        }
+    return found
+
+
+def month(samples: Sequence[Sample], calls: int, warm_min: float, played_min: float) -> dict[str, float]:
+    """What thirty days of so many calls in so many minutes would add. The last sample is of the files that the node left."""
+    first = next(one for one in samples if one.at_min >= warm_min)
+    last = samples[-1]
+    minutes = max(1e-9, last.at_min - first.at_min)
+    added = {name: (last.bytes[name] - first.bytes[name]) / minutes * MONTH_MIN / 1e6 for name in ("log", "lines")}
+    per_call = last.bytes["history"] / max(1, calls)
+    return {
+        "log_mb": added["log"],
+        "lines_on_stdout_mb": added["lines"],
+        "history_kb_a_call": per_call / 1e3,
+        "history_mb": per_call * calls / max(1e-9, played_min) * MONTH_MIN / 1e6,
+        "calls": calls / max(1e-9, played_min) * MONTH_MIN,
+    }
+
+
+def reasons(heard: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
+    """How calls ended, and how many so."""
+    told = (re.sub(r"\d+(\.\d+)?", "#", call["reason"] or "never told") for call in heard.values())
+    return dict(Counter(told).most_common())

@@ -1,0 +1,236 @@
+"""Those who hear a node: subscribers that keep accounts, and a receiver of its webhooks. A process of its own for `soak`.
+
+    python -m tests.benchmarks.soak_subscribers
+
+Commands come as JSON lines on stdin, and each gets one line back: ["follow", ADDRESS], ["stall", NAME, SECONDS], ["cut", NAME],
+["receiver", STATUS], ["status"], ["stop"]. The first line that is printed tells the receiver's address.
+"""
+
+import asyncio
+import json
+import sys
+import threading
+import time
+import urllib.request
+from collections import deque
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from monitor.client import Client, Lost
+from monitor.messages import (
+    AlertRaised,
+    AnyMessage,
+    CallEnded,
+    CallMessage,
+    CallStarted,
+    Error,
+    Gap,
+    Hello,
+    Missed,
+    Reading,
+)
+
+NAMES = ("steady", "stalls", "is cut")
+
+
+@dataclass
+class HeardCall:
+    """What one subscriber heard of one call."""
+
+    last_seq: int = 0
+    holes: int = 0
+    """Numbers that were passed over."""
+    doubles: int = 0
+    readings: dict[str, int] = field(default_factory=dict)
+    """Party → how many."""
+    gaps: list[tuple[str, float, float]] = field(default_factory=list)
+    """Lost audio: party, from, to; seconds of the call."""
+    reason: str | None = None
+    """Why it ended; null while it runs."""
+    ended_s: float = 0.0
+    """When that was heard, monotonic."""
+    alerts: int = 0
+
+
+class Account:
+    """What one subscriber got, by call."""
+
+    def __init__(self) -> None:
+        self.calls: dict[str, HeardCall] = {}
+        self.messages = self.missed = self.lost = self.unknown = 0
+        """Messages of calls; those that `missed` counted; lost connections; `missed` that nobody could count."""
+        self.errors: list[str] = []
+        self.epochs: set[str] = set()
+        self.late_ms: deque[float] = deque(maxlen=100_000)
+
+    def take(self, event: AnyMessage | Lost) -> None:
+        match event:
+            case Lost():
+                self.lost += 1
+            case Missed():
+                self.missed += event.count
+                self.unknown += event.count == 0
+            case Error():
+                self.errors.append(event.text)
+            case Hello():
+                self.epochs.add(event.epoch or "")
+        if isinstance(event, CallMessage):
+            self._count(event)
+
+    def _count(self, message: Any) -> None:
+        call = self.calls.setdefault(message.call, HeardCall())
+        self.messages += 1
+        call.doubles += message.seq <= call.last_seq
+        call.holes += max(0, message.seq - call.last_seq - 1)
+        call.last_seq = max(call.last_seq, message.seq)
+        match message:
+            case Reading():
+                call.readings[message.party] = call.readings.get(message.party, 0) + 1
+                self.late_ms.append(message.latency_ms)
+            case CallStarted():
+                call.readings |= dict.fromkeys(message.parties, 0)
+            case Gap():
+                call.gaps.append((message.party, message.start_s, message.end_s))
+            case AlertRaised():
+                call.alerts += 1
+            case CallEnded():
+                call.reason, call.ended_s = message.reason, time.monotonic()
+
+    def told(self) -> dict[str, Any]:
+        late_ms = sorted(self.late_ms)
+        return {
+            "calls": {name: vars(call) for name, call in self.calls.items()},
+            "messages": self.messages,
+            "missed": self.missed,
+            "unknown": self.unknown,
+            "lost_connections": self.lost,
+            "errors": self.errors,
+            "epochs": len(self.epochs),
+            "latency_p50_ms": late_ms[len(late_ms) // 2] if late_ms else None,
+            "latency_p99_ms": late_ms[int(0.99 * len(late_ms))] if late_ms else None,
+        }
+
+
+class Subscriber:
+    """One that never gives up, and does what it is told to do wrong."""
+
+    def __init__(self, address: str) -> None:
+        self.account = Account()
+        self._client = Client(address)
+        self._stall_s = 0.0
+
+    async def run(self) -> None:
+        async with self._client as events:
+            async for event in events:
+                self.account.take(event)
+                if self._stall_s:
+                    stall_s, self._stall_s = self._stall_s, 0.0
+                    await asyncio.sleep(stall_s)
+
+    def stall(self, seconds: float) -> None:
+        """Reads nothing for so long."""
+        self._stall_s = seconds
+
+    def cut(self) -> None:
+        """The network between takes the connection away, without a word."""
+        if self._client._connection is not None:
+            self._client._connection.transport.abort()
+
+
+class Receiver:
+    """Takes webhooks and remembers each once. It looks at no signature: the clock that signs them is set while it runs."""
+
+    def __init__(self) -> None:
+        self.status = 204
+        self.kinds: dict[str, str] = {}
+        """Id → what it is about."""
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self._server.server_port}/alerts"
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                event = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                if receiver.status < 300:
+                    receiver.kinds[self.headers["webhook-id"]] = event["type"]
+                self.send_response(receiver.status)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, format: str, *args: Any) -> None:
+                pass
+
+        return Handler
+
+
+class House:
+    """All of them, and what is asked of them."""
+
+    def __init__(self) -> None:
+        self.receiver = Receiver()
+        self.subscribers: dict[str, Subscriber] = {}
+        self._metrics = ""
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def follow(self, address: str) -> None:
+        self._metrics = address.replace("ws:", "http:").replace("/v1/calls", "/metrics")
+        self.subscribers = {name: Subscriber(address) for name in NAMES}
+        self._tasks = [asyncio.create_task(one.run()) for one in self.subscribers.values()]
+
+    def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+
+    def answer(self, command: str, *words: Any) -> Any:
+        match command:
+            case "stall":
+                self.subscribers[words[0]].stall(words[1])
+            case "cut":
+                self.subscribers[words[0]].cut()
+            case "receiver":
+                self.receiver.status = words[0]
+            case "status":
+                return {"metrics": self._scraped(), "webhooks": self._webhooks(), "messages": self._steady.messages}
+            case "stop":
+                accounts = {name: one.account.told() for name, one in self.subscribers.items()}
+                return {"accounts": accounts, "webhooks": self._webhooks()}
+        return None
+
+    @property
+    def _steady(self) -> Account:
+        return self.subscribers[NAMES[0]].account
+
+    def _webhooks(self) -> dict[str, int]:
+        kinds = list(self.receiver.kinds.values())
+        return {"events": len(kinds), "raised": sum(kind.endswith("raised") for kind in kinds)}
+
+    def _scraped(self) -> dict[str, float]:
+        try:
+            text = urllib.request.urlopen(self._metrics, timeout=10).read().decode()
+        except OSError:
+            return {}
+        lines = [line.rpartition(" ") for line in text.splitlines() if not line.startswith("#")]
+        return {name: float(value) for name, _, value in lines if "bucket" not in name}
+
+
+async def _main() -> None:
+    house = House()
+    print(json.dumps(house.receiver.url), flush=True)
+    command = ""
+    while command != "stop" and (line := await asyncio.to_thread(sys.stdin.readline)):
+        command, *words = json.loads(line)
+        if command == "follow":
+            house.follow(words[0])
+        answer = await asyncio.to_thread(house.answer, command, *words)
+        print(json.dumps(answer), flush=True)
+    house.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(_main())

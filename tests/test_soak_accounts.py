@@ -1,0 +1,86 @@
+from typing import Any
+
+from tests.benchmarks.soak_accounts import (
+    Sample,
+    account_problems,
+    calls_problems,
+    growths,
+    produced,
+    reading_counts,
+)
+from tests.benchmarks.soak_calls import SoakCall
+from tests.benchmarks.soak_node import Cost
+
+
+def call(name: str, way: str = "bye", heard_s: float = 4.0) -> SoakCall:
+    return SoakCall(name, way=way, settled=True, heard_s=[heard_s, heard_s])
+
+
+def heard(reason: str | None = "end", readings: int = 3, last_seq: int = 8, **changed: Any) -> dict[str, Any]:
+    told = {"agent": readings, "customer": readings}
+    base = {
+        "reason": reason,
+        "readings": told,
+        "last_seq": last_seq,
+        "holes": 0,
+        "doubles": 0,
+        "gaps": [],
+        "ended_s": 0.0,
+    }
+    return base | changed
+
+
+def test_calls_that_end_as_their_client_ended_them_are_no_problem() -> None:
+    over = [call("a"), call("b", "dead"), call("c", "killed"), call("d", "unsure")]
+    told = {
+        "a": heard(),
+        "b": heard("error: neither audio nor signalling came for 10 s (siprec.idle_s)"),
+        "c": heard("error: the listeners' process died (code -9)"),
+        "d": heard("error: the listeners' process died (code -9)"),
+        "d-2": heard(),
+    }
+    assert list(calls_problems(over, told)) == []
+
+
+def test_calls_that_were_lost_or_ended_otherwise_are() -> None:
+    over = [call("a"), call("b"), call("c"), call("d", "ended by the server")]
+    told = {"b": heard(None), "c": heard("stopped"), "d": heard("stopped"), "e": heard()}
+    assert list(calls_problems(over, told)) == [
+        "a: never told (bye)",
+        "b: its end was never told (bye)",
+        "c: bye, but its reason is stopped",
+        "d: ended by the node: stopped",
+        "e: nobody made that call (end)",
+    ]
+
+
+def test_readings_are_those_of_the_audio_that_was_sent_within_two() -> None:
+    told = {"a": heard(readings=3), "b": heard(readings=6), "c": heard(readings=20)}
+    over = [call("a"), call("b"), call("c", "dead")]
+    expected, got, wrong = reading_counts(over, told)
+    assert (expected, got) == (2 * (3 + 3 + 20), 2 * (3 + 6 + 20))
+    assert wrong == [f"b {party} (bye): 6 readings of 4.0 s, expected 3; gaps: []" for party in ("agent", "customer")]
+
+
+def test_what_is_neither_delivered_nor_counted_is_a_problem() -> None:
+    calls = {"a": heard(holes=2), "b": heard()}
+    assert produced(calls) == 16
+    account = {"calls": calls, "messages": 14, "missed": 2, "unknown": 0}
+    assert list(account_problems("stalls", account, 16)) == []
+    assert list(account_problems("stalls", account | {"missed": 1}, 16)) == [
+        "subscriber that stalls: 2 numbers lack, missed told 1",
+        "subscriber that stalls: 14 messages and 1 missed of 16 that were produced",
+    ]
+    twice = {"calls": {"a": heard(doubles=1)}, "messages": 8, "missed": 0, "unknown": 0}
+    assert list(account_problems("is cut", twice, 8)) == ["subscriber that is cut: 1 messages twice"]
+
+
+def test_memory_is_that_of_the_process_that_lives_in_the_end() -> None:
+    def sample(minute: int, pid: int, rss_mb: float) -> Sample:
+        return Sample(minute, {"listeners": Cost(pid, rss_mb, 10, 0.0)}, {}, 0)
+
+    samples = [sample(minute, 1, 10.0 * minute) for minute in range(3)]
+    samples += [sample(minute, 2, 50.0 if minute < 10 else 51.0) for minute in range(3, 16)]
+    found = growths(samples, 2.0)["listeners"]
+    assert (found["rss_mb_warm"], found["rss_mb_end"], found["minutes"]) == (50.0, 51.0, 12)
+    assert round(found["growth"], 3) == 0.02
