@@ -69,12 +69,12 @@ def _rounds(count: int) -> Iterator[range]:
     return (range(start, start + length) for start in range(0, (1 + count) * length, length))
 
 
-def steps(heard: Sequence[Samples], second: int) -> Iterator[list[Block]]:
-    """The blocks of half a second of every party, twice."""
+def steps(heard: Sequence[Samples], second: int, first: int = 0) -> Iterator[list[Block]]:
+    """The blocks of half a second of every party, twice; `first`: the number of the first party."""
     for start in range(second * SAMPLE_RATE, (second + 1) * SAMPLE_RATE, _STEP):
         yield [
             Block(f"bench-{number}", "customer", at, SAMPLE_RATE, loop[at % loop.size : at % loop.size + BLOCK], 0.0)
-            for number, loop in enumerate(heard)
+            for number, loop in enumerate(heard, first)
             for at in range(start, start + _STEP, BLOCK)
         ]
 
