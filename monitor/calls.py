@@ -26,7 +26,7 @@ from monitor.messages import (
     State,
 )
 from monitor.model import Meaning
-from monitor.readings import PartyReader, Verdict, unscored_state
+from monitor.readings import PartyReader, Scores, Verdict, unscored_state
 from monitor.settings import Settings
 from monitor.sources import CallClosed, CallOpened
 from monitor.windows import PartyWindows, Window
@@ -44,7 +44,7 @@ class PartyState:
     tally: Counter[str] = field(default_factory=Counter)
     """Readings by label, or by state where there is none."""
 
-    def judge(self, window: Window, state: State | None, scores: Samples | None, hears_anger: bool) -> Verdict | None:
+    def judge(self, window: Window, state: State | None, scores: Scores | None, hears_anger: bool) -> Verdict | None:
         """What `window` says; None for a party that is not scored. `scores` where `state` is None."""
         if self.reader is None:
             return None
@@ -54,8 +54,7 @@ class PartyState:
         return self.reader.read(window, scores, hears_anger)
 
 
-@dataclass(frozen=True, slots=True)
-class Due:
+class Due(NamedTuple):
     """Something about a call that is to be told now: a window, lost audio, or its end."""
 
     call: "CallState"
@@ -64,6 +63,11 @@ class Due:
     item: Window | Lost | CallClosed
     state: State | None = None
     """Why a window is not scored; None where it is."""
+
+    @property
+    def scored(self) -> bool:
+        """Whether it is a window that the network scores."""
+        return isinstance(self.item, Window) and self.state is None
 
     def to_score(self) -> Samples | None:
         """(188, 64) mel power of a window that is to be scored."""
@@ -122,12 +126,15 @@ class CallState:
 
     def released(self) -> list[Due]:
         """What no party of the call can still overtake, in order of time and then of the parties; then the end."""
-        everything = self._closed is not None or not self._opened.in_step
-        horizon = min(party.windows.cells.position for party in self.parties.values())
-        ready = [waiting for waiting in self._waiting if everything or waiting[0] <= horizon]
-        self._waiting = [] if everything else [waiting for waiting in self._waiting if waiting[0] > horizon]
-        order = {name: number for number, name in enumerate(self.parties)}
-        ready.sort(key=lambda waiting: (waiting[0], order[waiting[1].name]))
+        if self._closed is not None or not self._opened.in_step:
+            ready, self._waiting = self._waiting, []
+        else:
+            horizon = min(party.windows.cells.position for party in self.parties.values())
+            ready = [waiting for waiting in self._waiting if waiting[0] <= horizon]
+            self._waiting = [waiting for waiting in self._waiting if waiting[0] > horizon]
+        if len(ready) > 1:
+            order = {name: number for number, name in enumerate(self.parties)}
+            ready.sort(key=lambda waiting: (waiting[0], order[waiting[1].name]))
         due = [Due(self, party, item, self._state(party, item)) for _, party, item in ready]
         return due if self._closed is None else [*due, Due(self, None, self._closed)]
 
@@ -155,7 +162,7 @@ class CallState:
             },
         )
 
-    def tell(self, due: Due, scores: Samples | None, at: str, now_s: float) -> Iterator[AnyCallMessage]:
+    def tell(self, due: Due, scores: Scores | None, at: str, now_s: float) -> Iterator[AnyCallMessage]:
         """The messages about what was due; `scores` (6,) log probabilities where it was scored, `now_s` monotonic."""
         match due:
             case Due(item=CallClosed() as closed):
@@ -221,9 +228,7 @@ class CallState:
             label=verdict.label if verdict else None,
             mood=verdict.mood if verdict else None,
             confidence=None if confidence is None else round(confidence, 4),
-            scores=None
-            if scores is None
-            else {name: round(float(p), 4) for name, p in zip(LABELS, scores, strict=True)},
+            scores=None if scores is None else {name: round(p, 4) for name, p in zip(LABELS, scores, strict=True)},
             speech_share=round(window.speech_share, 3),
             level_db=None if window.level_db is None else round(window.level_db, 1),
             latency_ms=round(1000 * max(0.0, now_s - window.arrived_s), 1),

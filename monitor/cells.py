@@ -5,7 +5,6 @@ cut changes nothing. Lost audio is marked and silent, a short hole concealed: ti
 """
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -52,6 +51,8 @@ class PartyCells:
         self._pending_lost: list[Lost] = []
         self._past = np.zeros(0, np.float32)
         """The end of what came, at the source's rate."""
+        self._past_size = 0
+        """How much of it is kept."""
         self._arrived_s = 0.0
         self._done = 0
 
@@ -65,11 +66,11 @@ class PartyCells:
         samples = self._in_step(block)
         self._arrived_s = block.arrived_s
         ahead = block.start + block.samples.size - samples.size - self._expected
-        found = [*self._skip(ahead)] if ahead > 0 else []
+        found = self._skip(ahead) if ahead > 0 else []
         if samples.size:
             self._expected += samples.size
             found += self._append(samples)
-            self._past = _end_of(self._past, samples, round(PAST_S * self._source_rate))
+            self._past = _end_of(self._past, samples, self._past_size)
         return found
 
     def finish(self) -> list[Cell]:
@@ -78,13 +79,14 @@ class PartyCells:
         if self._resampler is not None:
             cells += self._add(self._resampler.push(np.zeros(0, np.float32), last=True))
         if self._pending_size:
-            cells.append(self._take_cell(self._pending_size))
+            cells.append(self._cell(np.concatenate(self._pending)))
+            self._pending, self._pending_size = [], 0
         return cells
 
     def _in_step(self, block: Block) -> Samples:
         """The block's samples that are new; checks rate, time and numbers."""
         if not self._source_rate:
-            self._source_rate = block.sample_rate
+            self._source_rate, self._past_size = block.sample_rate, round(PAST_S * block.sample_rate)
             self._resampler = Resampler(block.sample_rate) if block.sample_rate != SAMPLE_RATE else None
         if block.sample_rate != self._source_rate:
             raise AudioError(
@@ -103,42 +105,46 @@ class PartyCells:
                 f"sample at {(block.start + bad) / block.sample_rate:.3f} s is {block.samples[bad]}: "
                 "expected finite samples; export the audio again"
             )
-        return block.samples[max(0, self._expected - block.start) :]
+        return block.samples[self._expected - block.start :] if self._expected > block.start else block.samples
 
-    def _skip(self, count: int) -> Iterator[Cell | Lost]:
+    def _skip(self, count: int) -> list[Cell | Lost]:
         """`count` samples of the source's rate were lost."""
         start, end = (round(at * SAMPLE_RATE / self._source_rate) for at in (self._expected, self._expected + count))
-        yield Lost(start, end)
+        found: list[Cell | Lost] = [Lost(start, end)]
         self._pending_lost.append(Lost(start, end))
         self._expected += count
         if count <= LONGEST_S * self._source_rate:
             hidden = conceal(self._past, count, self._source_rate)
             self._past = _end_of(self._past, hidden, self._past.size)
-            yield from self._append(hidden)
-            return
+            return found + self._append(hidden)
         self._past = self._past[:0]
         while count > 0:
             piece = min(count, self._source_rate)
             count -= piece
-            yield from self._append(np.zeros(piece, np.float32))
+            found += self._append(np.zeros(piece, np.float32))
+        return found
 
-    def _append(self, samples: Samples) -> Iterator[Cell]:
+    def _append(self, samples: Samples) -> list[Cell]:
         return self._add(samples if self._resampler is None else self._resampler.push(samples))
 
-    def _add(self, samples: Samples) -> Iterator[Cell]:
+    def _add(self, samples: Samples) -> list[Cell]:
+        if samples.size == CELL and not self._pending:  # what comes by the queue ends with the cells
+            return [self._cell(samples)]
         if samples.size:
             self._pending.append(samples)
             self._pending_size += samples.size
-        while self._pending_size >= CELL:
-            yield self._take_cell(CELL)
-
-    def _take_cell(self, size: int) -> Cell:
-        """The first `size` of the pending samples."""
-        joined = np.concatenate(self._pending) if len(self._pending) != 1 else self._pending[0]
-        cell, rest = joined[:size], joined[size:]
+        if self._pending_size < CELL:
+            return []
+        joined = np.concatenate(self._pending)
+        count = joined.size // CELL
+        rest = joined[count * CELL :]
         self._pending, self._pending_size = ([rest] if rest.size else []), rest.size
-        start, self._done = self._done, self._done + size
-        return Cell(cell, self._lost_within(start, self._done) if self._pending_lost else 0, self._arrived_s)
+        return [self._cell(joined[at : at + CELL]) for at in range(0, count * CELL, CELL)]
+
+    def _cell(self, samples: Samples) -> Cell:
+        """The next samples as one."""
+        start, self._done = self._done, self._done + samples.size
+        return Cell(samples, self._lost_within(start, self._done) if self._pending_lost else 0, self._arrived_s)
 
     def _lost_within(self, start: int, end: int) -> int:
         lost = sum(max(0, min(end, gap.end) - max(start, gap.start)) for gap in self._pending_lost)

@@ -24,6 +24,8 @@ LOW_HZ, HIGH_HZ = 60.0, 3_900.0
 """Where the mel bands begin and end."""
 _TOGETHER = 16
 """Pieces of 0.25 s that are computed together: what comes between stays in the processor's cache."""
+_BANDS_TOGETHER = 16
+"""Mel bands of one matrix product: of the 257 bins it needs those only in which its triangles lie."""
 
 
 def frame_count(samples: int) -> int:
@@ -53,8 +55,24 @@ def mel_filter_bank() -> Samples:
 
 
 @cache
+def _filters() -> tuple[tuple[slice, Samples], ...]:
+    """The filter bank as a few matrices: of each the bins that it reads, and (bins, 16) weights.
+
+    Products as small as these OpenBLAS does not spread over threads, which would cost several times what they compute.
+    """
+    bank, parts = mel_filter_bank(), []
+    for first in range(0, BANDS, _BANDS_TOGETHER):
+        weights = bank[:, first : first + _BANDS_TOGETHER]
+        bins = np.flatnonzero(weights.any(axis=1))
+        where = slice(int(bins[0]), int(bins[-1]) + 1)
+        parts.append((where, np.ascontiguousarray(weights[where])))
+    return tuple(parts)
+
+
+@cache
 def _hann() -> Samples:
-    return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(FRAME) / FRAME)).astype(np.float32)
+    """The window, times the 512 that `rfft` divides by."""
+    return (FRAME * (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(FRAME) / FRAME))).astype(np.float32)
 
 
 def _frames(samples: Samples) -> Samples:
@@ -71,9 +89,10 @@ def mel_power(samples: Samples) -> Samples:
 
     Equal to `librosa.feature.melspectrogram(n_fft=512, hop_length=125, center=False)` with these bands.
     """
-    spectrum = np.fft.rfft(_frames(samples) * _hann())
-    power = (spectrum.real**2 + spectrum.imag**2) @ mel_filter_bank()
-    return power.astype(np.float32, copy=False)
+    # numpy transforms float32 as float32 only where it has to divide: eight times faster than by way of float64.
+    spectrum = np.fft.rfft(_frames(samples) * _hann(), norm="forward")
+    power = spectrum.real**2 + spectrum.imag**2
+    return np.concatenate([power[..., bins] @ weights for bins, weights in _filters()], axis=-1, dtype=np.float32)
 
 
 def mel_powers(pieces: Sequence[Samples]) -> list[Samples]:
@@ -127,5 +146,8 @@ def window_features(power: Samples, normalisation: Normalisation) -> Samples:
     lies more than `floor_db` under the voice (room, line, digital silence) looks the same. Lost or missing frames are 0.
     """
     level = np.maximum(speech_level(power), np.float32(1e-20))[..., None, None]
-    floor = np.float32(10.0 ** (-normalisation.floor_db / 10.0))
-    return np.log10(power / (level * normalisation.spectrum) + floor, dtype=np.float32)
+    features: Samples = np.divide(power, level * normalisation.spectrum, dtype=np.float32)
+    features += np.float32(10.0 ** (-normalisation.floor_db / 10.0))
+    np.log(features, out=features)  # numpy's log10 of float32 takes four times as long
+    features *= np.float32(1 / np.log(10.0))
+    return features

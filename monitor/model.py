@@ -4,6 +4,7 @@ import base64
 import binascii
 import os
 import zlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -137,21 +138,28 @@ class EmotionModel:
         features = self.meaning.features
         self._normalisation = Normalisation(features.floor_db, np.array(features.spectrum, np.float32))
 
-    def score(self, powers: list[Samples]) -> Samples:
+    def score(self, powers: Sequence[Samples]) -> Samples:
         """Windows' mel power, (188, 64) each → (n, 6) calibrated log probabilities, in the order of LABELS."""
-        if not powers:
-            return np.zeros((0, len(LABELS)), np.float32)
-        logs: Samples = np.log(np.maximum(self.raw(powers), np.float32(1e-9)))
-        return log_softmax(logs / np.float32(self.meaning.calibration.temperature))
+        return self.calibrated(self.raw(powers)) if powers else np.zeros((0, len(LABELS)), np.float32)
 
-    def raw(self, powers: list[Samples]) -> Samples:
+    def raw(self, powers: Sequence[Samples]) -> Samples:
         """Windows' mel power, (188, 64) each, at least one → (n, 6) the network's own probabilities, uncalibrated."""
-        batches = [powers[at : at + BATCH] for at in range(0, len(powers), BATCH)]
-        return np.concatenate([self._run(np.stack(batch)) for batch in batches])
+        return np.concatenate([self.run(batch) for batch in self.features(powers)])
 
-    def _run(self, power: Samples) -> Samples:
-        features = window_features(power, self._normalisation)
+    def features(self, powers: Sequence[Samples]) -> Iterator[Samples]:
+        """Windows' mel power, (188, 64) each → what the network reads, (n, 188, 64), in batches that it is quick with."""
+        for start in range(0, len(powers), BATCH):
+            # One window after the other: what comes between stays in the processor's cache.
+            yield np.stack([window_features(power, self._normalisation) for power in powers[start : start + BATCH]])
+
+    def run(self, features: Samples) -> Samples:
+        """(n, 188, 64) features → (n, 6) the network's own probabilities."""
         return self._session.run(["probabilities"], {"features": features})[0]  # type: ignore[no-any-return]
+
+    def calibrated(self, probabilities: Samples) -> Samples:
+        """(n, 6) the network's own probabilities → (n, 6) calibrated log probabilities."""
+        logs: Samples = np.log(np.maximum(probabilities, np.float32(1e-9)))
+        return log_softmax(logs / np.float32(self.meaning.calibration.temperature))
 
     def describe(self) -> str:
         """What the file says about itself, for people: one `name: value` a line."""

@@ -1,4 +1,5 @@
-"""The diagram as code: events of the sources in, messages out. One thread runs it; every call has its own state.
+"""The diagram as code: events of the sources in, messages out. One thread runs it, and the network's runs lie in another;
+every call has its own state.
 
 blocks → per party: resample → cells of 0.25 s
        → across parties: frames, speech
@@ -10,7 +11,9 @@ blocks → per party: resample → cells of 0.25 s
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from monitor.alerts.rulefile import load_rules
 from monitor.alerts.rules import Rule
@@ -22,6 +25,7 @@ from monitor.errors import AudioError, CallmoodError, PipelineError, SettingErro
 from monitor.identities import Identities
 from monitor.messages import Error, rfc3339
 from monitor.model import EmotionModel
+from monitor.readings import Scores
 from monitor.settings import Settings
 from monitor.sources import Acknowledged, BlockQueue, CallClosed, CallOpened, Event, Refused
 from monitor.windows import hear
@@ -66,12 +70,12 @@ class Pipeline:
     def run(self, queue: BlockQueue, finished: threading.Event) -> None:
         """Handle what comes until `finished` is set and the queue is empty.
 
-        A fault of ours is told, ends the run and is raised as PipelineError: it is never silent.
+        While the network scores what was heard, in a thread of its own, the next is heard. A fault of ours is told, ends the
+        run and is raised as PipelineError: it is never silent.
         """
         try:
-            while (events := queue.take(0.05, _MOST_AT_ONCE)) or not finished.is_set():
-                self.handle(events)
-                queue.set_limit(self._settings.queue_s * max(1, self.parties))
+            with ThreadPoolExecutor(1, thread_name_prefix="network") as network:
+                self._run(queue, finished, network)
         except Exception as fault:
             _log.exception("scoring stopped")
             error = PipelineError(
@@ -82,8 +86,24 @@ class Pipeline:
         finally:
             queue.close()
 
+    def _run(self, queue: BlockQueue, finished: threading.Event, network: ThreadPoolExecutor) -> None:
+        scoring: deque[tuple[Sequence[Due], Future[Iterator[Scores]]]] = deque()
+        while (events := queue.take(0.0 if scoring else 0.05, _MOST_AT_ONCE)) or scoring or not finished.is_set():
+            for due in self._heard(events):
+                scoring.append((due, network.submit(self._score, due)))
+            # Two may be left to the network, so that it has work while others are heard and told here.
+            while scoring and (scoring[0][1].done() or len(scoring) > 2 or not events):
+                due, scores = scoring.popleft()
+                self._tell(due, scores.result())
+            queue.set_limit(self._settings.queue_s * max(1, self.parties))
+
     def handle(self, events: Iterable[Event]) -> None:
         """Take events in order and publish everything that follows from them."""
+        for due in self._heard(events):
+            self._tell(due, self._score(due))
+
+    def _heard(self, events: Iterable[Event]) -> Iterator[Sequence[Due]]:
+        """Takes events in order; what is due after them, some at a time."""
         for event in events:
             match event:
                 case Block():
@@ -97,8 +117,9 @@ class Pipeline:
                 case Acknowledged():
                     self._acknowledge(event)
             if len(self._pieces) >= _MOST_AT_ONCE:
-                self._tell(self._hear())
-        self._tell(self._hear())
+                yield self._hear()
+        if due := self._hear():
+            yield due
 
     def _open(self, opened: CallOpened) -> None:
         if len(self._calls) >= self._settings.max_calls:
@@ -147,14 +168,16 @@ class Pipeline:
                 call.collect(party, next(windows) if isinstance(item, Cell) else item)
         return [one for call in dict.fromkeys(piece.call for piece in pieces) for one in call.released()]
 
-    def _tell(self, due: Sequence[Due]) -> None:
-        """One ONNX run for all windows that need it, then every message in order."""
+    def _score(self, due: Iterable[Due]) -> Iterator[Scores]:
+        """One ONNX run for all windows that need it: (6,) log probabilities of each."""
         powers = [power for one in due if (power := one.to_score()) is not None]
-        scores = iter(self._model.score(powers))
-        at = self._now()
+        return iter(self._model.score(powers).tolist())
+
+    def _tell(self, due: Iterable[Due], scores: Iterator[Scores]) -> None:
+        """Every message in order; `scores` of those that were scored."""
+        at, now_s = self._now(), time.monotonic()
         for one in due:
-            one_scores = None if one.to_score() is None else next(scores)
-            for message in one.call.tell(one, one_scores, at, time.monotonic()):
+            for message in one.call.tell(one, next(scores) if one.scored else None, at, now_s):
                 self._bus.publish(message)
 
     def _tell_error(self, error: CallmoodError) -> None:

@@ -5,16 +5,19 @@ baseline is what counts. The baseline is a causal running mean of the log poster
 the mean over neutral speech of many speakers, and its correction is capped, so that a caller who is angry from the first
 word is still heard as angry. It is frozen while sustained anger is open. The mood has a slower one: a label is about the
 change of a moment, a mood about half a minute, and a baseline as quick as the label's would learn it away meanwhile.
+
+Six numbers at a time are plain floats here: a call of numpy costs more than all that it would compute on them.
 """
 
+import math
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
-
-import numpy as np
-import numpy.typing as npt
+from operator import mul
 
 from monitor.audio import SAMPLE_RATE
 from monitor.messages import LABELS, Label, Mood, State
-from monitor.model import MOOD_GROUPS, Meaning, log_softmax
+from monitor.model import MOOD_GROUPS, Meaning
 from monitor.settings import Settings
 from monitor.windows import Window
 
@@ -27,10 +30,12 @@ _BASELINE_STEP_S = 0.5
 _STAY = 0.05
 """A label stays until another is more probable by this, or until it falls this far under the threshold."""
 
+_LEAST_MOOD_S = 6.0
+"""Hops of scored speech before a mood is claimed at all: half a minute's mood must not rest on the first sentence."""
 _LEAST_LOG = -6.0
 """Log scores count as no less for the mood: one window that is very sure must not decide alone."""
 
-Scores = npt.NDArray[np.floating]
+Scores = Sequence[float]
 """(6,) in the order of LABELS."""
 
 
@@ -64,15 +69,17 @@ class _Baseline:
 
     def __init__(self, prior: Scores, weight_windows: float, cap: float) -> None:
         self._prior, self._cap = prior, cap
-        self._sum, self._weight = prior * weight_windows, weight_windows
+        self._sum, self._weight = [weight_windows * log for log in prior], weight_windows
 
     def corrected(self, log_posteriors: Scores) -> Scores:
         """(6,) log posteriors → (6,) log scores against the caller's own speech so far."""
-        return log_softmax(log_posteriors - np.clip(self._sum / self._weight - self._prior, -self._cap, self._cap))
+        cap, weight = self._cap, self._weight
+        shifts = [min(cap, max(-cap, total / weight - log)) for total, log in zip(self._sum, self._prior, strict=True)]
+        return _log_softmax([log - shift for log, shift in zip(log_posteriors, shifts, strict=True)])
 
     def learn(self, log_posteriors: Scores, windows: float) -> None:
         """The window counts as so many of the model file's windows."""
-        self._sum = self._sum + windows * log_posteriors
+        self._sum = [total + windows * log for total, log in zip(self._sum, log_posteriors, strict=True)]
         self._weight += windows
 
 
@@ -82,74 +89,99 @@ class Smoothed:
     def __init__(self, smooth_s: float) -> None:
         """`smooth_s`: time constant, seconds; 0 averages nothing."""
         self._smooth_s = smooth_s
-        self._rolling: Scores | None = None
+        self._rolling: Scores = ()
         self._end_s = 0.0
 
     def add(self, scores: Scores, end_s: float) -> Scores:
-        """(6,) the average with the window that ends at `end_s`."""
+        """(n,) the average with the window that ends at `end_s`."""
         passed_s, self._end_s = end_s - self._end_s, end_s
-        if self._rolling is None or self._smooth_s == 0:
+        if not self._rolling or self._smooth_s == 0:
             self._rolling = scores
         else:
-            keep = np.exp(-passed_s / self._smooth_s)
-            self._rolling = keep * self._rolling + (1 - keep) * scores
+            keep = math.exp(-passed_s / self._smooth_s)
+            new = 1.0 - keep
+            self._rolling = [keep * old + new * one for old, one in zip(self._rolling, scores, strict=True)]
         return self._rolling
+
+
+class _Recent:
+    """Log scores of a party's last speech. Kept as running sums, so that a mean takes two of them, however long it is."""
+
+    def __init__(self, most: int) -> None:
+        """`most`: windows."""
+        self._sums: deque[Scores] = deque([[0.0] * len(LABELS)], maxlen=most + 1)
+
+    @property
+    def windows(self) -> int:
+        """How many there are."""
+        return len(self._sums) - 1
+
+    def add(self, log_scores: Scores) -> None:
+        self._sums.append([total + log for total, log in zip(self._sums[-1], log_scores, strict=True)])
+
+    def mean(self, windows: int) -> Scores | None:
+        """(6,) over so many windows, or all where there are fewer; None before the first."""
+        count = min(windows, self.windows)
+        if count == 0:
+            return None
+        return [(last - first) / count for last, first in zip(self._sums[-1], self._sums[-1 - count], strict=True)]
 
 
 class PartyReader:
     """The memory of one party: its baselines, its rolling scores, its last speech."""
 
     def __init__(self, meaning: Meaning, settings: Settings) -> None:
-        self._thresholds, self._settings = meaning.thresholds, settings
-        self._mood_weights, self._mood_bias = np.array(meaning.moods.weights), np.array(meaning.moods.bias)
-        prior, cap = np.array(meaning.baseline.prior, np.float64), meaning.baseline.cap
+        self._thresholds, self._settings, self._moods = meaning.thresholds, settings, meaning.moods
+        prior, cap = meaning.baseline.prior, meaning.baseline.cap
         self._baseline = _Baseline(prior, meaning.baseline.weight_windows, cap)
         self._slow_baseline = _Baseline(prior, meaning.moods.weight_windows, cap)
         self._smoothed = Smoothed(settings.smooth_s)
         self._label: int | None = None
-        self._recent_most = round(max(settings.mood_s, settings.outcome_s) / settings.hop_s)
-        self._recent: Scores = np.zeros((0, len(LABELS)))
-        """(n, 6) log scores of the last speech, for the mood."""
+        self._recent = _Recent(round(max(settings.mood_s, settings.outcome_s) / settings.hop_s))
         self._alert_cleared = False
+        self._mood: Mood = "unclear"
+        """Over the last `mood_s` of speech."""
 
     def unscored(self, state: State) -> Verdict:
         """The verdict on a window without scores: the mood stays, nothing else is claimed."""
-        return Verdict(state, None, self.mood(self._settings.mood_s), None, None, None)
+        return Verdict(state, None, self._mood, None, None, None)
 
-    def read(self, window: Window, log_posteriors: Scores, hears_anger: bool) -> Verdict:
+    def read(self, window: Window, log_posteriors: Sequence[float], hears_anger: bool) -> Verdict:
         """The verdict on a scored window; `hears_anger` freezes the baselines."""
-        log_posteriors = log_posteriors.astype(np.float64)
-        corrected = np.exp(self._baseline.corrected(log_posteriors))
-        recent = np.maximum(self._slow_baseline.corrected(log_posteriors), _LEAST_LOG)
-        self._recent = np.concatenate([self._recent, recent[None]])[-self._recent_most :]
+        log_posteriors = [float(log) for log in log_posteriors]  # numpy's own numbers are slow one by one
+        corrected = [math.exp(log) for log in self._baseline.corrected(log_posteriors)]
+        self._recent.add([max(log, _LEAST_LOG) for log in self._slow_baseline.corrected(log_posteriors)])
+        self._mood = self.mood(self._settings.mood_s)
         if not hears_anger:
             self._learn(log_posteriors)
         rolling = self._smoothed.add(corrected, window.end / SAMPLE_RATE)
         self._label = self._choose(rolling)
-        confidence = float(rolling[self._label if self._label is not None else int(rolling.argmax())])
+        confidence = max(rolling) if self._label is None else rolling[self._label]
         label: Label | None = None if self._label is None else LABELS[self._label]
         state: State = "speech" if label else "uncertain"
-        return Verdict(state, label, self.mood(self._settings.mood_s), confidence, corrected, rolling)
+        return Verdict(state, label, self._mood, confidence, corrected, rolling)
 
     def alert_cleared(self) -> None:
         """Sustained anger has cleared: calm speech from now on is satisfaction won back."""
         self._alert_cleared = True
+        self._mood = self.mood(self._settings.mood_s)
 
     def mood(self, over_s: float) -> Mood:
-        """The mood over the last `over_s` seconds of speech; `unclear` under the model's threshold or without speech."""
+        """The mood over the last `over_s` seconds of speech; `unclear` under the model's threshold or after little speech."""
         evidence = self.mood_evidence(over_s)
-        if evidence is None:
+        if evidence is None or self._recent.windows * self._settings.hop_s < min(_LEAST_MOOD_S, over_s):
             return "unclear"
-        shares = np.exp(log_softmax(self._mood_weights @ evidence + self._mood_bias))
-        best = int(shares.argmax())
-        if shares[best] < self._thresholds.mood:
+        weights, bias = self._moods.weights, self._moods.bias
+        logs = _log_softmax([sum(map(mul, row, evidence)) + one for row, one in zip(weights, bias, strict=True)])
+        log_share = max(logs)
+        if math.exp(log_share) < self._thresholds.mood:
             return "unclear"
-        return "satisfied" if MOOD_GROUPS[best] == "calm" and self._alert_cleared else MOOD_GROUPS[best]
+        best = MOOD_GROUPS[logs.index(log_share)]
+        return "satisfied" if best == "calm" and self._alert_cleared else best
 
     def mood_evidence(self, over_s: float) -> Scores | None:
         """(6,) what the mood rests on: mean log scores over the last `over_s` seconds of speech; None without speech."""
-        recent = self._recent[-round(over_s / self._settings.hop_s) :]
-        return recent.mean(axis=0) if len(recent) else None
+        return self._recent.mean(round(over_s / self._settings.hop_s))
 
     def _learn(self, log_posteriors: Scores) -> None:
         windows = self._settings.hop_s / _BASELINE_STEP_S
@@ -157,8 +189,15 @@ class PartyReader:
         self._slow_baseline.learn(log_posteriors, windows)
 
     def _choose(self, rolling: Scores) -> int | None:
-        best, kept = int(rolling.argmax()), self._label
+        best, kept = rolling.index(max(rolling)), self._label
         if kept is not None and rolling[best] - rolling[kept] < _STAY:
             best = kept
         threshold = self._thresholds.uncertain - (_STAY if best == kept else 0.0)
         return best if rolling[best] >= threshold else None
+
+
+def _log_softmax(logits: Scores) -> Sequence[float]:
+    """(n,) → (n,) log probabilities."""
+    highest = max(logits)
+    total = highest + math.log(sum([math.exp(logit - highest) for logit in logits]))
+    return [logit - total for logit in logits]

@@ -70,7 +70,8 @@ class SpeechDetector:
     def hear(self, pcm: bytes) -> list[bool]:
         """WebRTC's decisions on the next frames, 16 bit."""
         is_speech = self._vad.is_speech
-        return [is_speech(pcm[at : at + _PCM_FRAME], SAMPLE_RATE) for at in range(0, len(pcm), _PCM_FRAME)]
+        starts = range(0, len(pcm), _PCM_FRAME)
+        return [is_speech(pcm[at : at + _PCM_FRAME], SAMPLE_RATE, VAD_FRAME) for at in starts]
 
 
 def detect(pieces: Sequence[tuple[SpeechDetector, Samples]]) -> list[Decisions]:

@@ -40,8 +40,13 @@ class Window:
     """Seconds of it that never came."""
     arrived_s: float
     """Monotonic clock when its last sample came."""
-    power: Samples | None = field(repr=False)
-    """(188, 64) mel power; None for a party that is not scored."""
+    frames: tuple[Samples, ...] | None = field(repr=False)
+    """Mel power of its frames in pieces, (n, 64) each, which overlapping windows share; None for a party that is not scored."""
+
+    @property
+    def power(self) -> Samples | None:
+        """(188, 64) mel power; None for a party that is not scored. Put together anew each time."""
+        return None if self.frames is None else np.concatenate(self.frames)
 
     @property
     def speech_s(self) -> float:
@@ -112,17 +117,17 @@ class PartyWindows:
             clipped_share=clipped / samples,
             lost_s=lost / SAMPLE_RATE,
             arrived_s=self._arrived_s,
-            power=None if self.frames is None else self._whole_power(self.frames),
+            frames=None if self.frames is None else self._whole(self.frames),
         )
 
-    def _whole_power(self, frames: FrameStream) -> Samples:
+    def _whole(self, frames: FrameStream) -> tuple[Samples, ...]:
         """The window's frames; a short call is filled up with silence."""
-        count = frame_count(self._window)
-        missing = count - sum(map(len, self._power))
+        missing = frame_count(self._window) - sum(map(len, self._power))
         if missing <= 0:
-            return np.concatenate(self._power)[-count:]
+            first, *others = self._power
+            return first[-missing:], *others
         tail = mel_power(np.concatenate([frames.rest, np.zeros(missing * FRAME_HOP + FRAME, np.float32)]))
-        return np.concatenate([*self._power, tail])[:count]
+        return *self._power, tail[:missing]
 
 
 def hear(cells: Sequence[tuple[PartyWindows, Cell]]) -> list[Window | None]:

@@ -60,7 +60,7 @@ def test_labels_count_together_and_what_is_not_scored_counts_for_nothing() -> No
 def test_scores_are_smoothed_as_the_label_is() -> None:
     values = [0.1] * 20 + [0.9] * 20
     smoothed, ends = Smoothed(3.0), [3.0 + HOP_S * k for k in range(40)]
-    rolling = [float(smoothed.add(one, end)) for one, end in zip(values, ends, strict=True)]  # type: ignore[arg-type]
+    rolling = [smoothed.add([one], end)[0] for one, end in zip(values, ends, strict=True)]
     reached_s = next(end for end, value in zip(ends, rolling, strict=True) if value >= 0.5)
     (raised,) = watched(ANGER, angers(values), smooth_s=3.0)
     assert raised.at_s == reached_s + 1.5

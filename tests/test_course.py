@@ -48,7 +48,7 @@ def test_however_long_a_call_lasts_its_cells_are_bounded_and_no_reading_is_lost(
     view = course.view()
     assert len(view.cells) <= CELLS_KEPT
     assert len(view.cells) * view.cell_s >= max(ends_s) - 1e-6
-    assert course._sums[:, 8].sum() == len(ends_s)
+    assert course._rows()[:, 8].sum() == len(ends_s)
     assert (view.cell_s / CELL_S).is_integer()
 
 
@@ -89,4 +89,4 @@ def test_of_a_call_that_is_over_no_reading_is_kept() -> None:
     readings.add(reading(3.0, seq=2))
     readings.forget()
     assert readings.evidence([2]).readings == ()
-    assert readings._rows.size == 0
+    assert len(readings._rows) == 0

@@ -14,6 +14,7 @@ from monitor.audio import Block
 from monitor.errors import DeviceError
 from monitor.sources import BlockQueue, CallClosed, CallNames, CallOpened, Event, microphone
 from monitor.sources.microphone import Microphone, devices
+from tests.ungathered import UngatheredQueue
 
 BLOCK_S = 0.02
 Buffer = tuple[float, bool]
@@ -81,7 +82,7 @@ def seconds(portaudio: FakePortAudio, monkeypatch: pytest.MonkeyPatch) -> list[f
 
 
 def listen(device: Any = None, channels: Any = None, limit_s: float = 60.0) -> list[Event]:
-    queue = BlockQueue(limit_s)
+    queue = UngatheredQueue(limit_s)
     Microphone(device, channels, CallNames()).run(queue, threading.Event())
     return queue.take(0)
 

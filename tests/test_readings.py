@@ -30,7 +30,7 @@ MEANING = Meaning(
 def window(end_s: float = 3.0, speech_share: float = 1.0, **changes: float) -> Window:
     facts = {"level_db": -20.0, "clipped_share": 0.0, "lost_s": 0.0, "arrived_s": 0.0} | changes
     end = round(end_s * 8_000)
-    return Window(start=end - 24_000, end=end, speech_share=speech_share, power=None, **facts)
+    return Window(start=end - 24_000, end=end, speech_share=speech_share, frames=None, **facts)
 
 
 def posteriors(label: str, probability: float = 0.8) -> np.ndarray:
@@ -65,7 +65,7 @@ def test_a_window_that_cannot_be_scored_says_why(changes: dict[str, float], stat
 def test_the_first_window_is_read_as_it_is() -> None:
     reader = PartyReader(MEANING, Settings())
     (verdict,) = read(reader, "anger", 1)
-    assert (verdict.state, verdict.label, verdict.mood) == ("speech", "anger", "angry")
+    assert (verdict.state, verdict.label, verdict.mood) == ("speech", "anger", "unclear")
     assert verdict.confidence == pytest.approx(0.8)
     np.testing.assert_allclose(verdict.scores, np.exp(posteriors("anger")))
 
@@ -130,13 +130,15 @@ def test_the_baseline_stands_still_while_sustained_anger_is_heard() -> None:
      ("happy", "satisfied"), ("neutral", "calm")],
 )  # fmt: skip
 def test_the_mood_gathers_the_labels(label: str, mood: str) -> None:
-    assert read(PartyReader(MEANING, Settings()), label, 3)[-1].mood == mood
+    verdicts = read(PartyReader(MEANING, Settings()), label, 13)
+    assert [verdict.mood for verdict in verdicts[:11]] == ["unclear"] * 11  # too little speech for a mood
+    assert [verdict.mood for verdict in verdicts[11:]] == [mood] * 2
 
 
 def test_calm_after_an_alert_has_cleared_is_satisfied() -> None:
     reader = PartyReader(MEANING, Settings())
     reader.alert_cleared()
-    assert read(reader, "neutral", 3)[-1].mood == "satisfied"
+    assert read(reader, "neutral", 12)[-1].mood == "satisfied"
 
 
 def test_the_mood_rests_on_the_last_seconds_of_speech_only() -> None:
@@ -149,8 +151,8 @@ def test_the_mood_rests_on_the_last_seconds_of_speech_only() -> None:
 def test_the_mood_follows_the_models_weights() -> None:
     """A bias of three for being calm outweighs anger that is four times as probable."""
     calm = msgspec.structs.replace(MEANING, moods=Moods(bias=[0.0, 0.0, 0.0, 3.0]))
-    assert read(PartyReader(MEANING, Settings()), "anger", 1, probability=0.5)[-1].mood == "angry"
-    assert read(PartyReader(calm, Settings()), "anger", 1, probability=0.5)[-1].mood == "calm"
+    assert read(PartyReader(MEANING, Settings()), "anger", 12, probability=0.5)[-1].mood == "angry"
+    assert read(PartyReader(calm, Settings()), "anger", 12, probability=0.5)[-1].mood == "calm"
 
 
 def test_a_long_stretch_is_unlearnt_by_the_label_before_the_mood() -> None:
@@ -170,5 +172,5 @@ def test_one_very_sure_window_does_not_decide_a_mood() -> None:
 def test_a_window_without_speech_keeps_the_mood_and_claims_nothing_else() -> None:
     reader = PartyReader(MEANING, Settings())
     assert reader.unscored("silence") == Verdict("silence", None, "unclear", None, None, None)
-    read(reader, "anger", 5)
+    read(reader, "anger", 12)
     assert reader.unscored("gap") == Verdict("gap", None, "angry", None, None, None)

@@ -16,6 +16,7 @@ from monitor.audio import Block
 from monitor.errors import SettingError
 from monitor.sources import BlockQueue, CallClosed, CallNames, CallOpened, Event, Refused
 from monitor.sources.recording import Recordings, parse_channels
+from tests.ungathered import UngatheredQueue
 
 Signal = npt.NDArray[np.float32]
 
@@ -48,7 +49,7 @@ def voice(duration_s: float = 0.5, sample_rate: int = 8_000, pitch: float = 120.
 
 def play(paths: Sequence[str | Path], pace: Any = "fast", **options: Any) -> list[Event]:
     """Everything that `Recordings` puts."""
-    queue = BlockQueue(limit_s=1e9)
+    queue = UngatheredQueue(limit_s=1e9)
     Recordings(paths, CallNames(), pace=pace, max_calls=1_000, **options).run(queue, threading.Event())
     return queue.take(0)
 
@@ -301,7 +302,7 @@ def test_at_live_pace_blocks_come_when_they_are_spoken() -> None:
 
 def test_after_a_stall_everything_comes_late_and_nothing_is_lost() -> None:
     soundfile.write("call.wav", voice(0.5), 8_000, subtype="FLOAT")
-    queue = BlockQueue(limit_s=0.15)
+    queue = UngatheredQueue(limit_s=0.15)
     source = Recordings(["call.wav"], CallNames(), pace="live", max_calls=1)
     thread = threading.Thread(target=source.run, args=(queue, threading.Event()))
     thread.start()

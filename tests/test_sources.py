@@ -1,4 +1,6 @@
 import threading
+from dataclasses import replace
+from itertools import accumulate
 
 import numpy as np
 import pytest
@@ -145,16 +147,67 @@ def test_taking_waits_for_the_first_event() -> None:
     assert taken == [OPENED]
 
 
-@given(st.lists(st.floats(0.01, 2.0), max_size=60), st.floats(0.5, 5.0))
-def test_no_more_waits_than_the_bound_and_everything_is_accounted_for(durations: list[float], limit_s: float) -> None:
+@given(st.lists(st.integers(80, 16_000), min_size=1, max_size=60), st.floats(0.5, 5.0))
+def test_no_more_waits_than_the_bound_and_everything_is_accounted_for(sizes: list[int], limit_s: float) -> None:
     queue = BlockQueue(limit_s)
-    for number, duration_s in enumerate(durations):
-        queue.put(block(number, duration_s))
-    longest_s = max(limit_s, durations[-1] if durations else 0.0)
-    assert queue.waiting_s <= longest_s + 1e-3
-    kept = queue.take(0)
-    assert len(kept) + queue.dropped_blocks == len(durations)
-    assert numbers(kept) == list(range(len(durations) - len(kept), len(durations)))
+    for end, size in zip(accumulate(sizes), sizes, strict=True):
+        queue.put(Block("call", "customer", end - size, 8_000, np.zeros(size, np.float32), 0.0))
+        assert queue.waiting_s <= max(limit_s, max(sizes) / 8_000 + 0.25)
+    queue.put(CLOSED)
+    *kept, closed = queue.take(0)
+    assert closed == CLOSED
+    assert sum(block.samples.size for block in kept) / 8_000 + queue.dropped_s == pytest.approx(sum(sizes) / 8_000)
+    assert [block.start for block in kept] == [*accumulate((b.samples.size for b in kept), initial=kept[0].start)][:-1]
+    assert kept[-1].start + kept[-1].samples.size == sum(sizes), "the oldest are dropped, not the newest"
+
+
+@pytest.fixture
+def waiting_for_cells() -> BlockQueue:
+    """A queue that has got 0.2 s of a call."""
+    queue = BlockQueue(limit_s=1.0)
+    queue.put(OPENED)
+    for start in range(0, 1_600, 160):
+        queue.put(Block("call", "customer", start, 8_000, np.full(160, start, np.float32), start / 8_000))
+    return queue
+
+
+def test_less_than_a_cell_waits_for_its_rest(waiting_for_cells: BlockQueue) -> None:
+    assert waiting_for_cells.take(0) == [OPENED]
+    assert (waiting_for_cells.waiting_s, waiting_for_cells.waited_s(9.0)) == (0.0, 0.0)
+    waiting_for_cells.put(Block("call", "customer", 1_600, 8_000, np.full(480, 1_600, np.float32), 0.3))
+    (block,) = waiting_for_cells.take(0)
+    assert isinstance(block, Block)
+    assert (block.start, block.samples.size, block.arrived_s) == (0, 2_000, 0.3)
+    assert block.samples[::160].tolist() == [*range(0, 1_760, 160), *[1_600.0] * 2]
+
+
+def test_the_end_of_a_call_brings_what_waits_of_it(waiting_for_cells: BlockQueue) -> None:
+    waiting_for_cells.put(CLOSED)
+    opened, block, closed = waiting_for_cells.take(0)
+    assert (opened, closed) == (OPENED, CLOSED)
+    assert isinstance(block, Block)
+    assert (block.start, block.samples.size) == (0, 1_600)
+
+
+def test_the_end_of_a_recording_waits_for_room_too(waiting_for_cells: BlockQueue) -> None:
+    waiting_for_cells.put(replace(block(0), call="other"))
+    thread = threading.Thread(target=waiting_for_cells.put, args=(CLOSED, True))
+    thread.start()
+    taken: list[Event] = []
+    while CLOSED not in taken:
+        taken += waiting_for_cells.take(1)
+    thread.join()
+    assert [one.samples.size for one in taken if isinstance(one, Block)] == [8_000, 1_600]
+    assert waiting_for_cells.dropped_blocks == 0
+
+
+def test_a_call_that_is_stopped_while_it_waits_for_room_leaves_no_hole(full: BlockQueue) -> None:
+    stop = threading.Event()
+    stop.set()
+    full.put(block(3, duration_s=1.1), True, stop)
+    full.put(CLOSED, True, stop)
+    *blocks, closed = full.take(0)
+    assert (numbers(blocks), closed) == ([0, 1, 2], CLOSED)
 
 
 def test_a_name_that_is_taken_gets_a_number() -> None:

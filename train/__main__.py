@@ -99,9 +99,23 @@ def fit(
     ] = None,
     work: Work = Path("build/model"),
     models: Models = Path("models"),
-    epochs: Annotated[int, typer.Option(min=1, help="times through the clips")] = 60,
+    teachers: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--teacher",
+            metavar="DIR",
+            help="another training's --work, as often as you like: what they say is learnt, in place of what was acted",
+        ),
+    ] = None,
+    channels: Annotated[
+        tuple[int, int, int],
+        typer.Option(metavar="N N N", help="of the network's stages; one that is trained further keeps its own"),
+    ] = (24, 48, 96),
+    epochs: Annotated[
+        int, typer.Option(min=1, help="times through the clips; two thirds of them hear half of each window")
+    ] = 85,
     batch: Annotated[int, typer.Option(min=2, help="windows of a step")] = 32,
-    rate: Annotated[float, typer.Option(min=1e-6, max=1.0, help="highest learning rate")] = 2e-3,
+    rate: Annotated[float, typer.Option(min=1e-6, max=1.0, help="highest learning rate")] = 1.5e-3,
     seed: Seed = 1,
     noise: Noise = None,
 ) -> None:
@@ -110,7 +124,7 @@ def fit(
     from train.batches import Schedule
 
     schedule = Schedule(epochs=epochs, batch=batch, peak_rate=rate, seed=seed)
-    commands.fit_network(cremad, data, work, models, noise, schedule, start, fold)
+    commands.fit_network(cremad, data, work, models, noise, schedule, channels, start, fold, teachers or ())
 
 
 @app.command()

@@ -1,32 +1,49 @@
-"""An epoch's batches: windows made by another process while the network learns from the last ones; mixup and SpecAugment."""
+"""An epoch's batches: windows made by another process while the network learns from those before; what alters them once more.
+
+A generation is one altered window of every clip. They are kept in the work folder and drawn from again: making one costs
+as much as an epoch of learning.
+"""
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from multiprocessing import get_context, parent_process
+from pathlib import Path
 
 import numpy as np
 
 from monitor.audio import Samples
-from train.dataset import Recipe, Workshop, targets
+from train.dataset import FRAMES, Recipe, Workshop
+from train.scoring import Predict
 
-WINDOWS_LAST = 2
-"""Epochs for which the same windows serve: making them costs as much as learning from them; mixup and masks differ."""
+EPOCHS_A_GENERATION = 2
+"""A further generation joins those that are drawn from after so many epochs."""
+_TOGETHER = 64
+"""Windows that a teacher scores at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
     """How long and how fast to learn."""
 
-    epochs: int = 60
+    epochs: int = 85
+    short_share: float = 0.65
+    """The first of them, which learn from `short_frames` of each window: they cost half."""
+    short_frames: int = FRAMES // 2
     batch: int = 32
-    peak_rate: float = 2e-3
+    peak_rate: float = 1.5e-3
     """Highest learning rate, after `warm_up` of the steps; falls to nothing as a cosine."""
-    warm_up: float = 0.08
+    warm_up: float = 0.06
     weight_decay: float = 0.02
+    generations: int = 24
     seed: int = 1
+
+    def frames(self, epoch: int) -> int:
+        """How much of a window the epoch, from 0, learns from."""
+        return self.short_frames if epoch < round(self.short_share * self.epochs) else FRAMES
 
 
 _workshop: Workshop | None = None
@@ -48,21 +65,31 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _make(epoch: int, indices: np.ndarray) -> np.ndarray:
-    """Runs in the worker."""
+def _make(generation: int, path: Path) -> None:
+    """Runs in the worker. The file is whole or not there."""
     assert _workshop is not None
-    return _workshop.features(epoch, [int(index) for index in indices])
+    clips = range(len(_workshop.clips))
+    parts = [_workshop.features(generation, clips[at : at + _TOGETHER]) for at in range(0, len(clips), _TOGETHER)]
+    unfinished = path.with_suffix(".part.npy")
+    np.save(unfinished, np.concatenate(parts))
+    unfinished.replace(path)
 
 
 class Batches:
-    """The batches of every epoch, the same for the same workshop, whichever epoch is asked for first. A context manager."""
+    """The batches of every epoch, the same for the same workshop and schedule, whichever epoch is asked for first."""
 
-    def __init__(self, workshop: Workshop, batch: int = 64) -> None:
-        self._workshop, self._batch = workshop, batch
-        self._targets = targets(workshop.clips, workshop.recipe.vote_weight)
+    def __init__(
+        self, workshop: Workshop, schedule: Schedule, targets: Sequence[Samples], folder: Path, teacher: Predict | None
+    ) -> None:
+        """`targets`: (clips, classes) of the emotion and of each head. `folder` keeps the windows. What `teacher` says of a
+        window is asked for in place of its clip's emotion. A context manager."""
+        self._workshop, self._schedule, self._targets = workshop, schedule, targets
+        self._folder, self._teacher = folder, teacher
+        folder.mkdir(parents=True, exist_ok=True)
         # Spawned, because a fork of a process with TensorFlow's threads may lock up.
         self._pool = ProcessPoolExecutor(1, get_context("spawn"), _start_worker, (workshop,))
-        self._made: dict[int, list[Future[np.ndarray]]] = {}
+        self._making: dict[int, Future[None]] = {}
+        self._ready: list[tuple[np.ndarray, Samples | None]] = []
 
     def __enter__(self) -> "Batches":
         return self
@@ -70,59 +97,99 @@ class Batches:
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown(cancel_futures=True)
 
-    @property
+    @cached_property
     def steps(self) -> int:
         """Batches of an epoch; an incomplete last one is left out."""
-        return max(1, len(self._workshop.clips) // self._batch)
+        return max(1, len(self._workshop.clips) // self._schedule.batch)
 
-    def epoch(self, epoch: int) -> Iterator[tuple[np.ndarray, Samples]]:
-        """(batch, 188, 64) float32 features and (batch, 6) targets, `steps` times."""
+    def epoch(self, epoch: int) -> Iterator[tuple[np.ndarray, list[Samples]]]:
+        """(batch, frames, 64) float32 features and (batch, classes) targets of every head, `steps` times."""
+        schedule, clips = self._schedule, len(self._workshop.clips)
         generator = np.random.default_rng((self._workshop.seed, epoch, 1 << 20))
-        generation = epoch // WINDOWS_LAST
-        made = self._windows(generation)
-        order = generator.permutation(len(self._workshop.clips))
-        features = np.concatenate([part.result() for part in made])
-        self._windows(generation + 1)
-        self._made.pop(generation - 1, None)
+        generations = self._generations(min(epoch // EPOCHS_A_GENERATION + 1, schedule.generations))
+        order, drawn = generator.permutation(clips), generator.integers(len(generations), size=clips)
+        frames = schedule.frames(epoch)
+        starts = generator.integers(FRAMES - frames + 1, size=clips)
         for step in range(self.steps):
-            chosen = order[step * self._batch : (step + 1) * self._batch]
-            yield blended(features[chosen].astype(np.float32), self._targets[chosen], self._workshop.recipe, generator)
+            chosen = order[step * schedule.batch : (step + 1) * schedule.batch]
+            windows = [generations[drawn[clip]][0][clip, starts[clip] : starts[clip] + frames] for clip in chosen]
+            wanted = [targets[chosen] for targets in self._targets]
+            if self._teacher:
+                wanted[0] = np.stack([generations[drawn[clip]][1][clip] for clip in chosen])  # type: ignore[index]
+            # A teacher has heard the window as it is.
+            yield blended(
+                np.stack(windows).astype(np.float32), wanted, self._workshop.recipe, generator, not self._teacher
+            )
 
-    def _windows(self, generation: int) -> list[Future[np.ndarray]]:
-        if generation not in self._made:
-            parts = np.array_split(np.arange(len(self._workshop.clips)), self.steps)
-            self._made[generation] = [self._pool.submit(_make, generation, part) for part in parts]
-        return self._made[generation]
+    def _generations(self, count: int) -> list[tuple[np.ndarray, Samples | None]]:
+        """The first so many, each with what the teacher says of it; the next one is begun."""
+        for number in range(count + 1):
+            if number < self._schedule.generations and number not in self._making:
+                self._making[number] = self._begin(number)
+        for number in range(len(self._ready), count):
+            self._making[number].result()
+            windows = np.load(self._path(number), mmap_mode="r")
+            self._ready.append((windows, self._taught(number, windows)))
+        return self._ready[:count]
+
+    def _begin(self, number: int) -> Future[None]:
+        if not self._path(number).is_file():
+            return self._pool.submit(_make, number, self._path(number))
+        done: Future[None] = Future()
+        done.set_result(None)
+        return done
+
+    def _taught(self, number: int, windows: np.ndarray) -> Samples | None:
+        if self._teacher is None:
+            return None
+        path = self._folder / f"taught-{number:02d}.npy"
+        if not path.is_file():
+            parts = [windows[at : at + _TOGETHER].astype(np.float32) for at in range(0, len(windows), _TOGETHER)]
+            np.save(path, np.concatenate([self._teacher(part) for part in parts]))
+        taught: Samples = np.load(path)
+        return taught
+
+    def _path(self, number: int) -> Path:
+        return self._folder / f"windows-{number:02d}.npy"
 
 
 def blended(
-    features: np.ndarray, wanted: Samples, recipe: Recipe, generator: np.random.Generator
-) -> tuple[np.ndarray, Samples]:
-    """SpecAugment (Park et al. 2019), then mixup (Zhang et al. 2018) of each window with another one of the batch."""
+    features: np.ndarray, wanted: Sequence[Samples], recipe: Recipe, generator: np.random.Generator, warped: bool = True
+) -> tuple[np.ndarray, list[Samples]]:
+    """Other vocal tracts, SpecAugment (Park et al. 2019), mixup (Zhang et al. 2018) of each window with another of the batch."""
+    if warped:
+        features = warp(features, recipe, generator)
     for window in features:
         mask(window, recipe, generator)
     if not recipe.mixup:
-        return features, wanted
+        return features, list(wanted)
     weights = generator.beta(recipe.mixup, recipe.mixup, len(features)).astype(np.float32)
     weights = np.maximum(weights, 1 - weights)
     others = generator.permutation(len(features))
-    part = weights[:, None, None]
-    return part * features + (1 - part) * features[others], weights[:, None] * wanted + (1 - weights[:, None]) * wanted[
-        others
-    ]
+    part, share = weights[:, None, None], weights[:, None]
+    mixed = [share * targets + (1 - share) * targets[others] for targets in wanted]
+    return part * features + (1 - part) * features[others], mixed
+
+
+def warp(features: np.ndarray, recipe: Recipe, generator: np.random.Generator) -> np.ndarray:
+    """(n, frames, 64) with the bands of some windows read further up or down: another vocal tract (Jaitly and Hinton 2013)."""
+    count, _, bands = features.shape
+    factors = generator.uniform(1.0 - recipe.warp, 1.0 + recipe.warp, count)
+    factors[generator.random(count) >= recipe.warped_share] = 1.0
+    places = np.clip(np.arange(bands) * factors[:, None], 0, bands - 1.001)
+    below = places.astype(np.int32)[:, None]
+    part = (places[:, None] - below).astype(np.float32)
+    low, high = np.take_along_axis(features, below, 2), np.take_along_axis(features, below + 1, 2)
+    return (1 - part) * low + part * high
 
 
 def mask(window: np.ndarray, recipe: Recipe, generator: np.random.Generator) -> None:
     """Two stretches of time and two of bands of a (frames, bands) window go down to the floor, in place."""
     silent = -recipe.floor_db / 10.0
+    longest = recipe.masked_frames * len(window) // FRAMES
     for _ in range(2):
-        frames, bands = (
-            int(generator.integers(recipe.masked_frames + 1)),
-            int(generator.integers(recipe.masked_bands + 1)),
-        )
-        first_frame, first_band = (
-            int(generator.integers(window.shape[0] - frames)),
-            int(generator.integers(window.shape[1] - bands)),
-        )
+        frames, bands = int(generator.integers(longest + 1)), int(generator.integers(recipe.masked_bands + 1))
+        first_frame = int(generator.integers(window.shape[0] - frames))
+        first_band = int(generator.integers(window.shape[1] - bands))
         window[first_frame : first_frame + frames] = silent
         window[:, first_band : first_band + bands] = silent

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,10 +81,12 @@ def fit_network(
     models: Path,
     noise: Path | None,
     schedule: "Schedule",
+    channels: Sequence[int],
     start: Path | None = None,
     fold: int | None = None,
+    teachers: Sequence[Path] = (),
 ) -> None:
-    """Trains, from nothing or from the checkpoint in `start`, and draws the curve."""
+    """Trains, from nothing or from the checkpoint in `start`, on the emotions or on what `teachers` say; draws the curve."""
     corpus = load(cremad, data)
     _print_dropped(corpus)
     split = _split(corpus, cremad, fold)
@@ -94,15 +97,20 @@ def fit_network(
     from train.plots import draw_training_curve
 
     workshop = fit.prepare(corpus, split, _noise_folder(cremad, noise), Recipe(), schedule.seed)
-    architecture = Architecture()
+    architecture = Architecture.of(channels)
     network, words = None, fit.CREMAD if cremad else f"own recordings ({len(corpus.actors)} speakers)"
     if start:
         network, before = load_checkpoint(start)
+        architecture = Architecture(**before["architecture"])
         words += f"; started from a network trained on {before.get('data', fit.CREMAD)}"
-        learnt = Normalisation(before["floor_db"], np.array(before["spectrum"], np.float32))
-        workshop = replace(workshop, normalisation=learnt)
+        workshop = replace(workshop, normalisation=_normalisation(before))
+    teacher, taught = None, {}
+    if teachers:
+        networks, meanings = zip(*(load_checkpoint(folder) for folder in teachers), strict=True)
+        _refuse_teachers(teachers, meanings, split, workshop.normalisation)
+        teacher, taught = fit.predictor(*networks), {"teachers": [_lesson(meaning) for meaning in meanings]}
     console.print(f"{len(workshop.clips)} clips; {_split_words(split)}; {workshop.noises.source}", highlight=False)
-    fit.start_work(work, fit.meaning(workshop, split, schedule, architecture) | {"data": words})
+    fit.start_work(work, fit.meaning(workshop, split, schedule, architecture) | {"data": words} | taught)
     with _progress() as progress:
         task = progress.add_task("training", total=schedule.epochs, loss=float("nan"), uar="")
         fit.fit(
@@ -113,8 +121,35 @@ def fit_network(
             work,
             lambda row: _tell(progress, task, row),
             network,
+            teacher,
         )
     draw_training_curve(json.loads((work / fit.HISTORY).read_text(encoding="utf-8")), models / "training_curve.png")
+
+
+def _normalisation(meaning: Mapping[str, Any]) -> Normalisation:
+    return Normalisation(meaning["floor_db"], np.array(meaning["spectrum"], np.float32))
+
+
+def _refuse_teachers(
+    folders: Sequence[Path], meanings: Sequence[Mapping[str, Any]], split: Split, normalisation: Normalisation
+) -> None:
+    """Raises `CorpusError` for a teacher that knows people whom the pupil is measured on, or that reads other features."""
+    for folder, meaning in zip(folders, meanings, strict=True):
+        if known := sorted(set(meaning["split"]["fitted"]) - set(split.fitted)):
+            raise CorpusError(
+                f"teacher {folder} was fitted on {', '.join(known[:3])}, who are kept from fitting here: expected one of the "
+                "same split"
+            )
+        own = _normalisation(meaning)
+        if own.floor_db != normalisation.floor_db or not np.allclose(own.spectrum, normalisation.spectrum, atol=1e-8):
+            raise CorpusError(
+                f"teacher {folder} reads other features, expected one fitted on the same clips: train it again"
+            )
+
+
+def _lesson(meaning: Mapping[str, Any]) -> dict[str, Any]:
+    """What a pupil's meaning says of a teacher."""
+    return {"architecture": meaning["architecture"], "schedule": meaning["schedule"]}
 
 
 def _progress() -> Progress:
@@ -128,7 +163,10 @@ def _tell(progress: Progress, task: Any, row: dict[str, float]) -> None:
 
 
 def load_checkpoint(folder: Path) -> tuple[Any, dict[str, Any]]:
-    """A network and its meaning, as `fit` or `export` left them in `folder`. Raises `CorpusError` or `ModelError`."""
+    """A network that takes three seconds and gives the emotion, and its meaning, as `fit` or `export` left them in `folder`.
+
+    Raises `CorpusError` or `ModelError`.
+    """
     folder = folder.parent if folder.is_file() else folder
     files = [folder / name for name in ("last.keras", "meaning.json")]
     if missing := [path.name for path in files if not path.is_file()]:
@@ -138,7 +176,7 @@ def load_checkpoint(folder: Path) -> tuple[Any, dict[str, Any]]:
     import keras
 
     from monitor.features import BANDS
-    from train.dataset import FRAMES
+    from train.network import Architecture, rebuilt
 
     try:
         meaning: dict[str, Any] = json.loads(files[1].read_text(encoding="utf-8"))
@@ -147,12 +185,13 @@ def load_checkpoint(folder: Path) -> tuple[Any, dict[str, Any]]:
         raise ModelError(
             f"{files[0]} is no network of this version ({error}), expected one by `fit`: train again"
         ) from error
-    shapes, expected = (network.input_shape, network.output_shape), ((None, FRAMES, BANDS), (None, len(LABELS)))
-    if shapes != expected or not {"floor_db", "spectrum"} <= set(meaning):
+    try:
+        return rebuilt(network, Architecture(**meaning["architecture"])), meaning
+    except (ValueError, TypeError, KeyError) as error:
         raise ModelError(
-            f"{files[0]} takes and gives {shapes}, expected {expected} and a meaning with floor and spectrum"
-        )
-    return network, meaning
+            f"{files[0]} takes and gives {network.input_shape}, {network.output_shape}, expected (batch, frames, {BANDS}), "
+            f"(batch, {len(LABELS)}) and the sizes of meaning.json: train again"
+        ) from error
 
 
 def export_model(cremad: Path | None, data: Path | None, work: Path, models: Path) -> EmotionModel:
@@ -172,7 +211,7 @@ def export_model(cremad: Path | None, data: Path | None, work: Path, models: Pat
 
 def _real_windows(clips: tuple[Clip, ...], meaning: dict[str, Any]) -> np.ndarray:
     """(n, 188, 64) features of some clips' first windows: Keras and ONNX are compared on them."""
-    normalisation = Normalisation(meaning["floor_db"], np.array(meaning["spectrum"], np.float32))
+    normalisation = _normalisation(meaning)
     return np.stack([window_features(speech_powers(clip.samples)[0], normalisation) for clip in clips[:100]])
 
 

@@ -31,9 +31,9 @@ class Recipe:
     """Windows cut from stretches of one actor and emotion, full of speech; the others hold one clip."""
     pause_s: tuple[float, float] = (0.0, 0.3)
     """Between joined clips."""
-    voice_share: float = 0.15
+    voice_share: float = 0.22
     """Clips played faster or slower; as many at another tempo only, and as many at another pitch only."""
-    voice_factor: tuple[float, float] = (0.92, 1.09)
+    voice_factor: tuple[float, float] = (0.87, 1.16)
     gated_share: float = 0.3
     """Windows with digital silence in the pauses before noise comes in; a third as many after it."""
     gate_depth_db: tuple[float, float] = (15.0, 30.0)
@@ -65,6 +65,10 @@ class Recipe:
     """Longest of two stretches of time that SpecAugment floors."""
     masked_bands: int = 6
     """Widest of two stretches of mel bands that it floors."""
+    warped_share: float = 0.6
+    """Windows whose bands are read further up or down, ..."""
+    warp: float = 0.1
+    """... by at most this share."""
 
     def words(self) -> str:
         """The augmentation, for the model file."""
@@ -73,7 +77,8 @@ class Recipe:
             f"{self.voice_factor[0]}..{self.voice_factor[1]}; pauses gated in {self.gated_share:.0%}; noise {self.snr_db[0]:.0f} "
             f"to {self.snr_db[1]:.0f} dB under the voice in {self.noisy_share:.0%}; automatic gain, tilt and band edges, room, "
             f"G.711 mu-law and A-law at {self.level_db[0]:.0f}..{self.level_db[1]:.0f} dBFS in {self.codec_share:.0%}, "
-            f"packet loss to {self.loss[1]:.0%}; SpecAugment; mixup {self.mixup}"
+            f"packet loss to {self.loss[1]:.0%}; bands warped by up to {self.warp:.0%} in {self.warped_share:.0%}; SpecAugment; "
+            f"mixup {self.mixup}"
         )
 
 
@@ -205,3 +210,16 @@ def targets(clips: Sequence[Clip], vote_weight: float) -> Samples:
             row *= 1.0 - vote_weight
             row += vote_weight * np.array(clip.votes, np.float32) / sum(clip.votes)
     return rows
+
+
+def asked_besides(clips: Sequence[Clip]) -> dict[str, Samples]:
+    """(clips, classes) of what clips tell besides their emotion, by name: listeners' votes where there are any, which
+    sentence it is and the speaker's sex where all clips say so. What must be told apart is less often taken for emotion."""
+    heads: dict[str, Samples] = {}
+    if any(clip.votes and sum(clip.votes) for clip in clips):
+        heads["votes"] = targets(clips, 1.0)
+    for name, values in (("sentence", [clip.sentence for clip in clips]), ("sex", [clip.sex for clip in clips])):
+        kinds = sorted({value for value in values if value})
+        if len(kinds) > 1 and all(values):
+            heads[name] = np.eye(len(kinds), dtype=np.float32)[[kinds.index(value) for value in values if value]]
+    return heads

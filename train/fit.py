@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -18,16 +19,20 @@ from monitor.features import Normalisation
 from monitor.messages import LABELS
 from train.batches import Batches, Schedule
 from train.corpus import Clip, Corpus, CorpusError
-from train.dataset import Recipe, Workshop, average_spectrum
-from train.network import Architecture, build_network
+from train.dataset import Recipe, Workshop, asked_besides, average_spectrum, targets
+from train.network import Architecture, build_network, rebuilt
 from train.noise import noise_bank
-from train.scoring import score_clips
+from train.scoring import Predict, score_clips
 from train.split import Split
 
 CHECKPOINT, HISTORY, MEANING = "last.keras", "history.json", "meaning.json"
 """Files of the work folder: the network with its optimiser's state; a row an epoch; what the features and actors were."""
 CREMAD = "CREMA-D (Crowd-sourced Emotional Multimodal Actors Dataset), resampled to 8 kHz"
 """What a meaning says that the weights were learnt from, unless it is something else."""
+WINDOWS = "windows"
+"""Folder in it with the windows that are drawn from, 0.6 MB a clip; gone when the training is over."""
+HEAD_WEIGHTS = {"votes": 0.3, "sentence": 0.2, "sex": 0.1}
+"""Of the losses of what is asked in training besides the emotion."""
 TUNED_EVERY = 5
 """Epochs from one look at the tuning actors to the next; the look is for the curve, nothing is chosen by it."""
 
@@ -61,19 +66,26 @@ def fit(
     work: Path,
     told: Told,
     start: keras.Model | None = None,
+    teacher: Predict | None = None,
 ) -> keras.Model:
-    """The trained network. Interrupted, it goes on from the last whole epoch in `work`, which `start_work` has checked.
+    """The trained network, with its heads. Interrupted, it goes on from the last whole epoch in `work`, which `start_work`
+    has checked.
 
-    `start` is a network to train further, in place of a new one of `architecture`.
+    `start` is a network to train further, in place of a new one of `architecture`. What `teacher` says of a window is what
+    the network learns of it, in place of the emotion that was acted (Hinton et al. 2015, with the windows that the
+    teacher heard: Beyer et al. 2022).
     """
     keras.utils.set_random_seed(schedule.seed)
     history = _resume(work)
-    with Batches(workshop, schedule.batch) as batches:
-        network = (
-            keras.models.load_model(work / CHECKPOINT)
-            if history
-            else _compiled(start or build_network(architecture), schedule, batches.steps)
-        )
+    asked = asked_besides(workshop.clips)
+    wanted = [targets(workshop.clips, workshop.recipe.vote_weight), *asked.values()]
+    with Batches(workshop, schedule, wanted, work / WINDOWS, teacher) as batches:
+        if history:
+            network = keras.models.load_model(work / CHECKPOINT)
+        else:
+            heads = {name: rows.shape[1] for name, rows in asked.items()}
+            network = rebuilt(start, architecture, None, heads) if start else build_network(architecture, None, heads)
+            _compile(network, schedule, batches.steps)
         for epoch in range(len(history), schedule.epochs):
             row = {"epoch": epoch + 1.0, **_one_epoch(network, batches, epoch)}
             if (epoch + 1) % TUNED_EVERY == 0 or epoch + 1 == schedule.epochs:
@@ -82,18 +94,20 @@ def fit(
             network.save(work / CHECKPOINT)
             (work / HISTORY).write_text(json.dumps(history), encoding="utf-8")
             told(row)
+    shutil.rmtree(work / WINDOWS)
     return network
 
 
-def _compiled(network: keras.Model, schedule: Schedule, steps: int) -> keras.Model:
+def _compile(network: keras.Model, schedule: Schedule, steps: int) -> None:
+    weights = [HEAD_WEIGHTS.get(name, 1.0) for name in network.output_names]
+    losses = ["categorical_crossentropy"] * len(weights)
     # XLA doubles the time of a step on a CPU.
-    network.compile(optimiser(schedule, schedule.epochs * steps), "categorical_crossentropy", jit_compile=False)
-    return network
+    network.compile(optimiser(schedule, schedule.epochs * steps), losses, loss_weights=weights, jit_compile=False)
 
 
 def _one_epoch(network: keras.Model, batches: Batches, epoch: int) -> dict[str, float]:
     began = time.monotonic()
-    losses = [float(network.train_on_batch(features, wanted)) for features, wanted in batches.epoch(epoch)]
+    losses = [np.atleast_1d(network.train_on_batch(features, wanted))[0] for features, wanted in batches.epoch(epoch)]
     if not np.all(np.isfinite(losses)):
         raise CorpusError(f"loss became {losses[-1]} in epoch {epoch + 1}, expected a finite one: lower --rate")
     rate = float(network.optimizer.learning_rate)
@@ -107,10 +121,15 @@ def tuning_uar(network: keras.Model, clips: tuple[Clip, ...], normalisation: Nor
     return float(np.mean([right[labels == label].mean() for label in np.unique(labels)]))
 
 
-def predictor(network: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
-    """(n, 188, 64) features → (n, 6) probabilities."""
-    call = tf.function(lambda features: network(features, training=False), reduce_retracing=True)
-    return lambda features: call(tf.constant(features)).numpy()  # type: ignore[no-any-return]
+def predictor(*networks: keras.Model) -> Predict:
+    """(n, 188, 64) features → (n, 6) probabilities, the mean of the networks'."""
+
+    def emotion(network: keras.Model, features: tf.Tensor) -> tf.Tensor:
+        scores = network(features, training=False)
+        return scores[0] if isinstance(scores, list) else scores
+
+    call = tf.function(lambda features: tf.add_n([emotion(one, features) for one in networks]), reduce_retracing=True)
+    return lambda features: call(tf.constant(features)).numpy() / len(networks)
 
 
 def meaning(workshop: Workshop, split: Split, schedule: Schedule, architecture: Architecture) -> dict[str, Any]:
@@ -133,14 +152,13 @@ def start_work(work: Path, described: dict[str, Any]) -> None:
     work.mkdir(parents=True, exist_ok=True)
     text = json.dumps(described, indent=1)
     path = work / MEANING
-    if (
-        path.is_file()
-        and (work / HISTORY).is_file()
-        and json.loads(path.read_text(encoding="utf-8")) != json.loads(text)
-    ):
-        raise CorpusError(
-            f"{work} holds a training with other settings or data, expected this one's or none: give another --work or remove it"
-        )
+    if not path.is_file() or json.loads(path.read_text(encoding="utf-8")) != json.loads(text):
+        if (work / HISTORY).is_file():
+            raise CorpusError(
+                f"{work} holds a training with other settings or data, expected this one's or none: give another --work or "
+                "remove it"
+            )
+        shutil.rmtree(work / WINDOWS, ignore_errors=True)
     path.write_text(text, encoding="utf-8")
 
 

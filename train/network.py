@@ -4,6 +4,7 @@
 Residual blocks: He et al. 2016; squeeze-and-excitation: Hu et al. 2018; pooling: Okabe et al. 2018.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import keras
@@ -11,6 +12,7 @@ from keras import layers
 
 from monitor.features import BANDS
 from monitor.messages import LABELS
+from train.corpus import CorpusError
 from train.dataset import FRAMES
 
 
@@ -26,6 +28,14 @@ class Architecture:
     """Length of what describes a frame before pooling."""
     attention: int = 64
     dropout: float = 0.3
+
+    @classmethod
+    def of(cls, channels: Sequence[int]) -> "Architecture":
+        """The default one with so many channels in each stage. Raises `CorpusError` for fewer than four or over a thousand."""
+        if any(not 4 <= number <= 1000 for number in channels):
+            raise CorpusError(f"channels are {' '.join(map(str, channels))}, expected 4 to 1000 in each stage")
+        strides = [stage[1:] for stage in cls().stages]
+        return cls(stages=tuple((number, *stride) for number, stride in zip(channels, strides, strict=True)))
 
 
 def _convolution(x: keras.KerasTensor, channels: int, size: int, stride: tuple[int, int] = (1, 1)) -> keras.KerasTensor:
@@ -61,19 +71,48 @@ def _statistics(x: keras.KerasTensor, attention: int) -> keras.KerasTensor:
     return layers.Concatenate()([mean, keras.ops.sqrt(keras.ops.maximum(variance, 1e-4))])
 
 
-def build_network(architecture: Architecture | None = None) -> keras.Model:
-    """`features` (batch, 188, 64) → `probabilities` (batch, 6) in the order of `LABELS`."""
+def build_network(
+    architecture: Architecture | None = None, frames: int | None = FRAMES, heads: Mapping[str, int] | None = None
+) -> keras.Model:
+    """`features` (batch, frames, 64) → `probabilities` (batch, 6) in the order of `LABELS`, and after it one more softmax a head.
+
+    `frames` None takes windows of any length; `heads` are name → classes of what is asked in training besides the emotion.
+    """
     sizes = architecture or Architecture()
-    features = keras.Input((FRAMES, BANDS), name="features")
-    x = layers.Reshape((FRAMES, BANDS, 1))(features)
+    features = keras.Input((frames, BANDS), name="features")
+    x = layers.Reshape((-1, BANDS, 1))(features)
     x = layers.ReLU()(_convolution(x, sizes.stem, 5, (2, 2)))
     for channels, *stride in sizes.stages:
         x = _residual(x, channels, (stride[0], stride[1]))
-    x = layers.Reshape((x.shape[1], x.shape[2] * x.shape[3]))(x)
+    x = layers.Reshape((-1, x.shape[2] * x.shape[3]))(x)
     x = layers.Conv1D(sizes.vector, 1, use_bias=False)(x)
     x = layers.ReLU()(layers.BatchNormalization()(x))
     x = layers.Dropout(sizes.dropout)(_statistics(x, sizes.attention))
-    return keras.Model(features, layers.Dense(len(LABELS), activation="softmax", name="probabilities")(x))
+    scores = layers.Dense(len(LABELS), activation="softmax", name="probabilities")(x)
+    others = [layers.Dense(size, activation="softmax", name=name)(x) for name, size in (heads or {}).items()]
+    return keras.Model(features, [scores, *others] if others else scores)
+
+
+def rebuilt(
+    network: keras.Model,
+    architecture: Architecture,
+    frames: int | None = FRAMES,
+    heads: Mapping[str, int] | None = None,
+) -> keras.Model:
+    """A network of the same weights for windows of `frames`, with other heads: those that `network` lacks are new.
+
+    By default what is exported: three seconds in, the emotion out. Raises ValueError where `network` has other sizes.
+    """
+    other = build_network(architecture, frames, heads)
+    for one, own in zip(_trunk(network), _trunk(other), strict=True):
+        own.set_weights(one.get_weights())
+    return other
+
+
+def _trunk(network: keras.Model) -> list[keras.Layer]:
+    """Layers with weights, without the heads that are only there for training."""
+    heads = set(network.output_names) - {"probabilities"}
+    return [layer for layer in network.layers if layer.weights and layer.name not in heads]
 
 
 def mflop(network: keras.Model) -> float:

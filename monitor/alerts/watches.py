@@ -9,9 +9,7 @@ before a long pause begins anew. The time of `silence` is the call's; what was l
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
-
-import numpy as np
+from typing import Literal, NamedTuple
 
 from monitor.alerts.rules import Rule
 from monitor.messages import LABELS, Label, Party, Reading
@@ -44,8 +42,7 @@ class Change:
     """`seq` of the readings that made it: they end after `start_s`, and at `at_s` at the latest."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(NamedTuple):
     """What a measure is at one moment."""
 
     value: float
@@ -109,7 +106,7 @@ class _Voice:
         return rule in self._watches and self._watches[rule].open
 
     def see(self, reading: Reading, scores: Mapping[Label, float]) -> Iterator[Change]:
-        raw = np.array([scores[label] for label in LABELS])
+        raw = [scores[label] for label in LABELS]
         rolling = self._smoothed.add(raw, reading.end_s)
         for name, watch in self._watches.items():
             value = self._value(name, raw, rolling, reading.end_s)
@@ -123,10 +120,10 @@ class _Voice:
     def _value(self, name: str, raw: Scores, rolling: Scores, end_s: float) -> float | None:
         """The measure of a rule; None where there is none yet."""
         chosen = self._chosen[name]
-        value = float(rolling[chosen].sum())
+        value = sum([rolling[place] for place in chosen])
         if name not in self._firsts:
             return value
-        first = self._firsts[name].add(float(raw[chosen].sum()), end_s)
+        first = self._firsts[name].add(sum([raw[place] for place in chosen]), end_s)
         return None if first is None else value - first
 
     def _follow(self, change: Change) -> Iterator[Change]:

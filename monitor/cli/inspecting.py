@@ -1,7 +1,9 @@
 """Commands that say what there is: devices, the model, this machine's strength, the settings; and make tokens."""
 
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -32,24 +34,36 @@ def bench(
     """How many live parties this machine carries: p99 from a window's end to its message under 300 ms, no drop."""
     from msgspec.json import encode
 
-    from monitor import bench
+    from monitor.bench import load, rivals, stages, voices
 
     settings = load_settings(config, overrides)
-    model, voices = load_model(settings), bench.voices_of(sorted(example_calls().glob("*.flac")))
+    model, heard = load_model(settings), voices.voices_of(sorted(example_calls().glob("*.flac")))
 
-    def tell(load: bench.Load) -> None:
-        verdict = "carried" if load.carried else "too much"
-        text = f"{load.parties:>6} parties  p50 {load.latency_p50_ms:7.1f} ms  p99 {load.latency_p99_ms:7.1f} ms"
+    def tell(found: load.Load) -> None:
+        verdict = "carried" if found.carried else "too much"
+        text = f"{found.parties:>6} parties  p50 {found.latency_p50_ms:7.1f} ms  p99 {found.latency_p99_ms:7.1f} ms"
         typer.echo(
-            f"{text}  dropped {load.dropped}  {load.cpu_cores:.2f} cores  {load.rss_mb:.0f} MB  {verdict}", err=json
+            f"{text}  dropped {found.dropped}  {found.cpu_cores:.2f} cores  {found.rss_mb:.0f} MB  {verdict}", err=json
         )
 
     if parties is None:
-        load = bench.search(model, voices, settings, tell)
+        found = load.search(model, heard, settings, tell)
     else:
-        tell(load := bench.measure(model, voices, settings, parties, seconds))
-    result = bench.as_json(load, bench.against_naive(model, voices, settings))
-    typer.echo(encode(result).decode() if json else "\n".join(f"{name}: {value}" for name, value in result.items()))
+        tell(found := load.measure(model, heard, settings, parties, seconds))
+    cost = stages.cost(model, heard, settings, parties=32)
+    result = asdict(found) | {"cost_of_a_party": asdict(cost)} | rivals.arithmetic(model)
+    result |= rivals.against_librosa(cost, heard[0], settings) | rivals.against_naive(model, cost, heard[0])
+    typer.echo(encode(result).decode() if json else "\n".join(_lines(result)))
+
+
+def _lines(result: Mapping[str, Any], indent: str = "") -> Iterator[str]:
+    """`name: value` a line; what belongs together is indented."""
+    for name, value in result.items():
+        if isinstance(value, dict):
+            yield f"{indent}{name}:"
+            yield from _lines(value, indent + "    ")
+        else:
+            yield f"{indent}{name}: {value}"
 
 
 def token(

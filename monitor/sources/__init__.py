@@ -2,12 +2,13 @@
 
 import threading
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from monitor.audio import Block
 from monitor.errors import CallmoodError
+from monitor.gathering import Gathering
 from monitor.identities import Identities
 from monitor.messages import Party
 
@@ -152,6 +153,9 @@ class CallNames:
 class BlockQueue:
     """The bounded queue between capture threads and the pipeline.
 
+    Blocks are gathered to the ends of the pipeline's cells before they wait here; what a party's next cell still lacks
+    (less than 0.25 s) does not count as waiting. A call's end brings all that is left of it.
+
     Beginnings and ends of calls are never dropped. A block that finds `limit_s` of audio waiting either waits for room
     (recordings: nothing is lost) or drops the oldest block (live sources: counted in `dropped_blocks` and `dropped_s`;
     the hole is then a gap in the call).
@@ -159,7 +163,9 @@ class BlockQueue:
 
     def __init__(self, limit_s: float) -> None:
         self._events: deque[Event] = deque()
-        self._changed = threading.Condition()
+        self._gathering = Gathering()
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._limit_s = limit_s
         self._waiting_s = 0.0
         self._closed = False
@@ -173,34 +179,50 @@ class BlockQueue:
 
     def waited_s(self, now_s: float) -> float:
         """How long the oldest block has waited at `now_s`, monotonic; 0 where none does."""
-        with self._changed:
+        with self._lock:
             oldest = next((event for event in self._events if isinstance(event, Block)), None)
         return 0.0 if oldest is None else max(0.0, now_s - oldest.arrived_s)
 
     def set_limit(self, limit_s: float) -> None:
         """Another bound, as calls come and go."""
-        with self._changed:
+        with self._lock:
             self._limit_s = limit_s
             self._changed.notify_all()
 
     def put(self, event: Event, wait: bool = False, stop: threading.Event | None = None) -> None:
-        """Add an event; with `wait` a block waits for room until `stop` is set (then it is not added)."""
-        with self._changed:
-            if isinstance(event, Block):
-                duration_s = event.samples.size / event.sample_rate
-                while wait and self._waiting_s + duration_s > self._limit_s and self._waiting_s and not self._closed:
-                    if stop is not None and stop.is_set():
-                        return
-                    self._changed.wait(0.1)
-            self._add(event)
-            self._changed.notify_all()
+        """Add an event; with `wait` blocks wait for room until `stop` is set (then they are not added)."""
+        with self._lock:
+            ready = self._ready(event)
+            for one in ready:
+                if wait and isinstance(one, Block) and not self._has_room(one, stop):
+                    self._gathering.forget(one.call)
+                else:
+                    self._add(one)
+            if ready:
+                self._changed.notify_all()
 
     def put_all(self, events: Iterable[Event]) -> None:
         """Add what came together; nothing waits. Whoever takes is woken once."""
-        with self._changed:
+        with self._lock:
             for event in events:
-                self._add(event)
+                for one in self._ready(event):
+                    self._add(one)
             self._changed.notify_all()
+
+    def _ready(self, event: Event) -> Sequence[Event]:
+        """What `event` brings that need not wait for more of its call."""
+        if isinstance(event, Block):
+            return self._gathering.add(event)
+        return [*self._gathering.finish(event.call), event] if isinstance(event, CallClosed) else [event]
+
+    def _has_room(self, block: Block, stop: threading.Event | None) -> bool:
+        """Waits for room; False where `stop` comes first."""
+        duration_s = block.samples.size / block.sample_rate
+        while self._waiting_s + duration_s > self._limit_s and self._waiting_s and not self._closed:
+            if stop is not None and stop.is_set():
+                return False
+            self._changed.wait(0.1)
+        return True
 
     def _add(self, event: Event) -> None:
         self._events.append(event)
@@ -222,13 +244,13 @@ class BlockQueue:
 
     def count_dropped(self, blocks: int, seconds: float) -> None:
         """Blocks that were dropped on the way here count with our own."""
-        with self._changed:
+        with self._lock:
             self.dropped_blocks += blocks
             self.dropped_s += seconds
 
     def take(self, timeout_s: float, most: int | None = None) -> list[Event]:
         """What waits, oldest first, at most so many events; after `timeout_s` without anything, an empty list."""
-        with self._changed:
+        with self._lock:
             if not self._events and not self._closed:
                 self._changed.wait(timeout_s)
             count = len(self._events) if most is None else min(most, len(self._events))
@@ -240,6 +262,6 @@ class BlockQueue:
 
     def close(self) -> None:
         """No more is taken: whoever waits for room goes on."""
-        with self._changed:
+        with self._lock:
             self._closed = True
             self._changed.notify_all()

@@ -10,14 +10,13 @@ import numpy as np
 import soxr
 
 from monitor.audio import SAMPLE_RATE, Block, Samples
+from monitor.cells import CELL
 from monitor.messages import Party
 from monitor.sources.codecs import Codec, Decoder
 from monitor.sources.jitter import StreamCounters
 
-_BLOCK_S = 0.25
-"""The pipeline's cell: smaller blocks would tell nothing sooner."""
-_RESAMPLING_S = 0.03
-"""What the pipeline's resampler holds back of audio that is not at its own rate."""
+_RESAMPLED_BLOCK_S = 0.05
+"""Of audio at another rate than the pipeline's: when its resampler lets go of a cell, nobody knows."""
 _LONGEST_GAP_S = 3_590.0
 """The pipeline takes a longer one for a broken source."""
 
@@ -37,6 +36,11 @@ class BlockWriter:
         self._ready: list[Samples] = []
         self._ready_start = 0
         self._cut_at = self._next_cut(0)
+
+    @property
+    def lacks_s(self) -> float:
+        """How much audio the next block lacks."""
+        return (self._cut_at - self.position) / self.rate
 
     def use(self, codec: Codec) -> None:
         """What is added from now on is of that codec."""
@@ -95,7 +99,7 @@ class BlockWriter:
     def _cut(self, arrived_s: float) -> None:
         """Puts all that is complete up to the last moment at which blocks end."""
         self._decode()
-        samples = np.concatenate(self._ready)
+        samples = self._ready[0] if len(self._ready) == 1 else np.concatenate(self._ready)
         while self._cut_at <= self.position:
             size = self._cut_at - self._ready_start
             self._emit(self._ready_start, samples[:size], arrived_s)
@@ -118,10 +122,9 @@ class BlockWriter:
         self._ready.append(samples)
 
     def _next_cut(self, position: int) -> int:
-        """The first moment after `position` at which a block ends."""
-        step, offset = round(_BLOCK_S * self.rate), round(_RESAMPLING_S * self.rate)
-        offset = 0 if self.rate == SAMPLE_RATE else offset
-        return (position - offset) // step * step + step + offset
+        """The first moment after `position` at which a block ends: with a cell, since a smaller one would tell nothing sooner."""
+        step = CELL if self.rate == SAMPLE_RATE else round(_RESAMPLED_BLOCK_S * self.rate)
+        return position // step * step + step
 
     def _emit(self, start: int, samples: Samples, arrived_s: float) -> None:
         self._put(Block(self._call, self._party, start, self.rate, samples, arrived_s))

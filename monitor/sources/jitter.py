@@ -62,13 +62,20 @@ class JitterBuffer:
         self._given_up: set[int] = set()
         self._stranger: RtpPacket | None = None
 
-    def passes(self, packet: RtpPacket) -> bool:
-        """Whether `packet` is just what is due, and nothing waits: it goes through as it is. Else `push` it."""
-        if packet.source != self.source or self._pending or packet.sequence != self._next & 0xFFFF:
-            return False
+    @property
+    def waits(self) -> bool:
+        """Whether packets wait for others before them."""
+        return bool(self._pending)
+
+    @property
+    def due(self) -> tuple[int, int] | None:
+        """Sequence number and SSRC of the packet that goes through as it is; None where none does."""
+        return None if self.source is None or self._pending else (self._next & 0xFFFF, self.source)
+
+    def pass_due(self, count: int) -> None:
+        """So many packets, each of which was `due`, have gone through."""
         self._stranger = None
-        self._next += 1
-        return True
+        self._next += count
 
     def push(self, packet: RtpPacket, starts: bool) -> list[Run]:
         """What `packet` brings in order. One that `starts` nothing (a key press) never makes its SSRC the stream's."""

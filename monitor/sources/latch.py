@@ -1,6 +1,6 @@
 """Which datagrams on a port belong to its stream: from the address that it follows, and not too many. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from monitor.settings import RtpSettings
@@ -33,6 +33,10 @@ class Latch:
         self.heard_s = now_s
         return True
 
+    def follows_all(self, addresses: Sequence[Address]) -> bool:
+        """Whether all of these are the address that it follows."""
+        return self.address is not None and addresses.count(self.address) == len(addresses)
+
     def _may_move(self, host: str, now_s: float) -> bool:
         if self.address is None or self.heard_s is None or now_s - self.heard_s >= self._relatch_s:
             return True
@@ -49,9 +53,21 @@ class Flood:
 
     def takes(self, size: int, now_s: float) -> bool:
         """Whether `size` more bytes are within the limits."""
-        if now_s >= self._until_s:
-            self._packets = self._bytes = 0
-            self._until_s = now_s + 1.0
+        self._begin_second(now_s)
         self._packets += 1
         self._bytes += size
         return self._packets <= self._most_packets and self._bytes <= self._most_bytes
+
+    def takes_all(self, count: int, size: int, now_s: float) -> bool:
+        """Whether so many more packets, of `size` bytes together, are within the limits; nothing is counted where not."""
+        self._begin_second(now_s)
+        if self._packets + count > self._most_packets or self._bytes + size > self._most_bytes:
+            return False
+        self._packets += count
+        self._bytes += size
+        return True
+
+    def _begin_second(self, now_s: float) -> None:
+        if now_s >= self._until_s:
+            self._packets = self._bytes = 0
+            self._until_s = now_s + 1.0

@@ -17,6 +17,11 @@ class Outbox:
         self._blocks: deque[Block] = deque()
         self._may_send = _BLOCKS_A_POLL
 
+    @property
+    def waits(self) -> bool:
+        """Whether something is left for later."""
+        return bool(self._blocks)
+
     def put(self, block: Block) -> None:
         """Puts it now, or when it is its turn."""
         self._blocks.append(block)

@@ -47,6 +47,8 @@ class Playout:
         self._opened_s, self._counters = opened_s, counters
         self._writer = BlockWriter(call, party, put, counters)
         self._codec: Codec | None = None
+        self._payload_type = -1
+        """That of the codec."""
         self._expected: int | None = None
         """RTP timestamp of what comes next; None where the next packet is placed by its arrival."""
         self._lost = False
@@ -82,6 +84,24 @@ class Playout:
             if self._writer.add(packet.payload, length, packet.arrived_s, skip):
                 self._follow_clock(packet.arrived_s, codec)
 
+    @property
+    def due(self) -> tuple[int, int] | None:
+        """Payload type and timestamp of the packet that `go_on` may take; None where none may."""
+        if self._expected is None or self._lost or self.quiet or self.codecs.get(self._payload_type) is not self._codec:
+            return None
+        return self._payload_type, self._expected
+
+    def go_on(self, payload: bytes, arrived_s: float) -> int | None:
+        """`take` for a packet that was `due`; the timestamp that is due after it, None where none is."""
+        codec = self._codec
+        assert codec is not None
+        assert self._expected is not None
+        ticks = codec.ticks(payload)
+        self._expected = (self._expected + ticks) & 0xFFFFFFFF
+        if ticks and self._writer.add(payload, ticks * self._writer.rate // codec.clock_rate, arrived_s):
+            self._follow_clock(arrived_s, codec)
+        return self._expected
+
     def pass_time(self, now_s: float) -> None:
         """Known silence goes on to `now_s`."""
         if not self.quiet:
@@ -92,6 +112,11 @@ class Playout:
             count -= count % max(1, rate // clock_rate)
             self._expected = (self._expected + count * clock_rate // rate) & 0xFFFFFFFF
         self._writer.fill(count, now_s)
+
+    @property
+    def lacks_s(self) -> float:
+        """How much audio the next block lacks; 0 where what comes next has no place yet."""
+        return 0.0 if self.due is None else self._writer.lacks_s
 
     def begin_anew(self) -> None:
         """The next packet is placed by its arrival."""
@@ -130,6 +155,7 @@ class Playout:
         """Moves to where `packet` begins; returns how many of its samples were there before, or are not to be taken."""
         if codec is not self._codec:
             self._change(codec)
+        self._payload_type = packet.payload_type
         ahead = self._missing_at(packet.arrived_s - codec.ticks(packet.payload) / codec.clock_rate)
         skip = 0
         if self._expected is not None:

@@ -92,7 +92,7 @@ class Recordings:
             else:
                 heapq.heappop(playing)
         for call in playing:
-            call.close("stopped", queue)
+            call.close("stopped", queue, stop)
 
     def _recordings(self, queue: BlockQueue) -> deque[str]:
         """Every file to play; paths that lead to none are refused at once, before anything plays."""
@@ -158,15 +158,15 @@ class _Playing:
                 queue.put(block, wait=True, stop=stop)
         if self._file.ended and not stop.is_set():
             fault = self._file.fault
-            self.close(f"error: {fault}" if fault else "end", queue, fault)
+            self.close(f"error: {fault}" if fault else "end", queue, stop, fault)
             return False
         self.turn_s = self._next_turn_s()
         return True
 
-    def close(self, reason: str, queue: BlockQueue, fault: AudioError | None = None) -> None:
+    def close(self, reason: str, queue: BlockQueue, stop: threading.Event, fault: AudioError | None = None) -> None:
         """Put its end."""
         self._file.close()
-        queue.put(CallClosed(self._call, reason, fault))
+        queue.put(CallClosed(self._call, reason, fault), wait=True, stop=stop)
 
     def _next_turn_s(self) -> float:
         if not self._live:

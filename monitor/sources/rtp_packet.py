@@ -7,7 +7,8 @@ from typing import NamedTuple
 from monitor.errors import ProtocolError
 
 _HEADER = struct.Struct(">BBHII")
-_HEADER_BYTES = _HEADER.size
+HEADER_BYTES = _HEADER.size
+"""Of a packet that carries nothing but its payload."""
 _VERSION_2 = 0x80
 _RTCP_TYPES = range(192, 224)
 """Second bytes that are RTCP where both come on one port (RFC 5761 section 4)."""
@@ -37,11 +38,11 @@ def is_rtcp(datagram: bytes) -> bool:
 
 def parse_rtp(datagram: bytes, arrived_s: float) -> RtpPacket:
     """One RTP packet; CSRCs, a header extension and padding are taken off. Raises ProtocolError."""
-    if len(datagram) < _HEADER_BYTES:
-        raise ProtocolError(f"an RTP packet has at least {_HEADER_BYTES} bytes, got {len(datagram)}")
+    if len(datagram) < HEADER_BYTES:
+        raise ProtocolError(f"an RTP packet has at least {HEADER_BYTES} bytes, got {len(datagram)}")
     first, second, sequence, timestamp, source = _HEADER.unpack_from(datagram)
     if first == _VERSION_2:
-        payload = datagram[_HEADER_BYTES:]
+        payload = datagram[HEADER_BYTES:]
     elif first & 0xC0 == _VERSION_2:
         payload = _bare_payload(datagram, first)
     else:
@@ -49,8 +50,13 @@ def parse_rtp(datagram: bytes, arrived_s: float) -> RtpPacket:
     return RtpPacket(second & 0x7F, sequence, timestamp, source, payload, arrived_s)
 
 
+def plain_header(payload_type: int, sequence: int, timestamp: int, source: int) -> bytes:
+    """The first 12 bytes of a packet without marker, padding, extension and CSRCs."""
+    return _HEADER.pack(_VERSION_2, payload_type, sequence, timestamp, source)
+
+
 def _bare_payload(datagram: bytes, first: int) -> bytes:
-    start, end = _HEADER_BYTES + 4 * (first & 0x0F), len(datagram)
+    start, end = HEADER_BYTES + 4 * (first & 0x0F), len(datagram)
     if first & 0x10:
         if start + 4 > end:
             raise ProtocolError(f"an RTP header extension begins at byte {start}, the packet has {end} bytes")

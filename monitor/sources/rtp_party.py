@@ -1,6 +1,6 @@
 """One party's RTP: datagrams in, blocks of the call out. Pure: what is live adds a socket, what is recorded a file."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 from monitor.audio import Block
@@ -9,7 +9,7 @@ from monitor.messages import Party
 from monitor.sources.codecs import Codec
 from monitor.sources.jitter import JitterBuffer, Run, StreamCounters
 from monitor.sources.playout import Playout
-from monitor.sources.rtp_packet import RtpPacket, farewells
+from monitor.sources.rtp_packet import HEADER_BYTES, RtpPacket, farewells, plain_header
 
 
 class PartyAudio:
@@ -48,12 +48,34 @@ class PartyAudio:
         self.said_bye = False
         if self._held:
             return
-        if self._jitter.passes(packet):
+        if self._jitter.due == (packet.sequence, packet.source):
+            self._jitter.pass_due(1)
             self._playout.take(packet)
             return
         # A key press, or what was not agreed, still has its place in the sequence.
         codec = self._playout.codecs.get(packet.payload_type)
         self._play(self._jitter.push(packet, starts=codec is not None and codec.kind != "event"))
+
+    def push_due(self, datagrams: Sequence[bytes], now_s: float) -> int:
+        """Takes those at the beginning of `datagrams`, all of which came at `now_s`, that are the plain next packets of the
+        stream; how many. Most packets are: the others are to be parsed and pushed."""
+        due, goes_on = self._jitter.due, self._playout.due
+        if due is None or goes_on is None or self._held:
+            return 0
+        (sequence, source), (payload_type, timestamp) = due, goes_on
+        count = 0
+        expected: int | None = timestamp
+        for datagram in datagrams:
+            if expected is None or not datagram.startswith(plain_header(payload_type, sequence, expected, source)):
+                break
+            expected = self._playout.go_on(datagram[HEADER_BYTES:], now_s)
+            sequence = (sequence + 1) & 0xFFFF
+            count += 1
+        if count:
+            self._jitter.pass_due(count)
+            self.counters.received += count
+            self.said_bye = False
+        return count
 
     def push_rtcp(self, datagram: bytes) -> None:
         """Takes a report; only the farewell of the stream's own source matters."""
@@ -62,8 +84,14 @@ class PartyAudio:
 
     def pass_time(self, now_s: float) -> None:
         """Gives up what has waited too long, and lets known silence go on."""
-        self._play(self._jitter.overdue(now_s))
+        if self._jitter.waits:
+            self._play(self._jitter.overdue(now_s))
         self._playout.pass_time(now_s - self._jitter_s)
+
+    @property
+    def lacks_s(self) -> float:
+        """How much audio the next block lacks; 0 where something else than the next packet may be waited for."""
+        return 0.0 if self._held or self._jitter.due is None else self._playout.lacks_s
 
     def hold(self) -> None:
         """What comes is passed over; time goes on as silence."""

@@ -36,7 +36,7 @@ from rich.text import Text
 
 from monitor.app import Node
 from monitor.audio import SAMPLE_RATE, Block, Samples
-from monitor.bench import voices_of
+from monitor.bench.voices import voices_of
 from monitor.cli.options import example_calls
 from monitor.dashboard.screen import REFRESH_S, Dashboard, render
 from monitor.messages import AnyMessage, Reading

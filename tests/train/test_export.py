@@ -9,6 +9,7 @@ import pytest
 from monitor.errors import ModelError
 from monitor.messages import LABELS
 from monitor.model import EmotionModel
+from train.corpus import CorpusError
 
 SMALL: dict[str, Any] = {"stem": 4, "stages": ((8, 2, 2), (8, 2, 2)), "vector": 16, "attention": 8}
 MEANING: dict[str, Any] = {
@@ -57,6 +58,27 @@ def test_an_onnx_file_that_differs_is_refused(network: Any) -> None:
     other = build_network(Architecture(**SMALL))
     with pytest.raises(ModelError, match="keras and onnx differ by"):
         refuse_difference(other, convert(network), None)
+
+
+def test_channels_that_make_no_network_are_refused() -> None:
+    from train.network import Architecture
+
+    assert Architecture.of((24, 48, 96)) == Architecture()
+    with pytest.raises(CorpusError, match="channels are 24 48 1, expected 4 to 1000 in each stage"):
+        Architecture.of((24, 48, 1))
+
+
+def test_a_network_is_rebuilt_for_other_lengths_and_heads_with_the_same_weights(network: Any) -> None:
+    from train.network import Architecture, rebuilt
+
+    learning = rebuilt(network, Architecture(**SMALL), None, {"sex": 2})
+    windows = np.random.default_rng(0).normal(-0.7, 0.9, (3, 188, 64)).astype(np.float32)
+    scores, sexes = learning(windows, training=False)
+    assert scores.numpy() == pytest.approx(network(windows, training=False).numpy(), abs=1e-6)
+    assert sexes.shape == (3, 2)
+    assert learning(windows[:, :94], training=False)[0].shape == (3, 6)
+    again = rebuilt(learning, Architecture(**SMALL))
+    assert again(windows, training=False).numpy() == pytest.approx(scores.numpy(), abs=1e-6)
 
 
 def test_arithmetic_is_counted_from_the_network() -> None:

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from monitor.errors import ModelError
+from train.batches import Batches, Schedule, blended, warp
 from train.commands import load_checkpoint
 from train.corpus import CorpusError, load_corpus
-from train.dataset import Recipe
+from train.dataset import Recipe, asked_besides
 from train.split import read_split
 
 SMALL: dict[str, Any] = {"stem": 4, "stages": ((8, 2, 2),), "vector": 8, "attention": 4}
@@ -25,7 +26,7 @@ class PowerCutError(Exception):
 
 def train(corpus_root: Path, work: Path, stop_after: int | None) -> np.ndarray:
     """The weights after two epochs, in one vector; raises `PowerCutError` after `stop_after`."""
-    from train.fit import Schedule, fit, prepare
+    from train.fit import fit, prepare
     from train.network import Architecture
 
     corpus = load_corpus(corpus_root)
@@ -37,7 +38,9 @@ def train(corpus_root: Path, work: Path, stop_after: int | None) -> np.ndarray:
             raise PowerCutError
 
     work.mkdir(exist_ok=True)
-    network = fit(workshop, corpus.of(split.tuning), Schedule(epochs=2, batch=10), Architecture(**SMALL), work, told)
+    schedule = Schedule(epochs=2, batch=10)
+    network = fit(workshop, corpus.of(split.tuning), schedule, Architecture(**SMALL), work, told)
+    assert not (work / "windows").exists()
     return np.concatenate([weights.ravel() for weights in network.get_weights()])
 
 
@@ -57,9 +60,56 @@ def test_a_checkpoint_of_another_shape_is_refused(tmp_path: Path) -> None:
         load_checkpoint(tmp_path)
     values = keras.Input((10, 4))
     keras.Model(values, keras.layers.Dense(2)(values)).save(tmp_path / "last.keras")
-    (tmp_path / "meaning.json").write_text(json.dumps({"floor_db": 20.0, "spectrum": [1 / 64] * 64}))
+    meaning = {"floor_db": 20.0, "spectrum": [1 / 64] * 64, "architecture": SMALL}
+    (tmp_path / "meaning.json").write_text(json.dumps(meaning))
     with pytest.raises(ModelError, match=r"last\.keras takes and gives .*\(None, 10, 4\).* expected"):
         load_checkpoint(tmp_path)
     (tmp_path / "last.keras").write_bytes(b"no network")
     with pytest.raises(ModelError, match="is no network of this version"):
         load_checkpoint(tmp_path)
+
+
+def test_every_epoch_is_the_same_whichever_is_asked_for_first(tiny_corpus: Path, tmp_path: Path) -> None:
+    from train.fit import prepare
+
+    corpus = load_corpus(tiny_corpus)
+    workshop = prepare(corpus, read_split(tiny_corpus, corpus, 1), None, Recipe(), 1)
+    heads = asked_besides(workshop.clips)
+    assert list(heads) == ["sex"]  # the corpus has one sentence and no votes
+    wanted, schedule = (
+        [np.eye(6, dtype=np.float32)[[0] * len(workshop.clips)], heads["sex"]],
+        Schedule(epochs=4, batch=10),
+    )
+
+    def teacher(features: np.ndarray) -> np.ndarray:
+        return np.tile(np.float32([0.5, 0.1, 0.1, 0.1, 0.1, 0.1]), (len(features), 1))
+
+    def all_of(batches: Batches, epoch: int) -> tuple[np.ndarray, ...]:
+        features, targets = zip(*batches.epoch(epoch), strict=True)
+        return np.concatenate(features), *(np.concatenate(several) for several in zip(*targets, strict=True))
+
+    with Batches(workshop, schedule, wanted, tmp_path / "a", None) as batches:
+        third = all_of(batches, 2)
+    with Batches(workshop, schedule, wanted, tmp_path / "b", teacher) as batches:
+        first, again = all_of(batches, 0), all_of(batches, 2)
+    assert [part.shape[1:] for part in first] == [(94, 64), (6,), (2,)]
+    assert [part.shape[1:] for part in third] == [(94, 64), (6,), (2,)]
+    with Batches(workshop, schedule, wanted, tmp_path / "a", None) as batches:
+        assert all(np.array_equal(one, other) for one, other in zip(third, all_of(batches, 2), strict=True))
+        assert all_of(batches, 3)[0].shape[1:] == (188, 64)
+    assert third[1][:, 0] == pytest.approx(1.0)
+    assert again[1] == pytest.approx(np.tile([0.5, 0.1, 0.1, 0.1, 0.1, 0.1], (len(again[1]), 1)))
+
+
+def test_a_warp_reads_bands_elsewhere_and_masks_reach_the_floor() -> None:
+    ramp = np.tile(np.arange(64, dtype=np.float32), (50, 94, 1))
+    warped = warp(ramp, Recipe(warped_share=0.5, warp=0.1), np.random.default_rng(1))
+    factors = warped[:, 0, 20] / 20
+    assert warped == pytest.approx(np.minimum(ramp * factors[:, None, None], 63.0), abs=1e-2)
+    assert 10 <= np.count_nonzero(factors == 1.0) <= 40
+    assert factors.min() >= 0.9
+    assert factors.max() <= 1.1
+    emotions = [np.eye(6, dtype=np.float32)[[0] * 50]]
+    still, targets = blended(ramp.copy(), emotions, Recipe(mixup=0.0), np.random.default_rng(1), warped=False)
+    assert still.min() == -Recipe().floor_db / 10.0
+    assert targets[0][:, 0] == pytest.approx(1.0)

@@ -106,6 +106,21 @@ def test_a_model_is_trained_further_on_ones_own_recordings(trained: Path, tiny_c
     assert sorted(speakers) == [f"caller{2001 + number}" for number in range(8)]
 
 
+def test_a_pupil_learns_what_its_teacher_says_and_takes_none_that_knows_its_examiners(
+    trained: Path, tiny_corpus: Path, tmp_path: Path
+) -> None:
+    places = ("--work", tmp_path / "work", "--models", tmp_path / "models")
+    taught = ("--teacher", trained / "work", "--teacher", trained / "work", "--epochs", "1", "--batch", "8", *places)
+    done = run("train", "fit", "--cremad", tiny_corpus, *taught)
+    assert done.returncode == 0, done.stderr
+    done = run("train", "export", "--cremad", tiny_corpus, *places)
+    assert done.returncode == 0, done.stderr
+    assert EmotionModel(tmp_path / "models" / "emotion.onnx").meaning.training["teachers"] == 2
+    done = run("train", "fit", "--cremad", tiny_corpus, "--fold", "1", *taught)
+    assert done.returncode == 2
+    assert "who are kept from fitting here: expected one of the same split" in done.stderr.splitlines()[-1]
+
+
 def test_a_finished_training_is_not_trained_again(trained: Path, tiny_corpus: Path) -> None:
     before = (trained / "work" / "history.json").read_bytes()
     places = ("--work", trained / "work", "--models", trained / "models")

@@ -8,29 +8,21 @@ import resource
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
-import soundfile
 
 from monitor.audio import SAMPLE_RATE, Block, Samples
+from monitor.bench.voices import BLOCK, loops
 from monitor.bus import Bus
-from monitor.errors import AudioError
 from monitor.messages import AnyMessage, CallEnded, Reading
 from monitor.model import EmotionModel
 from monitor.pipeline import Pipeline
-from monitor.readings import unscored_state
 from monitor.settings import Settings
 from monitor.sources import BlockQueue, CallClosed, CallOpened
-from monitor.windows import PartyWindows, Window
 
 LATENCY_BAR_MS = 300.0
 """A machine carries so many parties as long as 99 of 100 windows are told within this."""
-_BLOCK = SAMPLE_RATE // 50
-_LOOP_S = 20.0
-_DRAWS = 48
 _FENCE = "bench-filled"
 _POINT_S = 8.0
 _SEARCH_S = 125.0
@@ -114,8 +106,8 @@ def measure(model: EmotionModel, voices: Sequence[Samples], settings: Settings, 
     pipeline = Pipeline(model, replace(settings, max_calls=parties + 1), bus)
     thread = threading.Thread(target=pipeline.run, args=(queue, finished), daemon=True)
     thread.start()
-    feeder = _Feeder(_loops(voices, settings, parties), queue)
-    feeder.fill(round((settings.window_s + settings.hop_s) * SAMPLE_RATE / _BLOCK))
+    feeder = _Feeder(loops(voices, settings, parties), queue)
+    feeder.fill(round((settings.window_s + settings.hop_s) * SAMPLE_RATE / BLOCK))
     filled.wait()
     measuring.set()
     wall_s, cpu_s = time.monotonic(), time.process_time()
@@ -157,7 +149,7 @@ class _Feeder:
     def play(self, seconds: float) -> None:
         """Turns at real pace."""
         started_s, first = time.monotonic(), self._turn
-        while (passed := (self._turn - first) * _BLOCK / SAMPLE_RATE) < seconds:
+        while (passed := (self._turn - first) * BLOCK / SAMPLE_RATE) < seconds:
             time.sleep(max(0.0, started_s + passed - time.monotonic()))
             self._take_turn(wait=False)
 
@@ -171,108 +163,8 @@ class _Feeder:
         for number, (name, loop) in enumerate(zip(self._names, self._loops, strict=True)):
             turn = self._turn - number % 25  # begins up to half a second late: not all windows end together
             if turn >= 0:
-                start = turn * _BLOCK
+                start = turn * BLOCK
                 place = start % loop.size
-                samples = loop[place : place + _BLOCK]
+                samples = loop[place : place + BLOCK]
                 self._queue.put(Block(name, "customer", start, SAMPLE_RATE, samples, now_s), wait=wait)
         self._turn += 1
-
-
-def voices_of(paths: Sequence[Path]) -> list[Samples]:
-    """The customers' channels (the last ones) of recordings at 8 kHz. Raises AudioError where there is none."""
-    voices = []
-    for path in paths:
-        samples, sample_rate = soundfile.read(path, dtype="float32", always_2d=True)
-        if sample_rate != SAMPLE_RATE:
-            raise AudioError(
-                f"{path}: expected {SAMPLE_RATE} Hz, got {sample_rate} Hz; the benchmark does not resample"
-            )
-        voices.append(np.ascontiguousarray(samples[: len(samples) // _BLOCK * _BLOCK, -1]))
-    if not voices:
-        raise AudioError("no recordings to feed; expected the example calls that come with callmood")
-    return voices
-
-
-def _loops(voices: Sequence[Samples], settings: Settings, count: int) -> list[Samples]:
-    """Stretches of 20 s from random places of the voices in which about half of the windows are scored. Seeded."""
-    rng = np.random.default_rng(0)
-    length = round(_LOOP_S * SAMPLE_RATE)
-    drawn = []
-    for _ in range(_DRAWS):
-        voice = voices[int(rng.integers(len(voices)))]
-        start = int(rng.integers(voice.size))
-        drawn.append(np.take(voice, range(start, start + length), mode="wrap"))
-    best = sorted(drawn, key=lambda loop: abs(_scored_share(loop, settings) - 0.5))[: _DRAWS // 4]
-    return [best[int(k)] for k in rng.integers(len(best), size=count)]
-
-
-def _scored_share(loop: Samples, settings: Settings) -> float:
-    """Of the windows of a loop that goes round twice."""
-    stream = PartyWindows(settings.window_s, settings.hop_s, with_features=False)
-    found = list(stream.push(Block("", "customer", 0, SAMPLE_RATE, np.tile(loop, 2), 0.0)))
-    return float(np.mean([unscored_state(w, settings) is None for w in found if isinstance(w, Window)]))
-
-
-def against_naive(
-    model: EmotionModel, voices: Sequence[Samples], settings: Settings, seconds: float = 5.0
-) -> dict[str, Any]:
-    """Milliseconds a scored window: the whole line fed as fast as it goes, and librosa with one ONNX run a window.
-
-    `naive_ms` is None where librosa is not installed (extra `train`).
-    """
-    loop = _loops(voices, settings, 1)[0]
-    ours_ms = _line_ms(model, loop, settings, seconds)
-    naive_ms = _naive_ms(model, loop, seconds)
-    return {
-        "line_ms_per_window": round(ours_ms, 2),
-        "naive_ms_per_window": None if naive_ms is None else round(naive_ms, 2),
-        "naive_over_line": None if naive_ms is None else round(naive_ms / ours_ms, 2),
-    }
-
-
-def _line_ms(model: EmotionModel, loop: Samples, settings: Settings, seconds: float) -> float:
-    scored = 0
-
-    def note(message: AnyMessage) -> None:
-        nonlocal scored
-        scored += isinstance(message, Reading) and message.scores is not None
-
-    bus = Bus()
-    bus.subscribe(note)
-    pipeline = Pipeline(model, settings, bus)
-    pipeline.handle([CallOpened(f"line-{k}", "bench", None, {"customer": 0}) for k in range(8)])
-    start, started_s = 0, time.monotonic()
-    while time.monotonic() < started_s + seconds:
-        for place in range(0, loop.size, 25 * _BLOCK):
-            pieces = [(at, loop[at : at + _BLOCK]) for at in range(place, place + 25 * _BLOCK, _BLOCK)]
-            blocks = [
-                Block(f"line-{k}", "customer", start + at, SAMPLE_RATE, piece, 0.0)
-                for k in range(8)
-                for at, piece in pieces
-            ]
-            pipeline.handle(blocks)
-        start += loop.size
-    return 1000 * (time.monotonic() - started_s) / max(1, scored)
-
-
-def _naive_ms(model: EmotionModel, loop: Samples, seconds: float) -> float | None:
-    try:
-        import librosa
-    except ImportError:
-        return None
-    window = np.ascontiguousarray(loop[: 3 * SAMPLE_RATE])
-    count, started_s = -1, time.monotonic()
-    while count < 1 or time.monotonic() < started_s + seconds:
-        power = librosa.feature.melspectrogram(
-            y=window, sr=SAMPLE_RATE, n_fft=512, hop_length=125, center=False, n_mels=64, fmin=60.0, fmax=3_900.0
-        )
-        model.score([power.T])
-        count += 1
-        if count == 0:
-            started_s = time.monotonic()  # the first call compiles
-    return 1000 * (time.monotonic() - started_s) / count
-
-
-def as_json(load: Load, beside: dict[str, Any]) -> dict[str, Any]:
-    """What `callmood bench --json` prints."""
-    return asdict(load) | beside

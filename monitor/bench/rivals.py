@@ -1,0 +1,98 @@
+"""What other ways cost, in processor time and in the same run: librosa a window, and the machine's own matrix product."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from monitor.audio import SAMPLE_RATE, Samples
+from monitor.bench.stages import Cost
+from monitor.model import BATCH, EmotionModel
+from monitor.settings import Settings
+
+_MATRIX = 512
+"""Rows and columns of the matrices that are multiplied: they fit the cache, and are large enough for full speed."""
+
+
+def least_ms(work: Callable[[], object], seconds: float) -> float:
+    """Processor milliseconds of `work`, the least of many times within so many seconds, the first not counted."""
+    work()
+    least_s, ends_s = float("inf"), time.monotonic() + seconds
+    while time.monotonic() < ends_s:
+        began_s = time.process_time()
+        work()
+        least_s = min(least_s, time.process_time() - began_s)
+    return 1000 * least_s
+
+
+def arithmetic(model: EmotionModel, seconds: float = 2.0) -> dict[str, Any]:
+    """GFLOP that a second of one processor yields: in the network, and in numpy's float32 matrix product."""
+    windows = np.zeros((BATCH, model.meaning.features.frames, model.meaning.features.bands), np.float32)
+    network_ms = least_ms(lambda: model.run(windows), seconds) / BATCH
+    left, right = np.random.default_rng(0).random((2, _MATRIX, _MATRIX), np.float32)
+    matrix_ms = least_ms(lambda: left @ right, seconds)
+    network, matrix = model.meaning.mflop / network_ms, 2 * _MATRIX**3 / 1e6 / matrix_ms
+    return {
+        "network_ms_per_window": round(network_ms, 3),
+        "network_gflop_per_cpu_s": round(network, 1),
+        "matrix_product_gflop_per_cpu_s": round(matrix, 1),
+        "network_over_matrix_product": round(network / matrix, 2),
+    }
+
+
+def against_librosa(cost: Cost, loop: Samples, settings: Settings, seconds: float = 2.0) -> dict[str, Any]:
+    """Features and voice activity of a window: librosa's over the whole window, ours over what is new in it.
+
+    Its times are None where librosa is not installed (extra `report`).
+    """
+    ours_ms = (cost.stages_ms["features"] + cost.stages_ms["voice activity"]) * settings.hop_s
+    theirs_ms = _librosa_ms(np.ascontiguousarray(loop[: 3 * SAMPLE_RATE]), seconds)
+    return {
+        "features_and_voice_activity_ms_per_window": round(ours_ms, 3),
+        "librosa_ms_per_window": None if theirs_ms is None else round(theirs_ms, 3),
+        "librosa_over_ours": None if theirs_ms is None else round(theirs_ms / ours_ms, 1),
+    }
+
+
+def against_naive(model: EmotionModel, cost: Cost, loop: Samples, seconds: float = 5.0) -> dict[str, Any]:
+    """Processor milliseconds a scored window: the whole line, and librosa with one run of the same network a window.
+
+    Its times are None where librosa is not installed (extra `report`).
+    """
+    ours_ms, naive_ms = cost.whole_ms / cost.scored_windows_per_s, _naive_ms(model, loop, seconds)
+    return {
+        "line_ms_per_window": round(ours_ms, 2),
+        "naive_ms_per_window": None if naive_ms is None else round(naive_ms, 2),
+        "naive_over_line": None if naive_ms is None else round(naive_ms / ours_ms, 2),
+    }
+
+
+def _librosa_ms(window: Samples, seconds: float) -> float | None:
+    try:
+        import librosa
+    except ImportError:
+        return None
+
+    def hear() -> None:
+        librosa.power_to_db(_melspectrogram(librosa, window))
+        librosa.effects.split(window, frame_length=512, hop_length=160)
+
+    return least_ms(hear, seconds)
+
+
+def _naive_ms(model: EmotionModel, loop: Samples, seconds: float) -> float | None:
+    try:
+        import librosa
+    except ImportError:
+        return None
+    window = np.ascontiguousarray(loop[: 3 * SAMPLE_RATE])
+    return least_ms(lambda: model.score([_melspectrogram(librosa, window).T]), seconds)
+
+
+def _melspectrogram(librosa: Any, window: Samples) -> Samples:
+    """(64, 188) as `monitor.features` makes it."""
+    power: Samples = librosa.feature.melspectrogram(
+        y=window, sr=SAMPLE_RATE, n_fft=512, hop_length=125, center=False, n_mels=64, fmin=60.0, fmax=3_900.0
+    )
+    return power
