@@ -103,8 +103,8 @@ def fit(
         list[Path] | None,
         typer.Option(
             "--teacher",
-            metavar="DIR",
-            help="another training's --work, as often as you like: what they say is learnt, in place of what was acted",
+            metavar="DIR|FILE",
+            help="another training's --work or a model file, as often as you like: what they say is learnt, not what was acted",
         ),
     ] = None,
     channels: Annotated[

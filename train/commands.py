@@ -25,6 +25,7 @@ from train.split import Split, fold_split, read_split
 
 if TYPE_CHECKING:
     from train.batches import Schedule
+    from train.scoring import Predict
 
 SPLIT_SEED = 1
 """Of the tuning actors: fixed, so that trainings with different seeds can be compared."""
@@ -106,9 +107,12 @@ def fit_network(
         workshop = replace(workshop, normalisation=_normalisation(before))
     teacher, taught = None, {}
     if teachers:
-        networks, meanings = zip(*(load_checkpoint(folder) for folder in teachers), strict=True)
-        _refuse_teachers(teachers, meanings, split, workshop.normalisation)
-        teacher, taught = fit.predictor(*networks), {"teachers": [_lesson(meaning) for meaning in meanings]}
+        several = [_teacher(path, split, workshop.normalisation) for path in teachers]
+        taught = {"teachers": [lesson for _, lesson in several]}
+
+        def teacher(features: np.ndarray) -> np.ndarray:
+            return np.mean([predict(features) for predict, _ in several], axis=0, dtype=np.float32)
+
     console.print(f"{len(workshop.clips)} clips; {_split_words(split)}; {workshop.noises.source}", highlight=False)
     fit.start_work(work, fit.meaning(workshop, split, schedule, architecture) | {"data": words} | taught)
     with _progress() as progress:
@@ -130,26 +134,28 @@ def _normalisation(meaning: Mapping[str, Any]) -> Normalisation:
     return Normalisation(meaning["floor_db"], np.array(meaning["spectrum"], np.float32))
 
 
-def _refuse_teachers(
-    folders: Sequence[Path], meanings: Sequence[Mapping[str, Any]], split: Split, normalisation: Normalisation
-) -> None:
-    """Raises `CorpusError` for a teacher that knows people whom the pupil is measured on, or that reads other features."""
-    for folder, meaning in zip(folders, meanings, strict=True):
-        if known := sorted(set(meaning["split"]["fitted"]) - set(split.fitted)):
-            raise CorpusError(
-                f"teacher {folder} was fitted on {', '.join(known[:3])}, who are kept from fitting here: expected one of the "
-                "same split"
-            )
-        own = _normalisation(meaning)
-        if own.floor_db != normalisation.floor_db or not np.allclose(own.spectrum, normalisation.spectrum, atol=1e-8):
-            raise CorpusError(
-                f"teacher {folder} reads other features, expected one fitted on the same clips: train it again"
-            )
+def _teacher(path: Path, split: Split, normalisation: Normalisation) -> tuple["Predict", dict[str, Any]]:
+    """A model file's or a training's network, and what it is. Raises `CorpusError` for one that knows people whom the pupil is
+    measured on, or that reads other features."""
+    if path.suffix == ".onnx":
+        model = EmotionModel(path)
+        features, known = model.meaning.features, model.meaning.training["fitted"]
+        own = Normalisation(features.floor_db, np.array(features.spectrum, np.float32))
+        predict, lesson = model.run, {"model": f"{model.meaning.name} {model.meaning.version}"}
+    else:
+        from train.fit import predictor
 
-
-def _lesson(meaning: Mapping[str, Any]) -> dict[str, Any]:
-    """What a pupil's meaning says of a teacher."""
-    return {"architecture": meaning["architecture"], "schedule": meaning["schedule"]}
+        network, meaning = load_checkpoint(path)
+        known, own, predict = meaning["split"]["fitted"], _normalisation(meaning), predictor(network)
+        lesson = {"architecture": meaning["architecture"], "schedule": meaning["schedule"]}
+    if others := sorted(set(known) - set(split.fitted)):
+        raise CorpusError(
+            f"teacher {path} was fitted on {', '.join(others[:3])}, who are kept from fitting here: expected one of the same "
+            "split"
+        )
+    if own.floor_db != normalisation.floor_db or not np.allclose(own.spectrum, normalisation.spectrum, atol=1e-8):
+        raise CorpusError(f"teacher {path} reads other features, expected one fitted on the same clips: train it again")
+    return predict, lesson
 
 
 def _progress() -> Progress:

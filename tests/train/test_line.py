@@ -110,7 +110,8 @@ def test_a_pupil_learns_what_its_teacher_says_and_takes_none_that_knows_its_exam
     trained: Path, tiny_corpus: Path, tmp_path: Path
 ) -> None:
     places = ("--work", tmp_path / "work", "--models", tmp_path / "models")
-    taught = ("--teacher", trained / "work", "--teacher", trained / "work", "--epochs", "1", "--batch", "8", *places)
+    file = trained / "models" / "emotion.onnx"
+    taught = ("--teacher", trained / "work", "--teacher", file, "--epochs", "1", "--batch", "8", *places)
     done = run("train", "fit", "--cremad", tiny_corpus, *taught)
     assert done.returncode == 0, done.stderr
     done = run("train", "export", "--cremad", tiny_corpus, *places)
