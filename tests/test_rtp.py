@@ -189,8 +189,10 @@ def test_a_call_that_ended_while_the_machine_slept_does_not_go_on_until_it_woke(
         receiver = RtpReceiver(RtpSettings(), queue, clock)
         stream = await receiver.open("call", "customer", CODECS, clock())
         with sending() as one:
-            for packet in PACKETS[:50]:
+            for number, packet in enumerate(PACKETS[:50]):
                 one.sendto(packet, ("127.0.0.1", stream.port))
+                if number == 24:
+                    await asyncio.sleep(0.5)
             clock.forward(10.0)
             if polled:
                 await asyncio.sleep(0.05)
@@ -200,13 +202,13 @@ def test_a_call_that_ended_while_the_machine_slept_does_not_go_on_until_it_woke(
         return [event for event in queue.take(0) if isinstance(event, Block)]
 
     blocks = asyncio.run(main())
-    assert sum(block.samples.size for block in blocks) == 8_000
+    assert max(block.start + block.samples.size for block in blocks) < 16_000
 
 
 def test_a_port_that_somebody_still_sends_to_is_passed_over(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("monitor.sources.rtp._MOST_STRAYS", 3)
+    monkeypatch.setattr("monitor.sources.rtp_ports._MOST_STRAYS", 3)
 
     async def main() -> None:
         with sending() as one:
