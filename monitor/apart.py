@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -36,6 +37,8 @@ _PIPE_BYTES = 1 << 20
 """Between the processes: each reading must wait for the interpreter's lock, so it should bring much."""
 _QUEUE_S = 2_000.0
 """Audio that may wait in the listeners' process (64 MB) while this one is busy; older is dropped and counted."""
+_MOST_RECORDS = 1_000
+"""Lines of the log that may wait there."""
 _LONGEST_STOP_S = 10.0
 _LONGEST_DEATH_S = 1.0
 """From the end of what it says to its own end: one that lingers is ended."""
@@ -189,7 +192,7 @@ def _main() -> None:
     child = _Child(sys.stdin.buffer, os.fdopen(os.dup(sys.stdout.fileno()), "wb"))
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     make, identities, level = child.hear()
-    logging.basicConfig(level=level, format="%(message)s", handlers=[_Handler(child.send)], force=True)
+    logging.basicConfig(level=level, format="%(message)s", handlers=[_Handler(child.log)], force=True)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(child.serve(make, identities))
 
@@ -205,14 +208,14 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 class _Handler(logging.Handler):
     """Log records on their way to the first process, made into text here."""
 
-    def __init__(self, send: Callable[[str, Any], None]) -> None:
+    def __init__(self, send: Callable[[logging.LogRecord], None]) -> None:
         super().__init__()
         self._send = send
 
     def emit(self, record: logging.LogRecord) -> None:
         record.msg, record.args = self.format(record), None
         record.exc_info = record.exc_text = record.stack_info = None
-        self._send("log", record)
+        self._send(record)
 
 
 class _Child:
@@ -220,9 +223,18 @@ class _Child:
         self._orders, self._answers = orders, answers
         self._sending = threading.Lock()
         self._over = threading.Event()
+        self._records: deque[logging.LogRecord] = deque()
+        self._left_out = 0
+
+    def log(self, record: logging.LogRecord) -> None:
+        """Never waits, as listening must not while the first process stands still; what there is no room for is counted."""
+        if len(self._records) < _MOST_RECORDS:
+            self._records.append(record)
+        else:
+            self._left_out += 1
 
     def send(self, kind: str, value: Any) -> None:
-        """Waits while the first process does not read; what must not wait goes through the queue."""
+        """Waits while the first process does not read; what must not wait goes through a queue."""
         with self._sending, suppress(OSError):
             pickle.dump((kind, value), self._answers, pickle.HIGHEST_PROTOCOL)
             self._answers.flush()
@@ -285,11 +297,21 @@ class _Child:
         """What was heard, to the first process; all of it before the end."""
         blocks, seconds = 0, 0.0
         while (events := queue.take(_TAKE_S)) or not self._over.is_set():
+            self._send_records()
             if events:
                 dropped_blocks, dropped_s = queue.dropped_blocks, queue.dropped_s
                 self.send("events", (events, dropped_blocks - blocks, dropped_s - seconds))
                 blocks, seconds = dropped_blocks, dropped_s
                 self._over.wait(_GATHER_S)
+        self._send_records()
+
+    def _send_records(self) -> None:
+        while self._records or self._left_out:
+            if self._records:
+                self.send("log", self._records.popleft())
+            else:
+                left_out, self._left_out = self._left_out, 0
+                _log.warning("%d lines of the log were left out while they could not be told", left_out)
 
 
 if __name__ == "__main__":

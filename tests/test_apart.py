@@ -3,6 +3,7 @@ import logging
 import os
 import signal
 import threading
+import time
 from functools import partial
 
 import numpy as np
@@ -78,6 +79,55 @@ def test_listeners_are_told_when_to_refuse_calls_and_when_no_longer() -> None:
     apart.start()
     apart.run(queue, stop)
     assert [str(event.error) for event in queue.take(0) if isinstance(event, Refused)] == ["late: why", ""]
+
+
+class Chatty(Talkative):
+    """Says more than a pipe holds while nobody reads, and then how long that took."""
+
+    async def start(self, queue: BlockQueue, identities: Identities) -> str:
+        told = await super().start(queue, identities)
+        asyncio.get_running_loop().call_later(0.2, self._chat)
+        return told
+
+    def _chat(self) -> None:
+        began_s = time.monotonic()
+        for _ in range(3_000):
+            logging.getLogger("monitor.test").warning("x" * 1_000)
+        self._queue.put(CallClosed("call", f"{time.monotonic() - began_s:.3f}"))
+
+
+def chatty() -> list[Chatty]:
+    return [Chatty()]
+
+
+def test_listeners_do_not_wait_for_their_log_while_this_process_stands_still(caplog: pytest.LogCaptureFixture) -> None:
+    queue, stop = BlockQueue(10), threading.Event()
+    reading, blocked = threading.Event(), threading.Event()
+
+    class Stuck(logging.Handler):
+        def emit(self, _: logging.LogRecord) -> None:
+            blocked.set()
+            assert reading.wait(20)
+
+    handler = Stuck()
+    logging.getLogger("monitor.test").addHandler(handler)
+    try:
+        apart = Apart(chatty, queue, Identities(show=True))
+        threading.Timer(2.5, reading.set).start()
+        apart.start()
+        stop.set()
+        assert blocked.wait(10)
+        assert reading.wait(20)
+        while (closed := queue.take(20, 1)) == [OPENED]:
+            pass
+        apart.run(queue, stop)
+    finally:
+        logging.getLogger("monitor.test").removeHandler(handler)
+    (end,) = closed
+    assert isinstance(end, CallClosed)
+    assert float(end.reason) < 1.5
+    left_out = [message for message in caplog.messages if "lines of the log were left out" in message]
+    assert sum(int(message.split()[0]) for message in left_out) + caplog.messages.count("x" * 1_000) == 3_000
 
 
 def test_it_ends_when_it_is_stopped() -> None:

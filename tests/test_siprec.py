@@ -521,7 +521,7 @@ def test_a_call_of_which_nothing_comes_ends_by_itself() -> None:
             first, _ = ports(await caller.invite())
             home.clock.forward(59)
             await caller.play({first: tone(440)}, 0.4)
-            await asyncio.sleep(0.1)  # until all of it has been read
+            await asyncio.sleep(0.4)  # until all of it has been read
             home.clock.forward(59)
             await caller.ask("UPDATE", crlf(HELD), kind=PLAIN)
             home.clock.forward(599)

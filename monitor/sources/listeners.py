@@ -18,8 +18,9 @@ _DIALECTS: dict[str, Callable[[Settings], Dialect]] = {"twilio": Twilio, "audioh
 """Table of the settings → what calls that come by the shared websocket listener speak."""
 
 
-def listeners(settings: Settings, before: Before = Before()) -> list[Listener]:  # noqa: B008, a frozen value
+def listeners(settings: Settings, before: Before | None = None) -> list[Listener]:
     """They share the calls' names, and go on from `before`. Raises SettingError where none is on, or one cannot be so."""
+    before = before or Before()
     names = CallNames(before.names)
     settings = _on_ports(settings, before.ports) if before.ports else settings
     found: list[Listener] = [SiprecServer(settings, names)] if settings.siprec else []

@@ -14,18 +14,15 @@ out: looking at a stream costs more than a packet of it.
 """
 
 import asyncio
-import itertools
 import logging
-import random
 import selectors
-import socket
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import compress
 from typing import Any
 
-from monitor.errors import ProtocolError, SettingError, SourceError
+from monitor.errors import ProtocolError, SourceError
 from monitor.messages import Party
 from monitor.settings import RtpSettings
 from monitor.sources import BlockQueue, Refused
@@ -36,20 +33,14 @@ from monitor.sources.latch import Address, Flood, Latch
 from monitor.sources.outbox import Outbox
 from monitor.sources.rtp_packet import is_rtcp, parse_rtp
 from monitor.sources.rtp_party import PartyAudio
-from monitor.sources.strays import is_quiet
+from monitor.sources.rtp_ports import RtpPorts, Sockets
+from monitor.sources.wakefulness import Wakefulness
 
 _log = logging.getLogger(__name__)
 
-Sockets = tuple[socket.socket, socket.socket]
-
 _POLL_S = 0.04
-_STOOD_STILL_S = 0.5
-"""Without a poll."""
 _MOST_AT_ONCE = 64
 """Datagrams a socket and look: what a flood beyond that brings waits in, or falls out of, that socket's own buffer."""
-_MOST_STRAYS = 50
-"""Ports that are tried for a party."""
-_RECEIVE_BUFFER_BYTES = 1 << 19
 _LARGEST_DATAGRAM = 4_096
 """Bytes; longer ones are no RTP of a phone call and arrive cut."""
 
@@ -67,7 +58,7 @@ class RtpStream:
         self._receiver, self._audio, self._outbox, self._latch = receiver, audio, outbox, latch
         self.due_s = float("-inf")
         """When to look at it next: all that comes before is left in its socket."""
-        self._heard_s = self._looked_s = float("-inf")
+        self._heard_s, self._looked_s = float("-inf"), receiver.now()
         self._flood = Flood(receiver.settings)
         self._closed = self._said_unknown = False
 
@@ -88,14 +79,17 @@ class RtpStream:
 
     def set_codecs(self, codecs: Mapping[int, Codec]) -> None:
         """Another agreement of payload types, from now on."""
+        self._receiver.read(self)
         self._audio.set_codecs(codecs)
 
     def hold(self) -> None:
         """What comes is passed over, time goes on as silence. May be called twice."""
+        self._receiver.read(self)
         self._audio.hold()
 
     def resume(self) -> None:
         """Listen again, after `hold`; elsewhere it does nothing."""
+        self._receiver.read(self)
         self._audio.resume()
 
     def assign(self, call: str, party: Party, opened_s: float) -> None:
@@ -103,6 +97,7 @@ class RtpStream:
 
         For metadata that comes after the audio and says that the parties are others than was thought.
         """
+        self._receiver.read(self)
         self._audio.finish(self._receiver.now())
         self._audio = self._audio.successor(call, party, opened_s)
 
@@ -112,7 +107,7 @@ class RtpStream:
             self._closed = True
             self._receiver.read(self)
             self._receiver.forget(self)
-            self._audio.finish(self._receiver.awake_s())
+            self._audio.finish(self._receiver.ended_s())
             self._outbox.empty()
 
     def receive(self, datagrams: Sequence[bytes], addresses: Sequence[Address], now_s: float) -> None:
@@ -126,12 +121,11 @@ class RtpStream:
             plain = self._audio.push_due(datagrams, now_s)
             if plain:
                 self._latch.heard_s = now_s
-        if plain < len(datagrams):
-            # What waited in the socket came at its pace, as far as can be told.
-            apart_s = (now_s - self._looked_s) / len(datagrams) if self.due_s > self._looked_s else 0.0
-            for number in range(plain, len(datagrams)):
-                came_s = now_s - apart_s * (len(datagrams) - 1 - number)
-                self._receive_one(datagrams[number], addresses[number], came_s)
+        # What waited in the socket for longer than a poll came one after the other, as far as can be told.
+        apart_s = max(0.0, min(self.due_s, now_s) - self._looked_s - _POLL_S) / max(1, len(datagrams))
+        for number in range(plain, len(datagrams)):
+            came_s = now_s - apart_s * (len(datagrams) - 1 - number)
+            self._receive_one(datagrams[number], addresses[number], came_s)
 
     def _within_limits(
         self, datagrams: Sequence[bytes], addresses: Sequence[Address], now_s: float
@@ -192,11 +186,11 @@ class RtpReceiver:
         """Those that are open."""
         self._queue = queue
         self._allow = AllowList(settings.allow, "rtp.allow")
-        self._ports = _even_ports(settings)
+        self.ports = RtpPorts(settings)
         self._past = StreamCounters()
         self._selector = selectors.DefaultSelector()
         self._timer: asyncio.TimerHandle | None = None
-        self._polled_s = self._awake_s = now()
+        self._wakefulness = Wakefulness(now())
 
     @property
     def counters(self) -> StreamCounters:
@@ -219,24 +213,34 @@ class RtpReceiver:
         The stream follows the first plausible source; one of `remote_hosts` (the SDP's c=, the SIP peer) takes it over
         from a source that is not named. Raises SourceError when no port is left.
         """
+        (sockets,) = await self.ports.take(1)
+        return self.open_on(sockets, call, party, codecs, opened_s, remote_hosts)
+
+    def open_on(
+        self,
+        sockets: Sockets,
+        call: str,
+        party: Party,
+        codecs: Mapping[int, Codec],
+        opened_s: float,
+        remote_hosts: Iterable[str] = (),
+    ) -> RtpStream:
+        """The same on sockets that were taken from `ports` before."""
         outbox = Outbox(self._queue)
         audio = PartyAudio(call, party, codecs, opened_s, self.settings.jitter_s, outbox.put)
         latch = Latch(self.settings, self._allow, remote_hosts)
-        stream = RtpStream(self, await self._quiet_sockets(), audio, outbox, latch)
+        stream = RtpStream(self, sockets, audio, outbox, latch)
         for one in stream.sockets:
             self._selector.register(one, selectors.EVENT_READ, stream)
         self.streams.add(stream)
         if self._timer is None:
-            self._polled_s = self._awake_s = self.now()
+            self._wakefulness = Wakefulness(self.now())
             self._timer = asyncio.get_running_loop().call_later(_POLL_S, self._poll)
         return stream
 
-    def awake_s(self) -> float:
-        """Now; but where this process has just stood still (a machine that slept), when it began to: a call that ended
-        meanwhile did not go on until now.
-        """
-        now_s = self.now()
-        return now_s if now_s - self._awake_s < _STOOD_STILL_S else self._awake_s
+    def ended_s(self) -> float:
+        """When a stream ends that is closed now."""
+        return self._wakefulness.ended_s(self.now())
 
     def read(self, stream: RtpStream) -> None:
         """Takes what waits on a stream's ports now."""
@@ -260,44 +264,6 @@ class RtpReceiver:
         counts = ", ".join(f"{count} {name}" for name, count in vars(self._past).items())
         _log.info("RTP of all streams: %s packets", counts)
 
-    async def _quiet_sockets(self) -> "Sockets":
-        """Two ports to which nobody sends: the client of a call that has ended may not know it, above all where the process
-        that heard it was killed, and its voice must not become part of another call.
-        """
-        for _ in range(_MOST_STRAYS):
-            sockets = self._bind()
-            try:
-                if await is_quiet(sockets[0]):
-                    return sockets
-            except BaseException:
-                _close(sockets)
-                raise
-            _log.warning("RTP comes to port %d, which no call has: another is taken", sockets[0].getsockname()[1])
-            _close(sockets)
-        raise SourceError(
-            f"RTP comes to {_MOST_STRAYS} free ports, one after the other, that no call has; widen the range"
-        )
-
-    def _bind(self) -> "Sockets":
-        """Two free ports, an even one and the next."""
-        host = self.settings.host
-        for _ in range((self.settings.last_port - self.settings.first_port) // 2 + 1):
-            port = next(self._ports)
-            try:
-                rtp = _bound(host, port)
-            except OSError as error:
-                fault = error
-                continue
-            try:
-                return rtp, _bound(host, port + 1)
-            except OSError as error:
-                fault = error
-                rtp.close()
-        ports = f"{self.settings.first_port}..{self.settings.last_port} of {host}"
-        raise SourceError(
-            f"no two free UDP ports for RTP in {ports} ({fault.strerror}); widen rtp.first_port..last_port"
-        )
-
     def _poll(self) -> None:
         """Reads what has come on all sockets."""
         if not self.streams:
@@ -305,9 +271,7 @@ class RtpReceiver:
             return
         self._timer = asyncio.get_running_loop().call_later(_POLL_S, self._poll)
         now_s = self.now()
-        if now_s - self._polled_s < _STOOD_STILL_S:  # else whoever signals an end is heard first
-            self._awake_s = now_s
-        self._polled_s = now_s
+        self._wakefulness.look(now_s)
         due = {stream for stream in self.streams if stream.due_s <= now_s}
         for key, _ in self._selector.select(0):
             if key.data in due:
@@ -319,15 +283,14 @@ class RtpReceiver:
                 self._give_up(stream, fault)
 
     def _read(self, one: Any, stream: RtpStream, now_s: float) -> None:
-        datagrams, addresses = [], []
+        came: list[tuple[bytes, Address]] = []
         with suppress(OSError):  # nothing more; or what the other side's ICMP says, which is no fault of the stream
             for _ in range(_MOST_AT_ONCE):
-                datagram, address = one.recvfrom(_LARGEST_DATAGRAM)
-                datagrams.append(datagram)
-                addresses.append(address)
-        if not datagrams:
+                came.append(one.recvfrom(_LARGEST_DATAGRAM))  # noqa: PERF401, what came before the error counts
+        if not came:
             return
         try:
+            datagrams, addresses = zip(*came, strict=True)
             stream.receive(datagrams, addresses, now_s)
         except Exception as fault:
             self._give_up(stream, fault)
@@ -338,32 +301,3 @@ class RtpReceiver:
         self.forget(stream)
         text = f"RTP on port {stream.port} failed: {fault!r}; its party is heard no more: report this"
         self._queue.put(Refused(SourceError(text)))
-
-
-def _even_ports(settings: RtpSettings) -> Iterator[int]:
-    """The even ports of the range that have a next one in it, round and round: a port rests before it is used again. Their
-    order is of chance: those of a process that died lay side by side, and may still be sent to.
-    """
-    first, last = settings.first_port, settings.last_port
-    ports = range(first + first % 2, last, 2)
-    if not ports:
-        raise SettingError(f"rtp.first_port..rtp.last_port must hold an even port and the next, got {first}..{last}")
-    return itertools.cycle(random.sample(ports, len(ports)))
-
-
-def _close(sockets: "Sockets") -> None:
-    for one in sockets:
-        one.close()
-
-
-def _bound(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    one = socket.socket(family, socket.SOCK_DGRAM)
-    try:
-        one.setblocking(False)
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
-        one.bind((host, port))
-    except OSError:
-        one.close()
-        raise
-    return one

@@ -64,7 +64,7 @@ class Recording:
         return all(self._media[index].on_hold for index in self._streams)
 
     async def take(
-        self, media: tuple[Media, ...] | None, metadata: Metadata | None, client: str, now_s: float
+        self, media: tuple[Media, ...] | None, metadata: Metadata | None, client: str
     ) -> tuple[Answered, ...]:
         """Receive what is offered (None: as before) from now on; the answer to each m-line. `client` is its SIP address.
 
@@ -79,11 +79,18 @@ class Recording:
         cast = cast_of([self._voice(i, media[i], metadata) for i in usable], self._desk.settings, self._cast.parties)
         if not cast.parties:
             raise UnusableOfferError(_unusable(media))
+        wanted = {index: usable[index] for index in cast.parties}
+        missing = [index for index in wanted if index not in self._streams]
+        ports = dict(zip(missing, await self._desk.receiver.ports.take(len(missing)), strict=True))
         name, opened_s = self.name, self._opened_s
         if not name or not cast.fits(self._cast):
-            name, opened_s = self._desk.names.take(self._wished_name), now_s
-        wanted = {index: usable[index] for index in cast.parties}
-        new = await self._open(wanted, media, client, cast, name, opened_s)
+            name, opened_s = self._desk.names.take(self._wished_name), self._desk.receiver.now()
+        new = {
+            index: self._desk.receiver.open_on(
+                sockets, name, cast.parties[index], wanted[index], opened_s, [media[index].host, client]
+            )
+            for index, sockets in ports.items()
+        }
         self._media, self._metadata = media, metadata
         self._change(wanted, new)
         self._go_on_as(name, opened_s, cast)
@@ -110,28 +117,6 @@ class Recording:
         if metadata is None:
             return Voice(index, media.label, (self._caller,) if self._caller else ())
         return Voice(index, media.label, metadata.senders(media.label))
-
-    async def _open(
-        self,
-        wanted: Mapping[int, Codecs],
-        media: tuple[Media, ...],
-        client: str,
-        cast: Cast,
-        name: str,
-        opened_s: float,
-    ) -> dict[int, RtpStream]:
-        """The streams that are not there yet: all of them or none."""
-        new: dict[int, RtpStream] = {}
-        try:
-            for index in [index for index in wanted if index not in self._streams]:
-                hosts = [media[index].host, client]
-                party = cast.parties[index]
-                new[index] = await self._desk.receiver.open(name, party, wanted[index], opened_s, hosts)
-        except BaseException:
-            for stream in new.values():
-                stream.close()
-            raise
-        return new
 
     def _change(self, wanted: Mapping[int, Codecs], new: Mapping[int, RtpStream]) -> None:
         for index in [index for index in self._streams if index not in wanted]:

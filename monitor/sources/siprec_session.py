@@ -179,7 +179,7 @@ class Session:
         recording = self._recording or Recording(office.desk, _name(request, metadata), _caller(request, metadata))
         try:
             if media is not None or metadata is not None:
-                answered = await recording.take(media, metadata, transaction.came_from[0], office.now())
+                answered = await recording.take(media, metadata, transaction.came_from[0])
             if media is not None:
                 self._version += 1
                 self._answer = answer(self._media_host, self._id, self._version, answered)

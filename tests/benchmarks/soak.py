@@ -20,7 +20,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ from tests.benchmarks.soak_accounts import (
 )
 from tests.benchmarks.soak_calls import BRIEF, HOST, LONG, Caller
 from tests.benchmarks.soak_faults import NAMES, Faults, Killed
-from tests.benchmarks.soak_node import Node, rounded, webhook_secret
+from tests.benchmarks.soak_node import Disk, Node, rounded, webhook_secret
 
 _SETTLE_S = 6.0
 """Before the first call, and after the last: what is open then must be the same."""
@@ -119,16 +119,15 @@ class Watch:
 def run(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """The soak, and what came of it."""
     secret = webhook_secret(folder)
-    subscribers = Subscribers()
-    node = Node(folder, 10 * given.calls + 100, subscribers.receiver, secret, given.set or [])
-    try:
+    with ExitStack() as atexit:
+        disk = Disk(folder / "disk", 64)
+        atexit.callback(disk.close)
+        subscribers = Subscribers()
+        atexit.callback(subscribers.close)
+        node = Node(folder, disk, 10 * given.calls + 100, subscribers.receiver, secret, given.set or [])
+        atexit.callback(node.close)
         subscribers.ask("follow", node.address)
         return _soak(given, node, subscribers)
-    finally:
-        subscribers.close()
-        if node.process.poll() is None:
-            node.process.kill()
-        node.disk.close()
 
 
 def _soak(given: argparse.Namespace, node: Node, subscribers: Subscribers) -> dict[str, Any]:

@@ -78,8 +78,8 @@ class Caller(Client):
         """Calls that are begun at once, so that the load is there from the beginning."""
         self.over: list[SoakCall] = []
         """Calls whose client is done with them."""
-        self.answered_s: list[float] = []
-        """When a call was last accepted; the last one only."""
+        self.accepted_s = float("-inf")
+        """When a call was last accepted, monotonic."""
 
     @property
     def up(self) -> list[SoakCall]:
@@ -178,7 +178,7 @@ class Caller(Client):
         super()._answered(head, body)
         if before == "asked" and call.state == "up":
             self.begun += 1
-            self.answered_s = [time.monotonic()]
+            self.accepted_s = time.monotonic()
         return None
 
     def _asked(self, head: str, call: SoakCall | None) -> None:

@@ -78,12 +78,12 @@ class Faults:
         self._next_s = float("inf")
 
     def _draw(self) -> str:
-        """Every fault once, in an order of chance, then all again; but listeners that were killed are left to grow old."""
+        """Every fault once, in an order of chance, then all again; but listeners that were killed are left to grow old, where
+        there are other faults."""
         if not self._waiting:
-            self._waiting = [name for name in self.names if name not in self.skipped and name not in self.done]
-            self._waiting = (
-                self._waiting or [name for name in self.names if name != "listeners_killed"] or [*self.names]
-            )
+            grow_old = bool(self.kills) and len(self.names) > 1
+            gone = {*self.skipped, *(["listeners_killed"] if grow_old else [])}
+            self._waiting = [name for name in self.names if name not in gone]
             self._chance.shuffle(self._waiting)
         return self._waiting.pop()
 
@@ -92,7 +92,7 @@ class Faults:
 
     def _watch(self, now_s: float) -> None:
         kill = self.kills[-1] if self.kills else None
-        if kill and kill.answered_s is None and self.caller.answered_s and self.caller.answered_s[-1] > kill.at_s:
+        if kill and kill.answered_s is None and self.caller.accepted_s > kill.at_s:
             kill.answered_s = now_s - kill.at_s
 
     def dead_source(self) -> None:

@@ -90,9 +90,9 @@ class Log:
 class Node:
     """`callmood serve`, on ports of its own."""
 
-    def __init__(self, folder: Path, most: int, webhook: str, secret: Path, sets: list[str]) -> None:
+    def __init__(self, folder: Path, disk: Disk, most: int, webhook: str, secret: Path, sets: list[str]) -> None:
         self.clock = WallClock(folder / "clock")
-        self.disk = Disk(folder / "disk", 64)
+        self.disk = disk
         self.history = self.disk.folder / "history.db"
         self._queue = self.disk.folder / "webhooks.db"
         self.log, self._out = Log(folder / "log"), folder / "out"
@@ -158,6 +158,12 @@ class Node:
         except subprocess.TimeoutExpired:
             self.process.kill()
             return self.process.wait()
+
+    def close(self) -> None:
+        """Where it did not end by itself."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
 
 
 def webhook_secret(folder: Path) -> Path:
