@@ -56,17 +56,18 @@ def mel_filter_bank() -> Samples:
 
 @cache
 def _filters() -> tuple[tuple[slice, Samples], ...]:
-    """The filter bank as a few matrices: of each the bins that it reads, and (bins, 16) weights.
+    """The filter bank as a few matrices, over the squares of real and imaginary parts: of each matrix the parts that it reads,
+    and (parts, 16) weights, the same for the two of a bin.
 
     Products as small as these OpenBLAS does not spread over threads, which would cost several times what they compute.
     """
-    bank, parts = mel_filter_bank(), []
+    bank, matrices = np.repeat(mel_filter_bank(), 2, axis=0), []
     for first in range(0, BANDS, _BANDS_TOGETHER):
         weights = bank[:, first : first + _BANDS_TOGETHER]
-        bins = np.flatnonzero(weights.any(axis=1))
-        where = slice(int(bins[0]), int(bins[-1]) + 1)
-        parts.append((where, np.ascontiguousarray(weights[where])))
-    return tuple(parts)
+        read = np.flatnonzero(weights.any(axis=1))
+        where = slice(int(read[0]), int(read[-1]) + 1)
+        matrices.append((where, np.ascontiguousarray(weights[where])))
+    return tuple(matrices)
 
 
 @cache
@@ -91,8 +92,9 @@ def mel_power(samples: Samples) -> Samples:
     """
     # numpy transforms float32 as float32 only where it has to divide: eight times faster than by way of float64.
     spectrum = np.fft.rfft(_frames(samples) * _hann(), norm="forward")
-    power = spectrum.real**2 + spectrum.imag**2
-    return np.concatenate([power[..., bins] @ weights for bins, weights in _filters()], axis=-1, dtype=np.float32)
+    squares = spectrum.view(spectrum.real.dtype)
+    np.square(squares, out=squares)
+    return np.concatenate([squares[..., parts] @ weights for parts, weights in _filters()], axis=-1, dtype=np.float32)
 
 
 def mel_powers(pieces: Sequence[Samples]) -> list[Samples]:
