@@ -22,7 +22,7 @@ def heard(reason: str | None = "end", readings: int = 3, last_seq: int = 8, **ch
         "reason": reason,
         "readings": told,
         "last_seq": last_seq,
-        "holes": 0,
+        "messages": last_seq,
         "doubles": 0,
         "gaps": [],
         "ended_s": 0.0,
