@@ -1,7 +1,7 @@
 """Samples: the block that sources hand on, PCM and G.711 to float32, and the resampler. Pure."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -13,6 +13,9 @@ from monitor.messages import Party
 
 Samples = npt.NDArray[np.float32]
 """Mono samples, full scale ±1."""
+
+Law = Callable[[npt.NDArray[np.uint8]], Samples]
+"""What decodes G.711: `mulaw_to_float` or `alaw_to_float`."""
 
 SAMPLE_RATE = 8_000
 """Hertz; the phone band, in which everything is scored."""
@@ -33,6 +36,16 @@ class Block:
     arrived_s: float
     """Monotonic clock when the last sample came."""
 
+    @property
+    def size(self) -> int:
+        """How many samples it has."""
+        return self.samples.size
+
+    @property
+    def duration_s(self) -> float:
+        """How long it lasts."""
+        return self.size / self.sample_rate
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Many blocks go from process to process: pickled by their fields, they cost a third."""
         samples = self.samples.tobytes()
@@ -41,6 +54,43 @@ class Block:
 
 def _unpickled(call: str, party: Party, start: int, sample_rate: int, samples: bytes, arrived_s: float) -> Block:
     return Block(call, party, start, sample_rate, np.frombuffer(samples, np.float32), arrived_s)
+
+
+class CodedBlock(Block):
+    """A block of G.711 that is decoded where it is used: on its way there it has a quarter of the bytes."""
+
+    __slots__ = ("_codes", "_decode")
+    _codes: bytes
+    _decode: Law
+
+    def __init__(
+        self,
+        call: str,
+        party: Party,
+        start: int,
+        codes: bytes,
+        decode: Law,
+        arrived_s: float,
+    ) -> None:
+        """`codes`: one a sample, at `SAMPLE_RATE`, for `decode`."""
+        values = (call, party, start, SAMPLE_RATE, arrived_s, codes, decode)
+        for name, value in zip(_CODED, values, strict=True):
+            object.__setattr__(self, name, value)
+
+    @property
+    def samples(self) -> Samples:
+        """Decoded at every call."""
+        return self._decode(np.frombuffer(self._codes, np.uint8))
+
+    @property
+    def size(self) -> int:
+        return len(self._codes)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return CodedBlock, (self.call, self.party, self.start, self._codes, self._decode, self.arrived_s)
+
+
+_CODED = ("call", "party", "start", "sample_rate", "arrived_s", "_codes", "_decode")
 
 
 def alike(pieces: Sequence[Samples], most: int) -> Iterator[tuple[list[int], Samples]]:

@@ -3,8 +3,6 @@
 import threading
 from collections import deque
 from collections.abc import Collection
-from datetime import datetime
-from functools import lru_cache
 
 from monitor import messages
 from monitor.followed import FollowedCall
@@ -39,7 +37,7 @@ class Board:
 
     def receive(self, message: messages.AnyMessage) -> None:
         """Take in one message, in the order of the bus; a few microseconds. Raises ValueError where `at` is no time."""
-        at_s = _unix_s(message.at)
+        at_s = messages.unix_ms(message.at) / 1000
         with self._lock:
             match message:
                 case Reading():
@@ -150,11 +148,6 @@ class Board:
         old = [name for name, call in self._ended.items() if now_s - call.ended_at_s > ENDED_KEPT_S]
         for name in old:
             del self._ended[name]
-
-
-@lru_cache(maxsize=1)  # what is scored together is told at one moment
-def _unix_s(at: str) -> float:
-    return datetime.fromisoformat(at).timestamp()
 
 
 def _quantile(ordered: list[float], share: float) -> float | None:

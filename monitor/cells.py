@@ -65,7 +65,7 @@ class PartyCells:
         """What `block` completes, in order. Raises AudioError where it cannot belong to this stream."""
         samples = self._in_step(block)
         self._arrived_s = block.arrived_s
-        ahead = block.start + block.samples.size - samples.size - self._expected
+        ahead = block.start + block.size - samples.size - self._expected
         found = self._skip(ahead) if ahead > 0 else []
         if samples.size:
             self._expected += samples.size
@@ -99,13 +99,14 @@ class PartyCells:
                 f"time jumped ahead by {ahead_s:.0f} s: expected at most {_LONGEST_GAP_S:.0f} s of lost audio; "
                 "check the source's timestamps"
             )
-        if not math.isfinite(np.dot(block.samples, block.samples)):  # one pass over the samples instead of two
-            bad = int(np.argmin(np.isfinite(block.samples)))
+        samples = block.samples
+        if not math.isfinite(np.dot(samples, samples)):  # one pass over the samples instead of two
+            bad = int(np.argmin(np.isfinite(samples)))
             raise AudioError(
-                f"sample at {(block.start + bad) / block.sample_rate:.3f} s is {block.samples[bad]}: "
+                f"sample at {(block.start + bad) / block.sample_rate:.3f} s is {samples[bad]}: "
                 "expected finite samples; export the audio again"
             )
-        return block.samples[self._expected - block.start :] if self._expected > block.start else block.samples
+        return samples[self._expected - block.start :] if self._expected > block.start else samples
 
     def _skip(self, count: int) -> list[Cell | Lost]:
         """`count` samples of the source's rate were lost."""

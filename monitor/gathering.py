@@ -54,7 +54,7 @@ class _Gathered:
         """See Gathering."""
         if block.sample_rate != SAMPLE_RATE:
             return [*self.rest(), block]
-        end = block.start + block.samples.size
+        end = block.start + block.size
         before: Sequence[Block] = ()
         if block.start != self._end:
             before, self._cut = self.rest(), _next_cut(block.start)

@@ -6,6 +6,7 @@ passes over what it does not know. `docs/contract.md` says what came when.
 """
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated, Literal, NamedTuple
 
 import msgspec
@@ -33,6 +34,7 @@ def rfc3339(unix_s: float) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
 
 
+@lru_cache(maxsize=64)  # what is scored together is told at one moment
 def unix_ms(at: str) -> int:
     """The moment `at` (RFC 3339) in milliseconds since 1970. Raises ValueError."""
     return round(datetime.fromisoformat(at).timestamp() * 1000)

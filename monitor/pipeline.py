@@ -36,6 +36,9 @@ _MOST_AT_ONCE = 512
 """Events that are taken, and cells that may collect before they are heard: when many calls are behind, what is not taken
 still counts as waiting, and the first of what is need not wait for all."""
 
+_LOOK_S = 0.002
+"""So long a wait for the next events lasts while the network scores: then what it has done is told."""
+
 
 class Pipeline:
     """Turns events into messages on `bus`. `handle` in tests and by the loop `run` of the pipeline's thread."""
@@ -88,11 +91,11 @@ class Pipeline:
 
     def _run(self, queue: BlockQueue, finished: threading.Event, network: ThreadPoolExecutor) -> None:
         scoring: deque[tuple[Sequence[Due], Future[Iterator[Scores]]]] = deque()
-        while (events := queue.take(0.0 if scoring else 0.05, _MOST_AT_ONCE)) or scoring or not finished.is_set():
+        while (events := queue.take(_LOOK_S if scoring else 0.05, _MOST_AT_ONCE)) or scoring or not finished.is_set():
             for due in self._heard(events):
                 scoring.append((due, network.submit(self._score, due)))
             # Two may be left to the network, so that it has work while others are heard and told here.
-            while scoring and (scoring[0][1].done() or len(scoring) > 2 or not events):
+            while scoring and (scoring[0][1].done() or len(scoring) > 2):
                 due, scores = scoring.popleft()
                 self._tell(due, scores.result())
             queue.set_limit(self._settings.queue_s * max(1, self.parties))

@@ -10,6 +10,7 @@ Six numbers at a time are plain floats here: a call of numpy costs more than all
 """
 
 import math
+from array import array
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -109,7 +110,8 @@ class _Recent:
 
     def __init__(self, most: int) -> None:
         """`most`: windows."""
-        self._sums: deque[Scores] = deque([[0.0] * len(LABELS)], maxlen=most + 1)
+        # Arrays: of a thousand parties' last windows the garbage collector need not look at each.
+        self._sums = deque([array("d", [0.0] * len(LABELS))], maxlen=most + 1)
 
     @property
     def windows(self) -> int:
@@ -117,7 +119,8 @@ class _Recent:
         return len(self._sums) - 1
 
     def add(self, log_scores: Scores) -> None:
-        self._sums.append([total + log for total, log in zip(self._sums[-1], log_scores, strict=True)])
+        sums = [total + log for total, log in zip(self._sums[-1], log_scores, strict=True)]
+        self._sums.append(array("d", sums))
 
     def mean(self, windows: int) -> Scores | None:
         """(6,) over so many windows, or all where there are fewer; None before the first."""

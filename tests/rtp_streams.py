@@ -1,5 +1,6 @@
 """RTP made by hand, for tests: a sender's packets, and what a party's blocks say."""
 
+from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -90,6 +91,21 @@ class Heard:
                 found.append((expected, block.start))
             expected = block.start + block.samples.size
         return found
+
+
+class WaitingSocket:
+    """A socket in which datagrams wait, without an operating system."""
+
+    def __init__(self) -> None:
+        self.datagrams: deque[tuple[bytes, tuple[str, int]]] = deque()
+
+    def recvfrom(self, _: int) -> tuple[bytes, tuple[str, int]]:
+        if not self.datagrams:
+            raise BlockingIOError
+        return self.datagrams.popleft()
+
+    def getsockname(self) -> tuple[str, int]:
+        return "127.0.0.1", 20_000
 
 
 def delayed(packet: RtpPacket, seconds: float) -> RtpPacket:

@@ -1,3 +1,5 @@
+import pickle
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -6,6 +8,8 @@ from hypothesis import strategies as st
 
 from monitor.audio import (
     SAMPLE_RATE,
+    Block,
+    CodedBlock,
     Resampler,
     alaw_to_float,
     float_to_alaw,
@@ -102,3 +106,28 @@ def test_the_level_is_in_decibels_under_full_scale() -> None:
 @pytest.mark.parametrize("count", [0, 10])
 def test_digital_silence_has_no_level(count: int) -> None:
     assert level_db(np.zeros(count, np.float32)) is None
+
+
+def test_blocks_go_from_process_to_process_by_their_fields() -> None:
+    plain = Block("call", "agent", 16, 16_000, np.arange(5, dtype=np.float32), 1.5)
+    coded = CodedBlock("call", "customer", 8, bytes(range(0, 250)), alaw_to_float, 2.5)
+    for block in (plain, coded):
+        back = pickle.loads(pickle.dumps(block, pickle.HIGHEST_PROTOCOL))
+        assert type(back) is type(block)
+        assert (back.call, back.party, back.start, back.sample_rate) == (
+            block.call,
+            block.party,
+            block.start,
+            block.sample_rate,
+        )
+        assert back.arrived_s == block.arrived_s
+        np.testing.assert_array_equal(back.samples, block.samples)
+    assert len(pickle.dumps(coded, pickle.HIGHEST_PROTOCOL)) < 250 + 200
+
+
+def test_a_coded_block_is_a_block_of_its_decoded_samples() -> None:
+    codes = np.arange(256, dtype=np.uint8)
+    block = CodedBlock("call", "customer", 8, codes.tobytes(), mulaw_to_float, 2.5)
+    assert isinstance(block, Block)
+    assert (block.size, block.duration_s, block.sample_rate) == (256, 0.032, 8_000)
+    np.testing.assert_array_equal(block.samples, mulaw_to_float(codes))

@@ -301,3 +301,52 @@ def test_a_receiver_that_fails_is_counted_and_the_others_hear_all(model: Emotion
 def test_settings_that_contradict_the_model_are_refused(model: EmotionModel) -> None:
     with pytest.raises(SettingError, match=r"window_s must be the model's 3 s, got 2"):
         Pipeline(model, Settings(window_s=2.0), Bus())
+
+
+class SlowModel(AngryModel):
+    """An angry model that is given its time by the test."""
+
+    def __init__(self, model: EmotionModel) -> None:
+        super().__init__(model)
+        self.asked, self.may_answer = threading.Event(), threading.Event()
+
+    def score(self, powers: list[np.ndarray]) -> np.ndarray:
+        if powers:
+            self.asked.set()
+            assert self.may_answer.wait(20.0)
+        return super().score(powers)
+
+
+class WatchedQueue(BlockQueue):
+    """Says when all that waited was taken and the next is asked for."""
+
+    def __init__(self) -> None:
+        super().__init__(60.0)
+        self.idle = threading.Semaphore(0)
+
+    def take(self, timeout_s: float, most: int | None = None) -> list[Event]:
+        if not self.waiting_s:
+            self.idle.release()
+        return super().take(timeout_s, most)
+
+
+def test_while_the_network_scores_the_next_is_heard_and_all_is_told_in_order(model: EmotionModel) -> None:
+    events = [*events_of("a", {"customer": speech_like(6.0)}, 2_000)]
+    slow, queue, finished, told = SlowModel(model), WatchedQueue(), threading.Event(), list[AnyMessage]()
+    bus = Bus()
+    bus.subscribe(told.append)
+    pipeline = Pipeline(slow, Settings(), bus)  # type: ignore[arg-type]
+    thread = threading.Thread(target=pipeline.run, args=(queue, finished))
+    thread.start()
+    queue.put_all(events[:13])  # the first window is whole
+    assert slow.asked.wait(20.0)
+    queue.put_all(events[13:15])
+    while queue.waiting_s:  # it is taken, though the first window has no scores yet
+        assert queue.idle.acquire(timeout=20.0)
+    assert [type(message) for message in told] == [CallStarted]
+    slow.may_answer.set()
+    queue.put_all(events[15:])
+    finished.set()
+    thread.join(20.0)
+    assert [message.seq for message in told] == list(range(1, len(told) + 1))  # type: ignore[union-attr]
+    assert [message.end_s for message in told if isinstance(message, Reading)] == [3.0, 3.5, 4.0, 4.5, 5.0, 5.5, 6.0]

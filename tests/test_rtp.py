@@ -4,7 +4,7 @@ import asyncio
 import socket
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,8 +20,9 @@ from monitor.sources.codecs import PCMA, PCMU, TELEPHONE_EVENT
 from monitor.sources.latch import Flood, Latch
 from monitor.sources.outbox import Outbox
 from monitor.sources.rtp import RtpReceiver, RtpStream
+from monitor.sources.rtp_party import PartyAudio
 from tests.captures import rtp
-from tests.rtp_streams import Sender, tones
+from tests.rtp_streams import Sender, WaitingSocket, tones
 from tests.sip_client import Clock
 
 CODECS = {0: PCMU, 101: TELEPHONE_EVENT}
@@ -323,3 +324,108 @@ def test_a_long_pause_goes_into_the_queue_little_by_little() -> None:
     assert [block.start // 2_000 for block in queue.take(0)] == [4, 5, 6, 7]
     outbox.empty()
     assert [block.start // 2_000 for block in queue.take(0)] == [8, 9]
+
+
+# When a stream is looked at: without a network
+
+
+class Home:
+    """A receiver, and one stream whose packets wait until it is looked at."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self.queue = BlockQueue(60)
+        settings, outbox = RtpSettings(), Outbox(self.queue)
+        receiver = RtpReceiver(settings, self.queue, lambda: self.now_s)
+        self.audio = PartyAudio("call", "customer", CODECS, 0.0, settings.jitter_s, outbox.put)
+        self.sockets: Any = (WaitingSocket(), WaitingSocket())
+        latch = Latch(settings, AllowList(settings.allow, "rtp.allow"), ())
+        self.receiver, self.stream = receiver, RtpStream(receiver, self.sockets, self.audio, outbox, latch)
+
+    def look(self, now_s: float, packets: Sequence[bytes]) -> float:
+        """After `packets` have come; how long nothing is due then, in seconds."""
+        self.now_s = now_s
+        self.bring(packets)
+        self.receiver.read(self.stream)
+        self.stream.pass_time(now_s)
+        return round(self.stream.due_s - now_s, 6)
+
+    def bring(self, packets: Sequence[bytes]) -> None:
+        self.sockets[0].datagrams.extend((packet, ("127.0.0.1", 4_000)) for packet in packets)
+
+
+def talking() -> Home:
+    """After the first 0.4 s."""
+    home = Home()
+    for number in range(20):
+        home.look(0.02 * (number + 1), PACKETS[number : number + 1])
+    return home
+
+
+def test_a_stream_is_looked_at_when_its_next_block_should_be_complete() -> None:
+    home = Home()
+    for number in range(9):
+        assert home.look(0.02 * number, PACKETS[number : number + 1]) == 0, "the beginning is not over yet"
+    home = talking()
+    assert home.look(0.44, PACKETS[20:22]) == pytest.approx(0.06)
+    assert home.look(0.52, PACKETS[22:26]) == pytest.approx(0.23)
+    assert home.look(0.76, PACKETS[26:38]) == pytest.approx(0.24)
+    assert home.look(1.04, []) < 0, "it fell silent: what comes next is wanted at once"
+
+
+def test_a_stream_that_misses_something_is_looked_at_all_the_time() -> None:
+    home = talking()
+    assert home.look(0.44, PACKETS[21:22]) == 0, "one packet is missing"
+    assert home.look(0.48, PACKETS[20:21] + PACKETS[22:24]) > 0
+    home.stream.hold()
+    assert home.look(0.52, PACKETS[24:26]) == 0
+
+
+def test_a_stream_with_too_much_to_read_at_once_is_read_on() -> None:
+    home = talking()
+    assert home.look(0.44, PACKETS[20:22] + [b"nonsense"] * 100) < 0
+    assert len(home.sockets[0].datagrams) == 38
+    assert home.look(0.48, []) > 0
+
+
+def test_what_waited_in_the_socket_came_at_its_pace() -> None:
+    home = talking()
+    home.look(0.52, PACKETS[20:26])
+    home.look(0.76, PACKETS[27:38])  # one was lost 0.2 s ago
+    home.queue.take(0)
+    home.look(0.80, [])
+    assert home.queue.take(0), "it is given up 0.2 s after the next came, not 0.2 s after that was read"
+
+
+def test_what_came_before_a_call_was_held_is_heard() -> None:
+    home = talking()
+    home.bring(PACKETS[20:30])
+    home.stream.hold()
+    home.look(1.0, PACKETS[30:40])
+    home.queue.put(CallClosed("call", "end"))
+    samples = np.concatenate([block.samples for block in home.queue.take(0)[:-1]])
+    np.testing.assert_array_equal(samples[: 30 * 160], tones(2.0)[: 30 * 160])
+    assert not samples[30 * 160 :].any()
+
+
+def test_a_flood_of_plain_packets_is_counted_like_any() -> None:
+    home = talking()
+    for number in range(20, 84):
+        home.look(0.41, PACKETS[number : number + 1] * 10)
+    counters = home.stream.counters
+    assert counters.received + counters.flooded == 20 + 640
+    assert counters.received == 500
+
+
+def test_many_packets_are_within_the_limits_or_none_counts() -> None:
+    flood = Flood(RtpSettings(packets_per_s=50, bytes_per_s=8_000))
+    assert [flood.takes_all(30, 100, 0.0), flood.takes_all(30, 100, 0.0), flood.takes_all(20, 7_900, 0.5)] == [
+        True,
+        False,
+        True,
+    ]
+    assert [flood.takes_all(1, 0, 0.9), flood.takes_all(1, 8_001, 1.0), flood.takes_all(50, 8_000, 1.0)] == [
+        False,
+        False,
+        True,
+    ]

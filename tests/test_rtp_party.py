@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.audio import Block, float_to_alaw, float_to_mulaw, mulaw_to_float
-from monitor.sources.codecs import PCMA, PCMU
+from monitor.sources.codecs import PCMA, PCMU, linear
 from monitor.sources.rtp_packet import RtpPacket
+from tests.captures import rtp
 from tests.rtp_streams import CODECS, Heard, Sender, delayed, tones
 
 SOUND = tones(3.0)
@@ -297,3 +298,66 @@ def test_audio_that_comes_faster_than_it_can_be_spoken_is_dropped() -> None:
     heard = Heard().take(packets)
     assert heard.samples.size / 8_000 == pytest.approx(5.5, abs=1.0)
     assert heard.audio.counters.flooded > 2_000
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 9), st.integers(-3, 3)), max_size=30), st.lists(st.integers(1, 20), min_size=1)
+)
+def test_plain_packets_are_taken_as_if_they_had_been_parsed(wrong: list[tuple[int, int]], at_once: list[int]) -> None:
+    packets = Sender().packets(SOUND)[:120]
+    for place, (kind, by) in enumerate(wrong):
+        number = 4 * place
+        one = packets[number]
+        other = packets[max(0, number + by)]
+        changed = [
+            one._replace(sequence=(one.sequence + by) & 0xFFFF),
+            one._replace(timestamp=(one.timestamp + 160 * by) & 0xFFFFFFFF),
+            one._replace(source=one.source + by),
+            one._replace(payload_type=(0, 8, 13, 101, 55)[abs(by)]),
+            one._replace(payload=one.payload[: max(0, 40 * by)]),
+            other,
+        ]
+        packets[number] = changed[kind] if kind < len(changed) else one
+    alone, together = Heard(), Heard()
+    waiting, sizes = packets, at_once * 120
+    while waiting:
+        now_s = waiting[min(sizes[0], len(waiting)) - 1].arrived_s
+        batch, waiting = waiting[: sizes[0]], waiting[sizes.pop(0) :]
+        for packet in batch:
+            alone.audio.push(packet._replace(arrived_s=now_s))
+        taken = together.audio.push_due([rtp(packet) for packet in batch], now_s)
+        for packet in batch[taken:]:
+            together.audio.push(packet._replace(arrived_s=now_s))
+        for heard in (alone, together):
+            heard.audio.pass_time(now_s)
+    for heard in (alone, together):
+        heard.audio.finish(5.0)
+    assert as_values(together.blocks) == as_values(alone.blocks)
+    assert [block.arrived_s for block in together.blocks] == [block.arrived_s for block in alone.blocks]
+    assert together.audio.counters == alone.audio.counters
+
+
+def test_only_plain_packets_are_due() -> None:
+    packets = [rtp(packet) for packet in Sender().packets(SOUND)]
+    heard = Heard()
+    assert heard.audio.push_due(packets, 0.0) == 0, "nothing has begun"
+    for packet in Sender().packets(SOUND)[:12]:
+        heard.audio.push(packet)
+    heard.audio.pass_time(0.3)
+    marked = bytes([0x80, 0x80]) + packets[14][2:]
+    assert heard.audio.push_due([packets[12], packets[13], marked, packets[15]], 0.3) == 2
+    assert heard.audio.push_due([packets[15]], 0.3) == 0
+    assert heard.audio.counters.received == 14
+    heard.audio.set_codecs({8: PCMA})
+    assert heard.audio.push_due([packets[14]], 0.3) == 0, "no longer agreed"
+
+
+def test_audio_at_another_rate_goes_on_twenty_times_a_second() -> None:
+    wide = linear(16_000, "big")
+    heard = Heard(codecs={0: wide})
+    sender = Sender(sizes=(320,))
+    for number, packet in enumerate(sender.packets(tones(2.0))):
+        heard.audio.push(packet._replace(timestamp=(0xFFFF_FF00 + 160 * number) & 0xFFFFFFFF, payload=bytes(640)))
+    heard.audio.finish(1.0)
+    assert {block.sample_rate for block in heard.blocks} == {16_000}
+    assert max(block.size for block in heard.blocks) <= 800

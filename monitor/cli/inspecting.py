@@ -27,11 +27,15 @@ def model(config: ConfigOption = None, overrides: SetOption = None) -> None:
 def bench(
     parties: Annotated[int | None, typer.Option(min=1, help="test this many only; default: search")] = None,
     seconds: Annotated[float, typer.Option(min=1, max=86_400, help="how long, with --parties")] = 10.0,
+    rounds: Annotated[int, typer.Option(min=1, help="times 20 s over which the stages' least times are taken")] = 5,
     json: JsonOption = False,
     config: ConfigOption = None,
     overrides: SetOption = None,
 ) -> None:
-    """How many live parties this machine carries: p99 from a window's end to its message under 300 ms, no drop."""
+    """How many live parties this machine carries: p99 from a window's end to its message under 300 ms, no drop.
+
+    Then what a party costs by stage (of at most a hundred heard together), in processor time, and what other ways cost.
+    """
     from msgspec.json import encode
 
     from monitor.bench import load, rivals, stages, voices
@@ -50,7 +54,7 @@ def bench(
         found = load.search(model, heard, settings, tell)
     else:
         tell(found := load.measure(model, heard, settings, parties, seconds))
-    cost = stages.cost(model, heard, settings, parties=32)
+    cost = stages.cost(model, heard, settings, min(max(1, found.parties), 100), rounds)
     result = asdict(found) | {"cost_of_a_party": asdict(cost)} | rivals.arithmetic(model)
     result |= rivals.against_librosa(cost, heard[0], settings) | rivals.against_naive(model, cost, heard[0])
     typer.echo(encode(result).decode() if json else "\n".join(_lines(result)))

@@ -1,5 +1,6 @@
 """Commands that listen to calls: the demo, recordings, a microphone, telephone systems, another server."""
 
+import gc
 import logging
 import os
 import signal
@@ -255,6 +256,7 @@ def _run(run: _Run) -> None:
     told_to_end = _heed_sigterm(node, drains=bool(run.listeners))
     _heed_sighup(node, run.settings)
     _open(node, run)
+    gc.freeze()  # what was imported stays: the collector's longest pauses go through it otherwise
     if run.json:
         print_json(node.hello())
     if _watched(node, run.view if on_screen else None):

@@ -217,7 +217,7 @@ class BlockQueue:
 
     def _has_room(self, block: Block, stop: threading.Event | None) -> bool:
         """Waits for room; False where `stop` comes first."""
-        duration_s = block.samples.size / block.sample_rate
+        duration_s = block.duration_s
         while self._waiting_s + duration_s > self._limit_s and self._waiting_s and not self._closed:
             if stop is not None and stop.is_set():
                 return False
@@ -227,7 +227,7 @@ class BlockQueue:
     def _add(self, event: Event) -> None:
         self._events.append(event)
         if isinstance(event, Block):
-            self._waiting_s += event.samples.size / event.sample_rate
+            self._waiting_s += event.duration_s
             while self._waiting_s > self._limit_s and self._drop_oldest(event):
                 pass
 
@@ -235,7 +235,7 @@ class BlockQueue:
         for index, event in enumerate(self._events):
             if isinstance(event, Block) and event is not newest:
                 del self._events[index]
-                duration_s = event.samples.size / event.sample_rate
+                duration_s = event.duration_s
                 self._waiting_s -= duration_s
                 self.dropped_blocks += 1
                 self.dropped_s += duration_s
@@ -255,7 +255,7 @@ class BlockQueue:
                 self._changed.wait(timeout_s)
             count = len(self._events) if most is None else min(most, len(self._events))
             events = [self._events.popleft() for _ in range(count)]
-            taken_s = sum(event.samples.size / event.sample_rate for event in events if isinstance(event, Block))
+            taken_s = sum(event.duration_s for event in events if isinstance(event, Block))
             self._waiting_s = max(0.0, self._waiting_s - taken_s) if self._events else 0.0
             self._changed.notify_all()
             return events

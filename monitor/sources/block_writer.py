@@ -4,12 +4,12 @@ Blocks end at fixed moments of the call, so they are the same however the audio 
 decoded together, just before they are needed.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import soxr
 
-from monitor.audio import SAMPLE_RATE, Block, Samples
+from monitor.audio import SAMPLE_RATE, Block, CodedBlock, Law, Samples
 from monitor.cells import CELL
 from monitor.messages import Party
 from monitor.sources.codecs import Codec, Decoder
@@ -32,15 +32,16 @@ class BlockWriter:
         self._call, self._party, self._put, self._counters = call, party, put, counters
         self._codec: Codec | None = None
         self._decoder: Decoder | None = None
+        self._law: Law | None = None
         self._undecoded: list[bytes] = []
         self._ready: list[Samples] = []
         self._ready_start = 0
         self._cut_at = self._next_cut(0)
 
     @property
-    def lacks_s(self) -> float:
-        """How much audio the next block lacks."""
-        return (self._cut_at - self.position) / self.rate
+    def lacks(self) -> int:
+        """Samples that the next block lacks."""
+        return self._cut_at - self.position
 
     def use(self, codec: Codec) -> None:
         """What is added from now on is of that codec."""
@@ -49,16 +50,22 @@ class BlockWriter:
             self.rate = codec.sample_rate
             self._cut_at = self._next_cut(0)
         self._codec, self._decoder = codec, codec.decoder()
+        self._law = codec.law if self.rate == codec.sample_rate == SAMPLE_RATE else None
 
     def add(self, payload: bytes, length: int, arrived_s: float, skip: int = 0) -> bool:
         """Goes on by the `length` samples of `payload`, less its first `skip`; whether that completed a block."""
         if skip:
             self._decode()
-        self._undecoded.append(payload)
-        if skip:
+            self._undecoded = [payload]
             self._decode()
             self._ready[-1] = self._ready[-1][skip:]
-        self.position += length - skip
+            return self.add_all((), length - skip, arrived_s)
+        return self.add_all((payload,), length, arrived_s)
+
+    def add_all(self, payloads: Sequence[bytes], length: int, arrived_s: float) -> bool:
+        """The same for several, whose samples together are `length`."""
+        self._undecoded += payloads
+        self.position += length
         if self.position < self._cut_at:
             return False
         self._cut(arrived_s)
@@ -98,6 +105,8 @@ class BlockWriter:
 
     def _cut(self, arrived_s: float) -> None:
         """Puts all that is complete up to the last moment at which blocks end."""
+        if self._law is not None:
+            return self._cut_coded(self._law, arrived_s)
         self._decode()
         samples = self._ready[0] if len(self._ready) == 1 else np.concatenate(self._ready)
         while self._cut_at <= self.position:
@@ -106,6 +115,20 @@ class BlockWriter:
             samples = samples[size:]
             self._ready_start, self._cut_at = self._cut_at, self._next_cut(self._cut_at)
         self._ready = [samples] if samples.size else []
+
+    def _cut_coded(self, law: Law, arrived_s: float) -> None:
+        """The same where a byte is a sample: what need not be decoded here is not."""
+        codes, self._undecoded = b"".join(self._undecoded), []
+        while self._cut_at <= self.position:
+            size = self._cut_at - self._ready_start - sum(samples.size for samples in self._ready)
+            if self._ready:
+                self._undecoded = [codes[:size]]
+                self.flush(arrived_s)
+            else:
+                self._put(CodedBlock(self._call, self._party, self._ready_start, codes[:size], law, arrived_s))
+            codes = codes[size:]
+            self._ready_start, self._cut_at = self._cut_at, self._next_cut(self._cut_at)
+        self._undecoded = [codes] if codes else []
 
     def _decode(self) -> None:
         """Moves what waits undecoded to what is ready."""

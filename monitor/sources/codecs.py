@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from monitor.audio import Samples, alaw_to_float, mulaw_to_float, pcm_to_float
+from monitor.audio import Law, Samples, alaw_to_float, mulaw_to_float, pcm_to_float
 
 Kind = Literal["audio", "noise", "event"]
 
@@ -33,18 +33,24 @@ class Codec:
     kind: Kind = "audio"
     """`noise` is comfort noise: silence begins; `event` is a key press: skipped."""
 
+    @property
+    def measure(self) -> Callable[[bytes], int]:
+        """What tells how long a payload lasts, in ticks of the RTP clock."""
+        return _MEASURES.get(self.name, len)
+
     def ticks(self, payload: bytes) -> int:
         """How long `payload` lasts, in ticks of the RTP clock."""
-        if self.name == "opus":
-            return opus_ticks(payload)
-        return len(payload) // 2 if self.name in _LINEAR else len(payload)
+        return self.measure(payload)
+
+    @property
+    def law(self) -> Law | None:
+        """What decodes it where a byte is a sample (G.711); None elsewhere."""
+        return _LAWS.get(self.name)
 
     def decoder(self) -> "Decoder":
         """A new decoder for one stream."""
-        if self.name == "PCMU":
-            return _g711(mulaw_to_float)
-        if self.name == "PCMA":
-            return _g711(alaw_to_float)
+        if self.law is not None:
+            return _g711(self.law)
         if self.name in _LINEAR:
             return _linear(_LINEAR[self.name])
         return _PyAvDecoder(self).decode
@@ -61,6 +67,7 @@ OPUS = Codec("opus", 48_000, 48_000, 2)
 COMFORT_NOISE = Codec("CN", 8_000, 0, kind="noise")
 TELEPHONE_EVENT = Codec("telephone-event", 8_000, 0, kind="event")
 
+_LAWS = {"PCMU": mulaw_to_float, "PCMA": alaw_to_float}
 _LINEAR = {"L16": ">i2", "slin": "<i2"}
 """16 bit PCM by its byte order: RTP's, and that of what comes over TCP from a switch."""
 
@@ -104,6 +111,12 @@ def opus_ticks(payload: bytes) -> int:
         frame = (120, 240, 480, 960)[config & 3]
     frames = (1, 2, 2, payload[1] & 63 if len(payload) > 1 else 0)[count_code]
     return frame * frames if frame * frames <= 5_760 else 0
+
+
+_MEASURES: Mapping[str, Callable[[bytes], int]] = {
+    "opus": opus_ticks,
+    **dict.fromkeys(_LINEAR, lambda payload: len(payload) // 2),
+}
 
 
 def _g711(table: Callable[[Any], Samples]) -> Decoder:

@@ -10,7 +10,8 @@ The sender's clock and ours differ: whenever packets have come steadily too late
 much.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 from monitor.audio import Block
 from monitor.messages import Party
@@ -32,6 +33,17 @@ _ALL = 1 << 30
 _DRIFT_WINDOW_S = 10.0
 _DRIFT_S = 0.04
 """Steadily so much too late or too early is a clock that differs, or a pause that the sender did not count."""
+
+
+class Due(NamedTuple):
+    """The packet that would go on without a question."""
+
+    payload_type: int
+    timestamp: int
+    measure: Callable[[bytes], int]
+    """How many ticks a payload lasts."""
+    lacks: int
+    """Ticks until the next block is complete."""
 
 
 class Playout:
@@ -85,22 +97,28 @@ class Playout:
                 self._follow_clock(packet.arrived_s, codec)
 
     @property
-    def due(self) -> tuple[int, int] | None:
-        """Payload type and timestamp of the packet that `go_on` may take; None where none may."""
-        if self._expected is None or self._lost or self.quiet or self.codecs.get(self._payload_type) is not self._codec:
+    def due(self) -> "Due | None":
+        """What is said of packets that `go_on` may take; None where it may take none."""
+        codec = self._codec
+        if self._expected is None or codec is None or self._lost or self.quiet:
             return None
-        return self._payload_type, self._expected
+        if self.codecs.get(self._payload_type) is not codec:
+            return None
+        lacks = -(-self._writer.lacks * codec.clock_rate // self._writer.rate)
+        return Due(self._payload_type, self._expected, codec.measure, lacks)
 
-    def go_on(self, payload: bytes, arrived_s: float) -> int | None:
-        """`take` for a packet that was `due`; the timestamp that is due after it, None where none is."""
+    def go_on(self, payloads: Sequence[bytes], ticks: int, arrived_s: float) -> "Due | None":
+        """`take` for packets that were `due`, which last for `ticks` together; what is due after them.
+
+        No more at once than up to the packet that completes what the next block lacks.
+        """
         codec = self._codec
         assert codec is not None
         assert self._expected is not None
-        ticks = codec.ticks(payload)
         self._expected = (self._expected + ticks) & 0xFFFFFFFF
-        if ticks and self._writer.add(payload, ticks * self._writer.rate // codec.clock_rate, arrived_s):
+        if self._writer.add_all(payloads, ticks * self._writer.rate // codec.clock_rate, arrived_s):
             self._follow_clock(arrived_s, codec)
-        return self._expected
+        return self.due
 
     def pass_time(self, now_s: float) -> None:
         """Known silence goes on to `now_s`."""
@@ -116,7 +134,7 @@ class Playout:
     @property
     def lacks_s(self) -> float:
         """How much audio the next block lacks; 0 where what comes next has no place yet."""
-        return 0.0 if self.due is None else self._writer.lacks_s
+        return 0.0 if self.due is None else self._writer.lacks / self._writer.rate
 
     def begin_anew(self) -> None:
         """The next packet is placed by its arrival."""

@@ -58,7 +58,7 @@ class RtpStream:
         self._receiver, self._audio, self._outbox, self._latch = receiver, audio, outbox, latch
         self.due_s = float("-inf")
         """When to look at it next: all that comes before is left in its socket."""
-        self._heard_s = self._looked_s = float("-inf")
+        self._heard_s, self._looked_s = float("-inf"), receiver.now()
         self._flood = Flood(receiver.settings)
         self._closed = self._said_unknown = False
 
@@ -79,14 +79,17 @@ class RtpStream:
 
     def set_codecs(self, codecs: Mapping[int, Codec]) -> None:
         """Another agreement of payload types, from now on."""
+        self._receiver.read(self)
         self._audio.set_codecs(codecs)
 
     def hold(self) -> None:
         """What comes is passed over, time goes on as silence. May be called twice."""
+        self._receiver.read(self)
         self._audio.hold()
 
     def resume(self) -> None:
         """Listen again, after `hold`; elsewhere it does nothing."""
+        self._receiver.read(self)
         self._audio.resume()
 
     def assign(self, call: str, party: Party, opened_s: float) -> None:
@@ -94,6 +97,7 @@ class RtpStream:
 
         For metadata that comes after the audio and says that the parties are others than was thought.
         """
+        self._receiver.read(self)
         self._audio.finish(self._receiver.now())
         self._audio = self._audio.successor(call, party, opened_s)
 
@@ -117,12 +121,11 @@ class RtpStream:
             plain = self._audio.push_due(datagrams, now_s)
             if plain:
                 self._latch.heard_s = now_s
-        if plain < len(datagrams):
-            # What waited in the socket came at its pace, as far as can be told.
-            apart_s = (now_s - self._looked_s) / len(datagrams) if self.due_s > self._looked_s else 0.0
-            for number in range(plain, len(datagrams)):
-                came_s = now_s - apart_s * (len(datagrams) - 1 - number)
-                self._receive_one(datagrams[number], addresses[number], came_s)
+        # What waited in the socket for longer than a poll came one after the other, as far as can be told.
+        apart_s = max(0.0, min(self.due_s, now_s) - self._looked_s - _POLL_S) / max(1, len(datagrams))
+        for number in range(plain, len(datagrams)):
+            came_s = now_s - apart_s * (len(datagrams) - 1 - number)
+            self._receive_one(datagrams[number], addresses[number], came_s)
 
     def _within_limits(
         self, datagrams: Sequence[bytes], addresses: Sequence[Address], now_s: float
@@ -280,15 +283,14 @@ class RtpReceiver:
                 self._give_up(stream, fault)
 
     def _read(self, one: Any, stream: RtpStream, now_s: float) -> None:
-        datagrams, addresses = [], []
+        came: list[tuple[bytes, Address]] = []
         with suppress(OSError):  # nothing more; or what the other side's ICMP says, which is no fault of the stream
             for _ in range(_MOST_AT_ONCE):
-                datagram, address = one.recvfrom(_LARGEST_DATAGRAM)
-                datagrams.append(datagram)
-                addresses.append(address)
-        if not datagrams:
+                came.append(one.recvfrom(_LARGEST_DATAGRAM))  # noqa: PERF401, what came before the error counts
+        if not came:
             return
         try:
+            datagrams, addresses = zip(*came, strict=True)
             stream.receive(datagrams, addresses, now_s)
         except Exception as fault:
             self._give_up(stream, fault)

@@ -59,18 +59,31 @@ class PartyAudio:
     def push_due(self, datagrams: Sequence[bytes], now_s: float) -> int:
         """Takes those at the beginning of `datagrams`, all of which came at `now_s`, that are the plain next packets of the
         stream; how many. Most packets are: the others are to be parsed and pushed."""
-        due, goes_on = self._jitter.due, self._playout.due
-        if due is None or goes_on is None or self._held:
+        next_packet, due = self._jitter.due, self._playout.due
+        if next_packet is None or due is None or self._held:
             return 0
-        (sequence, source), (payload_type, timestamp) = due, goes_on
-        count = 0
-        expected: int | None = timestamp
+        sequence, source = next_packet
+        payload_type, timestamp, measure, lacks = due
+        count, ticks, payloads = 0, 0, list[bytes]()
         for datagram in datagrams:
-            if expected is None or not datagram.startswith(plain_header(payload_type, sequence, expected, source)):
+            if not datagram.startswith(plain_header(payload_type, sequence, timestamp, source)):
                 break
-            expected = self._playout.go_on(datagram[HEADER_BYTES:], now_s)
-            sequence = (sequence + 1) & 0xFFFF
+            payload = datagram[HEADER_BYTES:]
+            length = measure(payload)
+            if not length:
+                break
+            payloads.append(payload)
             count += 1
+            ticks += length
+            sequence, timestamp = (sequence + 1) & 0xFFFF, (timestamp + length) & 0xFFFFFFFF
+            if ticks >= lacks:
+                due = self._playout.go_on(payloads, ticks, now_s)
+                ticks, payloads = 0, []
+                if due is None:
+                    break
+                payload_type, timestamp, measure, lacks = due
+        if payloads:
+            self._playout.go_on(payloads, ticks, now_s)
         if count:
             self._jitter.pass_due(count)
             self.counters.received += count

@@ -12,7 +12,7 @@ import argparse
 import json
 import struct
 import time
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -33,6 +33,7 @@ from monitor.sources.outbox import Outbox
 from monitor.sources.rtp import RtpReceiver, RtpStream
 from monitor.sources.rtp_party import PartyAudio
 from tests.benchmarks.rtp_media import voices
+from tests.rtp_streams import WaitingSocket
 
 _POLL_S = 0.04
 _PACKET = 160
@@ -48,21 +49,6 @@ class Intake(Pipeline):
         self.cells += len(self._pieces)
         self._pieces = []
         return []
-
-
-class FakeSocket:
-    """Datagrams that wait, without an operating system."""
-
-    def __init__(self) -> None:
-        self.waiting: deque[tuple[bytes, tuple[str, int]]] = deque()
-
-    def recvfrom(self, _: int) -> tuple[bytes, tuple[str, int]]:
-        if not self.waiting:
-            raise BlockingIOError
-        return self.waiting.popleft()
-
-    def getsockname(self) -> tuple[str, int]:
-        return "127.0.0.1", 20_000
 
 
 class Stages:
@@ -109,19 +95,19 @@ def by_rtp(parties: int, seconds: float, carried: Callable[[list[Event]], list[E
         outbox = Outbox(heard)
         audio = PartyAudio(f"call-{k}", "customer", {0: PCMU}, 0.0, settings.jitter_s, outbox.put)
         latch = Latch(settings, AllowList(settings.allow, "rtp.allow"), ())
-        streams.append(RtpStream(receiver, (FakeSocket(), FakeSocket()), audio, outbox, latch))  # type: ignore[arg-type]
+        streams.append(RtpStream(receiver, (WaitingSocket(), WaitingSocket()), audio, outbox, latch))  # type: ignore[arg-type]
     pipeline, sound = intake(parties), voices()
     a_poll = round(_POLL_S * SAMPLE_RATE / _PACKET)
     for poll in range(round(seconds / _POLL_S)):
         for k, stream in enumerate(streams):
             packets = packets_of(sound[k % len(sound)], k, a_poll * poll, a_poll)
-            stream.sockets[0].waiting.extend((packet, ("127.0.0.1", 4_000)) for packet in packets)  # type: ignore[attr-defined]
+            stream.sockets[0].datagrams.extend((packet, ("127.0.0.1", 4_000)) for packet in packets)  # type: ignore[attr-defined]
         now_s += _POLL_S
         with stages.of("receive"):
             for stream in streams:
-                receiver._read(stream.sockets[0], stream, now_s)
-            for stream in streams:
-                stream.pass_time(now_s)
+                if stream.due_s <= now_s:
+                    receiver.read(stream)
+                    stream.pass_time(now_s)
         with stages.of("carry"):
             events = carried(heard.take(0))
         with stages.of("queue"):
