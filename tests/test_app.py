@@ -174,7 +174,7 @@ def test_a_node_that_is_behind_says_so(model: EmotionModel) -> None:
 
 
 class Crowd:
-    """A listener with a call of more audio than can be scored, and later another."""
+    """A listener with a call of more audio than can be scored, and further calls that come meanwhile."""
 
     port = 4711
 
@@ -183,11 +183,12 @@ class Crowd:
         return "crowd"
 
     async def _call(self, queue: BlockQueue) -> None:
-        for name in ("first", "second"):
-            queue.put(CallOpened(name, "test", None, {"customer": 0}, in_step=False))
-            for start in range(0, VOICE.size, 800):
-                queue.put(Block(name, "customer", start, 8_000, VOICE[start : start + 800], time.monotonic()))
-            await asyncio.sleep(1.0)
+        for number in range(10_000):
+            if number % 20 == 0:
+                queue.put(CallOpened(f"call-{number}", "test", None, {"customer": 0}, in_step=False))
+            samples = VOICE[:8_000]
+            queue.put(Block("call-0", "customer", 8_000 * number, 8_000, samples, time.monotonic()))
+            await asyncio.sleep(0.05)
 
     def refuse(self, why: str) -> None:
         raise AssertionError(why)
@@ -208,7 +209,7 @@ def test_a_late_node_may_take_calls_without_scoring_them(model: EmotionModel) ->
 
     class Stuck(AngryModel):
         def score(self, powers: list[np.ndarray]) -> np.ndarray:
-            assert scored.wait(10)
+            assert scored.wait(40)
             return super().score(powers)
 
     told: queue.Queue[Any] = queue.Queue()
@@ -216,7 +217,7 @@ def test_a_late_node_may_take_calls_without_scoring_them(model: EmotionModel) ->
     running = Node(settings, Stuck(model), [], [told.put])  # type: ignore[arg-type]
     running.listen(crowd)
     with running:
-        deadline_s = time.monotonic() + 20
+        deadline_s = time.monotonic() + 30
         while not running.unready().startswith("late"):
             assert time.monotonic() < deadline_s
         late = (
@@ -224,12 +225,12 @@ def test_a_late_node_may_take_calls_without_scoring_them(model: EmotionModel) ->
         )
         assert running.health().warnings == (late,)
         scored.set()
-        parties = {}
-        while len(parties) < 2:
+        scores = {}
+        while False not in scores.values():
             message = told.get(timeout=20)
             if isinstance(message, CallStarted):
-                parties[message.call] = message.parties["customer"].scored
-    assert parties == {"first": True, "second": False}
+                scores[message.call] = message.parties["customer"].scored
+    assert scores["call-0"]
 
 
 def test_a_message_that_cannot_be_sent_costs_none_of_those_behind_it() -> None:

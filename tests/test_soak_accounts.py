@@ -22,7 +22,7 @@ def heard(reason: str | None = "end", readings: int = 3, last_seq: int = 8, **ch
         "reason": reason,
         "readings": told,
         "last_seq": last_seq,
-        "holes": 0,
+        "messages": last_seq,
         "doubles": 0,
         "gaps": [],
         "ended_s": 0.0,
@@ -63,16 +63,17 @@ def test_readings_are_those_of_the_audio_that_was_sent_within_two() -> None:
 
 
 def test_what_is_neither_delivered_nor_counted_is_a_problem() -> None:
-    calls = {"a": heard(holes=2), "b": heard()}
-    assert produced(calls) == 16
-    account = {"calls": calls, "messages": 14, "missed": 2, "unknown": 0}
-    assert list(account_problems("stalls", account, 16)) == []
-    assert list(account_problems("stalls", account | {"missed": 1}, 16)) == [
-        "subscriber that stalls: 2 numbers lack, missed told 1",
-        "subscriber that stalls: 14 messages and 1 missed of 16 that were produced",
+    calls = {"a": heard(), "b": heard(), "c": heard()}
+    assert produced(calls) == 24
+    account = {"calls": calls | {"a": heard(messages=6)}, "missed": {"": 2}, "unknown": []}
+    assert list(account_problems("stalls", account, calls)) == []
+    assert list(account_problems("stalls", account | {"missed": {"a": 1}}, calls)) == [
+        "subscriber that stalls: 2 messages lack, missed told 1; {'a': 2} against {'a': 1}"
     ]
-    twice = {"calls": {"a": heard(doubles=1)}, "messages": 8, "missed": 0, "unknown": 0}
-    assert list(account_problems("is cut", twice, 8)) == ["subscriber that is cut: 1 messages twice"]
+    assert list(account_problems("stalls", account | {"missed": {}, "unknown": ["a"]}, calls)) == []
+    assert list(account_problems("stalls", account | {"missed": {}, "unknown": [""]}, calls)) == []
+    twice = {"calls": calls | {"a": heard(doubles=1)}, "missed": {}, "unknown": []}
+    assert list(account_problems("is cut", twice, calls)) == ["subscriber that is cut: 1 messages twice"]
 
 
 def test_memory_is_that_of_the_process_that_lives_in_the_end() -> None:

@@ -44,6 +44,8 @@ from tests.benchmarks.soak_node import Disk, Node, rounded, webhook_secret
 
 _SETTLE_S = 6.0
 """Before the first call, and after the last: what is open then must be the same."""
+MOST_LATE_MS = 500.0
+"""Of the sender, beyond which the readings say nothing about the node."""
 _END_S = 45.0
 """Until all calls are over, at the latest."""
 
@@ -193,7 +195,12 @@ def _found(
         },
         "messages": {"produced": produced(steady["calls"])}
         | {
-            name: {key: account[key] for key in ("messages", "missed", "unknown", "lost_connections")}
+            name: {
+                "delivered": account["messages"],
+                "missed": sum(account["missed"].values()),
+                "calls_of_which_nobody_knows": len(account["unknown"]),
+                "lost_connections": account["lost_connections"],
+            }
             for name, account in heard["accounts"].items()
         },
         "readings": {"expected": expected, "told": told, "parties_that_differ": wrong},
@@ -245,7 +252,10 @@ def _problems(found: dict[str, Any], caller: Caller, heard: dict[str, Any]) -> I
     yield from calls_problems(caller.over, calls)
     yield from found["readings"]["parties_that_differ"]
     for name, account in heard["accounts"].items():
-        yield from account_problems(name, account, messages)
+        yield from account_problems(name, account, calls)
+    if found["sender_late_ms"] > MOST_LATE_MS:
+        late_s = found["sender_late_ms"] / 1_000
+        yield f"the sender itself was {late_s:.1f} s late: what it sent late is a gap; take a quieter machine, or fewer calls"
     if found["calls"]["unanswered"]:
         yield f"{found['calls']['unanswered']} calls got no answer"
     for kill in found["kills"]:

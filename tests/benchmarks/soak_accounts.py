@@ -65,17 +65,24 @@ def reading_counts(over: Iterable[SoakCall], heard: Mapping[str, Mapping[str, An
     return expected, told, wrong
 
 
-def account_problems(name: str, account: Mapping[str, Any], produced: int) -> Iterator[str]:
-    """What a subscriber got twice, or did not get although no `missed` told so."""
-    calls = account["calls"].values()
-    doubles, holes = sum(call["doubles"] for call in calls), sum(call["holes"] for call in calls)
-    if doubles:
+def account_problems(name: str, account: Mapping[str, Any], calls: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """What a subscriber got twice, or did not get although no `missed` told so. `calls`: call → what a subscriber heard that
+    heard all. Of calls of which nobody could tell how much lacked nothing is asked.
+    """
+    heard, missed, unknown = account["calls"], account["missed"], set(account["unknown"])
+    if doubles := sum(call["doubles"] for call in heard.values()):
         yield f"subscriber that {name}: {doubles} messages twice"
-    if holes != account["missed"] and not account["unknown"]:
-        yield f"subscriber that {name}: {holes} numbers lack, missed told {account['missed']}"
-    if account["messages"] + account["missed"] != produced and not account["unknown"]:
-        got = f"{account['messages']} messages and {account['missed']} missed"
-        yield f"subscriber that {name}: {got} of {produced} that were produced"
+    if "" in unknown:
+        return
+    lacking = {
+        call: told["last_seq"] - heard.get(call, {"messages": 0})["messages"]
+        for call, told in calls.items()
+        if call not in unknown
+    }
+    told = sum(count for call, count in missed.items() if call not in unknown)
+    if sum(lacking.values()) != told:
+        where = {call: count for call, count in lacking.items() if count}
+        yield f"subscriber that {name}: {sum(lacking.values())} messages lack, missed told {told}; {where} against {missed}"
 
 
 def produced(heard: Mapping[str, Mapping[str, Any]]) -> int:

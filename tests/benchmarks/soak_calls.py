@@ -106,6 +106,8 @@ class Caller(Client):
     def killed(self) -> None:
         """The listeners' process has died: nobody hears the running calls any more, but their clients do not know."""
         for call in self.calls.values():
+            if call.state == "ending":  # whether its end was heard is not known
+                call.way = "killed"
             self._settle(call, "unsure" if call.state == "asked" else "killed")
 
     def die(self) -> str:

@@ -8,6 +8,7 @@ Commands come as JSON lines on stdin, and each gets one line back: ["follow", AD
 
 import asyncio
 import json
+import socket
 import sys
 import threading
 import time
@@ -39,8 +40,7 @@ class HeardCall:
     """What one subscriber heard of one call."""
 
     last_seq: int = 0
-    holes: int = 0
-    """Numbers that were passed over."""
+    messages: int = 0
     doubles: int = 0
     readings: dict[str, int] = field(default_factory=dict)
     """Party → how many."""
@@ -58,8 +58,12 @@ class Account:
 
     def __init__(self) -> None:
         self.calls: dict[str, HeardCall] = {}
-        self.messages = self.missed = self.lost = self.unknown = 0
-        """Messages of calls; those that `missed` counted; lost connections; `missed` that nobody could count."""
+        self.messages = self.lost = 0
+        """Messages of calls; lost connections."""
+        self.missed: dict[str, int] = {}
+        """Call (empty: of several) → messages that `missed` counted."""
+        self.unknown: list[str] = []
+        """Calls (empty: any) of which `missed` told that nobody knows how many lack."""
         self.errors: list[str] = []
         self.epochs: set[str] = set()
         self.late_ms: deque[float] = deque(maxlen=100_000)
@@ -69,8 +73,11 @@ class Account:
             case Lost():
                 self.lost += 1
             case Missed():
-                self.missed += event.count
-                self.unknown += event.count == 0
+                call = event.call or ""
+                if event.count:
+                    self.missed[call] = self.missed.get(call, 0) + event.count
+                else:
+                    self.unknown.append(call)
             case Error():
                 self.errors.append(event.text)
             case Hello():
@@ -82,7 +89,7 @@ class Account:
         call = self.calls.setdefault(message.call, HeardCall())
         self.messages += 1
         call.doubles += message.seq <= call.last_seq
-        call.holes += max(0, message.seq - call.last_seq - 1)
+        call.messages += 1
         call.last_seq = max(call.last_seq, message.seq)
         match message:
             case Reading():
@@ -126,11 +133,18 @@ class Subscriber:
                 self.account.take(event)
                 if self._stall_s:
                     stall_s, self._stall_s = self._stall_s, 0.0
+                    self._shrink()
                     await asyncio.sleep(stall_s)
 
     def stall(self, seconds: float) -> None:
         """Reads nothing for so long."""
         self._stall_s = seconds
+
+    def _shrink(self) -> None:
+        """The system here shall not read on in its place."""
+        if self._client._connection is not None:
+            one = self._client._connection.transport.get_extra_info("socket")
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
 
     def cut(self) -> None:
         """The network between takes the connection away, without a word."""
