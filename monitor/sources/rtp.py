@@ -41,6 +41,8 @@ _log = logging.getLogger(__name__)
 _POLL_S = 0.04
 _MOST_AT_ONCE = 64
 """Datagrams a socket and look: what a flood beyond that brings waits in, or falls out of, that socket's own buffer."""
+_MOST_READS = 16
+"""Of a socket that is closed."""
 _LARGEST_DATAGRAM = 4_096
 """Bytes; longer ones are no RTP of a phone call and arrive cut."""
 
@@ -243,9 +245,11 @@ class RtpReceiver:
         return self._wakefulness.ended_s(self.now())
 
     def read(self, stream: RtpStream) -> None:
-        """Takes what waits on a stream's ports now."""
+        """Takes what waits on a stream's ports now: some seconds, where this process stood still."""
         for one in stream.sockets:
-            self._read(one, stream, self.now())
+            for _ in range(_MOST_READS):
+                if not self._read(one, stream, self.now()):
+                    break
 
     def forget(self, stream: RtpStream) -> None:
         """Listen no more for a stream that closes; its counters stay."""
@@ -282,7 +286,8 @@ class RtpReceiver:
             except Exception as fault:
                 self._give_up(stream, fault)
 
-    def _read(self, one: Any, stream: RtpStream, now_s: float) -> None:
+    def _read(self, one: Any, stream: RtpStream, now_s: float) -> bool:
+        """Whether more may wait."""
         came: list[tuple[bytes, Address]] = []
         with suppress(OSError):  # nothing more; or what the other side's ICMP says, which is no fault of the stream
             for _ in range(_MOST_AT_ONCE):
