@@ -293,12 +293,14 @@ class RtpReceiver:
             for _ in range(_MOST_AT_ONCE):
                 came.append(one.recvfrom(_LARGEST_DATAGRAM))  # noqa: PERF401, what came before the error counts
         if not came:
-            return
+            return False
         try:
             datagrams, addresses = zip(*came, strict=True)
             stream.receive(datagrams, addresses, now_s)
         except Exception as fault:
             self._give_up(stream, fault)
+            return False
+        return len(came) == _MOST_AT_ONCE
 
     def _give_up(self, stream: RtpStream, fault: Exception) -> None:
         """A fault of ours in one stream ends that one; the call goes on without it."""
