@@ -107,7 +107,7 @@ class RtpStream:
         """Put what is left and give the port back. May be called twice."""
         if not self._closed:
             self._closed = True
-            self._receiver.read(self)
+            self._receiver.read_all(self)
             self._receiver.forget(self)
             self._audio.finish(self._receiver.ended_s())
             self._outbox.empty()
@@ -245,7 +245,12 @@ class RtpReceiver:
         return self._wakefulness.ended_s(self.now())
 
     def read(self, stream: RtpStream) -> None:
-        """Takes what waits on a stream's ports now: some seconds, where this process stood still."""
+        """Takes what waits on a stream's ports now."""
+        for one in stream.sockets:
+            self._read(one, stream, self.now())
+
+    def read_all(self, stream: RtpStream) -> None:
+        """The same to the end: some seconds, where this process stood still."""
         for one in stream.sockets:
             for _ in range(_MOST_READS):
                 if not self._read(one, stream, self.now()):
