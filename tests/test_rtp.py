@@ -205,6 +205,20 @@ def test_a_call_that_ended_while_the_machine_slept_does_not_go_on_until_it_woke(
     assert max(block.start + block.samples.size for block in blocks) < 16_000
 
 
+def test_what_waits_for_seconds_is_read_when_a_stream_closes() -> None:
+    async def main() -> int:
+        receiver, _ = receiving()
+        stream = await receiver.open("call", "customer", CODECS, time.monotonic())
+        with sending() as one:
+            for packet in PACKETS[:90]:
+                one.sendto(packet, ("127.0.0.1", stream.port))
+        stream.close()
+        receiver.close()
+        return stream.counters.received
+
+    assert asyncio.run(main()) == 90
+
+
 def test_a_port_that_somebody_still_sends_to_is_passed_over(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -41,6 +41,8 @@ _log = logging.getLogger(__name__)
 _POLL_S = 0.04
 _MOST_AT_ONCE = 64
 """Datagrams a socket and look: what a flood beyond that brings waits in, or falls out of, that socket's own buffer."""
+_MOST_READS = 16
+"""Of a socket that is closed."""
 _LARGEST_DATAGRAM = 4_096
 """Bytes; longer ones are no RTP of a phone call and arrive cut."""
 
@@ -105,7 +107,7 @@ class RtpStream:
         """Put what is left and give the port back. May be called twice."""
         if not self._closed:
             self._closed = True
-            self._receiver.read(self)
+            self._receiver.read_all(self)
             self._receiver.forget(self)
             self._audio.finish(self._receiver.ended_s())
             self._outbox.empty()
@@ -247,6 +249,13 @@ class RtpReceiver:
         for one in stream.sockets:
             self._read(one, stream, self.now())
 
+    def read_all(self, stream: RtpStream) -> None:
+        """The same to the end: some seconds, where this process stood still."""
+        for one in stream.sockets:
+            for _ in range(_MOST_READS):
+                if not self._read(one, stream, self.now()):
+                    break
+
     def forget(self, stream: RtpStream) -> None:
         """Listen no more for a stream that closes; its counters stay."""
         if stream in self.streams:
@@ -282,18 +291,21 @@ class RtpReceiver:
             except Exception as fault:
                 self._give_up(stream, fault)
 
-    def _read(self, one: Any, stream: RtpStream, now_s: float) -> None:
+    def _read(self, one: Any, stream: RtpStream, now_s: float) -> bool:
+        """Whether more may wait."""
         came: list[tuple[bytes, Address]] = []
         with suppress(OSError):  # nothing more; or what the other side's ICMP says, which is no fault of the stream
             for _ in range(_MOST_AT_ONCE):
                 came.append(one.recvfrom(_LARGEST_DATAGRAM))  # noqa: PERF401, what came before the error counts
         if not came:
-            return
+            return False
         try:
             datagrams, addresses = zip(*came, strict=True)
             stream.receive(datagrams, addresses, now_s)
         except Exception as fault:
             self._give_up(stream, fault)
+            return False
+        return len(came) == _MOST_AT_ONCE
 
     def _give_up(self, stream: RtpStream, fault: Exception) -> None:
         """A fault of ours in one stream ends that one; the call goes on without it."""
