@@ -91,7 +91,8 @@ class Node:
         self._identities = Identities(settings.show_identities, _pseudonyms_key(history))
         self._history = self._made_history(history) if history else None
         self._queue = BlockQueue(settings.queue_s)
-        self._lateness = Lateness(settings.late_s, self._queue.waited_s, settings.when_late)
+        self._lateness = Lateness(settings.late_s, self._waited_s, settings.when_late)
+        self._pipeline: Pipeline | None = None
         self._sources = sources
         self._stop = threading.Event()
         self._sources_through = threading.Event()
@@ -165,7 +166,7 @@ class Node:
     def __enter__(self) -> "Node":
         if self._history is not None:
             self._history.start()
-        pipeline = Pipeline(
+        self._pipeline = pipeline = Pipeline(
             self.model,
             self.settings,
             self._bus,
@@ -241,6 +242,11 @@ class Node:
             yield late
         if self._webhooks:
             yield from self._webhooks.warnings()
+
+    def _waited_s(self, now_s: float) -> float:
+        """How long the oldest audio without a reading has waited: in the queue, or for the network."""
+        heard_s = self._pipeline.waited_s(now_s) if self._pipeline is not None else 0.0
+        return max(self._queue.waited_s(now_s), heard_s)
 
     def _late(self) -> str:
         return self._lateness.look(time.monotonic())

@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
 
 from monitor.alerts.rulefile import load_rules
 from monitor.alerts.rules import Rule
@@ -40,6 +41,15 @@ _LOOK_S = 0.002
 """So long a wait for the next events lasts while the network scores: then what it has done is told."""
 
 
+class _Scoring(NamedTuple):
+    """What was heard together, and is with the network."""
+
+    due: Sequence[Due]
+    scores: Future[Iterator[Scores]]
+    since_s: float
+    """Monotonic."""
+
+
 class Pipeline:
     """Turns events into messages on `bus`. `handle` in tests and by the loop `run` of the pipeline's thread."""
 
@@ -64,11 +74,17 @@ class Pipeline:
         self._unscoring = unscoring
         self._calls: dict[str, CallState] = {}
         self._pieces: list[Piece] = []
+        self._scoring_since_s: float | None = None
 
     @property
     def parties(self) -> int:
         """Parties of running calls."""
         return sum(len(call.parties) for call in self._calls.values())
+
+    def waited_s(self, now_s: float) -> float:
+        """How long the oldest of what was heard has waited for the network at `now_s`, monotonic; 0 where nothing does."""
+        since_s = self._scoring_since_s
+        return 0.0 if since_s is None else max(0.0, now_s - since_s)
 
     def run(self, queue: BlockQueue, finished: threading.Event) -> None:
         """Handle what comes until `finished` is set and the queue is empty.
@@ -90,14 +106,16 @@ class Pipeline:
             queue.close()
 
     def _run(self, queue: BlockQueue, finished: threading.Event, network: ThreadPoolExecutor) -> None:
-        scoring: deque[tuple[Sequence[Due], Future[Iterator[Scores]]]] = deque()
+        scoring: deque[_Scoring] = deque()
         while (events := queue.take(_LOOK_S if scoring else 0.05, _MOST_AT_ONCE)) or scoring or not finished.is_set():
             for due in self._heard(events):
-                scoring.append((due, network.submit(self._score, due)))
+                scoring.append(_Scoring(due, network.submit(self._score, due), time.monotonic()))
+                self._scoring_since_s = scoring[0].since_s
             # Two may be left to the network, so that it has work while others are heard and told here.
-            while scoring and (scoring[0][1].done() or len(scoring) > 2):
-                due, scores = scoring.popleft()
-                self._tell(due, scores.result())
+            while scoring and (scoring[0].scores.done() or len(scoring) > 2):
+                self._tell(scoring[0].due, scoring[0].scores.result())
+                scoring.popleft()
+                self._scoring_since_s = scoring[0].since_s if scoring else None
             queue.set_limit(self._settings.queue_s * max(1, self.parties))
 
     def handle(self, events: Iterable[Event]) -> None:

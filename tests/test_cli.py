@@ -118,7 +118,12 @@ def test_live_pace_and_fast_pace_tell_the_same(place: Path) -> None:
     def by_call(text: str) -> list[dict[str, Any]]:
         return sorted(readings(text), key=lambda m: (m.get("call", ""), m.get("seq", 0)))
 
-    assert by_call(live.stdout) == by_call(fast.stdout)
+    ours, theirs = by_call(live.stdout), by_call(fast.stdout)
+    # ONNX Runtime adds up a lone window of the tiny model in another order than several: a rounded score may differ by one.
+    figures = [[[*(message.pop("scores", None) or {}).values()] for message in told] for told in (ours, theirs)]
+    for one, other in zip(*figures, strict=True):
+        assert one == pytest.approx(other, abs=1.5e-4)
+    assert ours == theirs
     assert (live.stderr, fast.stderr) == ("", "")
 
 
