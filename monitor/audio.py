@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -45,6 +46,12 @@ class Block:
     def duration_s(self) -> float:
         """How long it lasts."""
         return self.size / self.sample_rate
+
+    def come_at(self, arrived_s: float) -> "Block":
+        """The same, come at another moment."""
+        other = copy(self)
+        object.__setattr__(other, "arrived_s", arrived_s)
+        return other
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Many blocks go from process to process: pickled by their fields, they cost a third."""

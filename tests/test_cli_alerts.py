@@ -56,7 +56,7 @@ def test_rules_are_tried_on_printed_messages_against_labels(tmp_path: Path, prin
     assert (done.returncode, done.stderr) == (0, "")
     first, blank, header, *rows, _, total = done.stdout.splitlines()
     assert first.startswith(
-        "    0:15  bad                   sustained_anger (critical, customer): since 0:12, 5 readings"
+        "    0:15  bad                   sustained_anger (critical, customer): since 0:12, 6 readings"
     )
     assert (blank, header.split()[:3]) == ("", ["rule", "raised", "an"])
     assert rows[0].split() == [
@@ -98,7 +98,7 @@ def test_rules_are_tried_on_a_history(tmp_path: Path) -> None:
 def test_rules_are_tried_on_recordings_through_the_whole_live_path(tmp_path: Path) -> None:
     rules = tmp_path / "touchy.toml"
     rules.write_text(
-        DEFAULT_FILE.read_text().replace("raise_at = 0.5\nraise_for_s = 2.5", "raise_at = 0.4\nraise_for_s = 1")
+        DEFAULT_FILE.read_text().replace("raise_at = 0.45\nraise_for_s = 3", "raise_at = 0.4\nraise_for_s = 1")
     )
     recording, options = CALLS / "growing_anger.flac", ["--channels", "agent,customer"]
     done = run(tmp_path, "alerts", "try", rules, recording, "--json", "--labels", CALLS / "labels.csv", *options)

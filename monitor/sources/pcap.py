@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -179,7 +179,7 @@ class _Call:
             self._put(CallClosed(self._name, reason, fault))
 
     def _put_block(self, block: Block) -> None:
-        self._put(replace(block, arrived_s=time.monotonic()))
+        self._put(block.come_at(time.monotonic()))
 
 
 def _push(routes: Mapping[Key, tuple[_Call, PartyAudio]], moment_s: float, datagram: Datagram) -> None:
