@@ -261,6 +261,7 @@ def _run(run: _Run) -> None:
         print_json(node.hello())
     if _watched(node, run.view if on_screen else None):
         told_to_end.set()
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it ends already: one more must not make that look like a failure
     if not run.json:
         _print_summaries(node)
     if told_to_end.is_set():
