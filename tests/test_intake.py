@@ -39,7 +39,7 @@ Datagram = tuple[float, bytes, tuple[str, int]]
 EXAMPLES = {
     "calm": "a3d3a48094e28d5c",
     "growing_anger": "811989009cce5ae0",
-    "sad": "1b5410d4235dfb00",
+    "sad": "d9b050d87a4a254f",
     "won_back": "30f281aaf09bf855",
 }
 RTP = {

@@ -179,7 +179,7 @@ def test_sustained_anger_is_raised_with_its_evidence_and_decides_the_outcome(mod
     assert 8.0 < raised.start_s < raised.at_s < 16.0
     evidence = [m for m in told if isinstance(m, Reading) and m.seq in raised.evidence]
     assert len(evidence) == len(raised.evidence) > 3
-    assert {m.label for m in evidence} == {"anger"}
+    assert {m.label for m in evidence[-3:]} == {"anger"}
     assert isinstance(told[-1], CallEnded)
     assert told[-1].outcome == "angry"
 

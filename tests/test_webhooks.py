@@ -322,12 +322,13 @@ def test_a_full_disk_is_told_counted_and_live_monitoring_goes_on(
 ) -> None:
     prepare = DeliveryQueue.prepare
 
-    def of_32_kb(queue: DeliveryQueue) -> None:
+    def full(queue: DeliveryQueue) -> None:
         prepare(queue)
-        queue._database.execute("PRAGMA max_page_count = 8")
+        (pages,) = queue._database.execute("PRAGMA page_count").fetchone()
+        queue._database.execute(f"PRAGMA max_page_count = {pages}")
 
     monkeypatch.setattr("monitor.webhooks.service.MOST_UNSTORED", 20)
-    monkeypatch.setattr(DeliveryQueue, "prepare", of_32_kb)
+    monkeypatch.setattr(DeliveryQueue, "prepare", full)
     with receiving(secret, (503, {"Retry-After": "3600"})) as receiver:
         settings = settings_for(tmp_path, receiver)
         with posting(settings) as webhooks:

@@ -56,7 +56,7 @@ def test_a_supervisor_sees_the_calls_opens_one_looks_after_its_alert_filters_and
         terminal.press("Enter")
         for wanted in (
             r"outcome so far: ▲ angry",
-            r"raised by 5 readings from 0:\d\d to 0:\d\d   anger \d\d%",
+            r"raised by 6 readings from 0:\d\d to 0:\d\d   anger \d\d%",
             r"✓ Maria looks after it",
             r"agent speaks +[·▁▂▃▄▅▆▇█]+",
             r"agent id-",
