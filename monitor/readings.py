@@ -172,7 +172,8 @@ class PartyReader:
     def mood(self, over_s: float) -> Mood:
         """The mood over the last `over_s` seconds of speech; `unclear` under the model's threshold or after little speech."""
         evidence = self.mood_evidence(over_s)
-        if evidence is None or self._recent.windows * self._settings.hop_s < min(_LEAST_MOOD_S, over_s):
+        hop_s = self._settings.hop_s
+        if evidence is None or self._recent.windows < min(math.ceil(_LEAST_MOOD_S / hop_s), round(over_s / hop_s)):
             return "unclear"
         weights, bias = self._moods.weights, self._moods.bias
         logs = _log_softmax([sum(map(mul, row, evidence)) + one for row, one in zip(weights, bias, strict=True)])

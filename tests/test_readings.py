@@ -174,3 +174,12 @@ def test_a_window_without_speech_keeps_the_mood_and_claims_nothing_else() -> Non
     assert reader.unscored("silence") == Verdict("silence", None, "unclear", None, None, None)
     read(reader, "anger", 12)
     assert reader.unscored("gap") == Verdict("gap", None, "angry", None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("hop_s", "over_s", "windows"), [(2.0, 5.0, 2), (2.0, 20.0, 3), (0.5, 3.1, 6), (0.25, 20.0, 24)]
+)
+def test_every_setting_has_a_mood_in_the_end(hop_s: float, over_s: float, windows: int) -> None:
+    reader = PartyReader(MEANING, Settings(hop_s=hop_s, mood_s=over_s, outcome_s=over_s))
+    verdicts = [reader.read(window(3.0 + hop_s * k), posteriors("anger"), False) for k in range(windows)]
+    assert [verdict.mood for verdict in verdicts] == ["unclear"] * (windows - 1) + ["angry"]

@@ -41,6 +41,10 @@ class Schedule:
     generations: int = 24
     seed: int = 1
 
+    def generations_by(self, epoch: int) -> int:
+        """From how many generations the epoch, from 0, draws."""
+        return min(epoch // EPOCHS_A_GENERATION + 1, self.generations)
+
     def frames(self, epoch: int) -> int:
         """How much of a window the epoch, from 0, learns from."""
         return self.short_frames if epoch < round(self.short_share * self.epochs) else FRAMES
@@ -66,10 +70,14 @@ def _end_with_parent() -> None:
 
 
 def _make(generation: int, path: Path) -> None:
-    """Runs in the worker. The file is whole or not there."""
+    """Runs in the worker."""
     assert _workshop is not None
     clips = range(len(_workshop.clips))
-    parts = [_workshop.features(generation, clips[at : at + _TOGETHER]) for at in range(0, len(clips), _TOGETHER)]
+    _save(path, [_workshop.features(generation, clips[at : at + _TOGETHER]) for at in range(0, len(clips), _TOGETHER)])
+
+
+def _save(path: Path, parts: Sequence[np.ndarray]) -> None:
+    """The file is whole or not there."""
     unfinished = path.with_suffix(".part.npy")
     np.save(unfinished, np.concatenate(parts))
     unfinished.replace(path)
@@ -106,7 +114,7 @@ class Batches:
         """(batch, frames, 64) float32 features and (batch, classes) targets of every head, `steps` times."""
         schedule, clips = self._schedule, len(self._workshop.clips)
         generator = np.random.default_rng((self._workshop.seed, epoch, 1 << 20))
-        generations = self._generations(min(epoch // EPOCHS_A_GENERATION + 1, schedule.generations))
+        generations = self._generations(schedule.generations_by(epoch))
         order, drawn = generator.permutation(clips), generator.integers(len(generations), size=clips)
         frames = schedule.frames(epoch)
         starts = generator.integers(FRAMES - frames + 1, size=clips)
@@ -124,7 +132,7 @@ class Batches:
     def _generations(self, count: int) -> list[tuple[np.ndarray, Samples | None]]:
         """The first so many, each with what the teacher says of it; the next one is begun."""
         for number in range(count + 1):
-            if number < self._schedule.generations and number not in self._making:
+            if number < self._schedule.generations_by(self._schedule.epochs - 1) and number not in self._making:
                 self._making[number] = self._begin(number)
         for number in range(len(self._ready), count):
             self._making[number].result()
@@ -145,7 +153,7 @@ class Batches:
         path = self._folder / f"taught-{number:02d}.npy"
         if not path.is_file():
             parts = [windows[at : at + _TOGETHER].astype(np.float32) for at in range(0, len(windows), _TOGETHER)]
-            np.save(path, np.concatenate([self._teacher(part) for part in parts]))
+            _save(path, [self._teacher(part) for part in parts])
         taught: Samples = np.load(path)
         return taught
 

@@ -1,5 +1,6 @@
 """What the commands that learn do, without the command line: each reads, calls the modules in order, and writes."""
 
+import hashlib
 import json
 import shutil
 from collections.abc import Mapping, Sequence
@@ -108,7 +109,7 @@ def fit_network(
     teacher, taught = None, {}
     if teachers:
         several = [_teacher(path, split, workshop.normalisation) for path in teachers]
-        taught = {"teachers": [lesson for _, lesson in several]}
+        taught = {"teachers": [digest for _, digest in several]}
 
         def teacher(features: np.ndarray) -> np.ndarray:
             return np.mean([predict(features) for predict, _ in several], axis=0, dtype=np.float32)
@@ -134,28 +135,30 @@ def _normalisation(meaning: Mapping[str, Any]) -> Normalisation:
     return Normalisation(meaning["floor_db"], np.array(meaning["spectrum"], np.float32))
 
 
-def _teacher(path: Path, split: Split, normalisation: Normalisation) -> tuple["Predict", dict[str, Any]]:
-    """A model file's or a training's network, and what it is. Raises `CorpusError` for one that knows people whom the pupil is
-    measured on, or that reads other features."""
+def _teacher(path: Path, split: Split, normalisation: Normalisation) -> tuple["Predict", str]:
+    """A model file's or a training's network, and its file's SHA-256.
+
+    Raises `CorpusError` for one that knows people whom the pupil is measured on, or that reads other features.
+    """
     if path.suffix == ".onnx":
         model = EmotionModel(path)
         features, known = model.meaning.features, model.meaning.training["fitted"]
         own = Normalisation(features.floor_db, np.array(features.spectrum, np.float32))
-        predict, lesson = model.run, {"model": f"{model.meaning.name} {model.meaning.version}"}
+        predict, file = model.run, path
     else:
         from train.fit import predictor
 
         network, meaning = load_checkpoint(path)
         known, own, predict = meaning["split"]["fitted"], _normalisation(meaning), predictor(network)
-        lesson = {"architecture": meaning["architecture"], "schedule": meaning["schedule"]}
-    if others := sorted(set(known) - set(split.fitted)):
+        file = (path.parent if path.is_file() else path) / "last.keras"
+    if others := sorted(set(known) & {*split.tuning, *split.validation}):
         raise CorpusError(
             f"teacher {path} was fitted on {', '.join(others[:3])}, who are kept from fitting here: expected one of the same "
             "split"
         )
     if own.floor_db != normalisation.floor_db or not np.allclose(own.spectrum, normalisation.spectrum, atol=1e-8):
         raise CorpusError(f"teacher {path} reads other features, expected one fitted on the same clips: train it again")
-    return predict, lesson
+    return predict, hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def _progress() -> Progress:

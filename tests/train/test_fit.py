@@ -98,6 +98,9 @@ def test_every_epoch_is_the_same_whichever_is_asked_for_first(tiny_corpus: Path,
         assert all(np.array_equal(one, other) for one, other in zip(third, all_of(batches, 2), strict=True))
         assert all_of(batches, 3)[0].shape[1:] == (188, 64)
     assert third[1][:, 0] == pytest.approx(1.0)
+    assert {path.name for path in (tmp_path / "b").iterdir()} == {
+        *("windows-00.npy", "windows-01.npy", "taught-00.npy", "taught-01.npy"),
+    }
     assert again[1] == pytest.approx(np.tile([0.5, 0.1, 0.1, 0.1, 0.1, 0.1], (len(again[1]), 1)))
 
 
