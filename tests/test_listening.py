@@ -122,6 +122,20 @@ def test_whoever_is_stopped_or_drained_starts_nothing_again(run: Run) -> None:
     assert run.listening.restarts == 0
 
 
+def test_whoever_is_drained_while_another_process_is_waited_for_waits_no_longer(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listening, "WAITS_S", (600.0,))
+    run.kill()
+    run.next()
+    assert run.told() == f"{GONE} and its calls with it: another begins in 600 s"
+    run.listening.drain()
+    run.thread.join(20)
+    assert not run.thread.is_alive()
+    assert run.listening.restarts == 0
+    assert run.queue.take(0) == []
+
+
 def test_the_waits_grow_until_a_process_has_lived_long() -> None:
     restarts = Restarts()
     assert [restarts.wait_s(1.0) for _ in range(4)] == [0.0, 1.0, 2.0, 4.0]
