@@ -85,8 +85,8 @@ class Listening:
             if not self._waited(wait_s, stop):
                 return False
             self._began_s = time.monotonic()
-            self._apart = self._made(before)
             try:
+                self._apart = self._made(before)
                 addresses = self._apart.start()
             except CallmoodError as error:
                 fault = error
@@ -118,4 +118,10 @@ class Listening:
         self._queue.put(Refused(SourceError(text)))
 
     def _made(self, before: Before) -> Apart:
-        return Apart(partial(self._make, before), self._queue, self._identities, self._refusing, self._names)
+        """Raises SourceError where the system gives no process."""
+        try:
+            return Apart(partial(self._make, before), self._queue, self._identities, self._refusing, self._names)
+        except OSError as error:
+            raise SourceError(
+                f"no process can begin for the listeners ({error.strerror}); free memory or allow more processes"
+            ) from error
