@@ -73,6 +73,8 @@ class Pipeline:
         self._rules = load_rules(settings.alert_rules) if rules is None else rules
         self._unscoring = unscoring
         self._calls: dict[str, CallState] = {}
+        self._past_unscored: deque[str] = deque(maxlen=settings.max_calls)
+        """The calls that ended last of those that were not scored: one may go on under another name."""
         self._pieces: list[Piece] = []
         self._scoring_since_s: float | None = None
 
@@ -146,13 +148,20 @@ class Pipeline:
         if len(self._calls) >= self._settings.max_calls:
             running = f"{len(self._calls)} calls run, max_calls is {self._settings.max_calls}"
             return self._tell_error(SettingError(f"{opened.call}: refused: {running}; raise it or wait"))
-        why = "" if opened.goes_on else self._unscoring()
+        why = self._why_unscored(opened)
         call = CallState(opened, self._model.meaning, self._settings, self._rules, unscored=bool(why))
         self._calls[opened.call] = call
         _log.info("%s: call started", call.name)
         if why:
             _log.warning("%s: not scored: %s", call.name, why)
         self._bus.publish(call.started(self._now(), self._identities))
+
+    def _why_unscored(self, opened: CallOpened) -> str:
+        """In one line; empty where the call is scored. What goes on under another name is scored or not as before."""
+        if not opened.goes_on:
+            return self._unscoring()
+        before = opened.goes_on
+        return f"{before}, which it goes on from, was not" if before in self._past_unscored else ""
 
     def _take(self, block: Block) -> None:
         call = self._calls.get(block.call)
@@ -168,6 +177,8 @@ class Pipeline:
         if call is None:
             return
         self._pieces += call.finish(closed)
+        if call.unscored:
+            self._past_unscored.append(call.name)
         if closed.fault is not None:
             self._tell_error(closed.fault)
         _log.info("%s: call ended: %s", call.name, closed.reason)

@@ -2,6 +2,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -121,20 +122,23 @@ def test_calls_that_begin_while_the_node_is_late_are_not_scored_and_the_others_a
     model: EmotionModel, caplog: pytest.LogCaptureFixture
 ) -> None:
     answers = iter(["", "late: why"])
-    first, *rest = events_of("rest", TWO, 800)
-    assert isinstance(first, CallOpened)
-    goes_on = [replace(first, goes_on=True), *rest]
-    events = [*events_of("scored", TWO, 800), *events_of("late", TWO, 800), *goes_on]
-    told = run(model, events, unscoring=lambda: next(answers))
+    calls = [events_of("scored", TWO, 800), events_of("late", TWO, 800)]
+    for name, before in (("rest", "scored"), ("late-2", "late"), ("late-3", "late-2")):
+        opened, *rest = events_of(name, TWO, 800)
+        assert isinstance(opened, CallOpened)
+        calls.append([replace(opened, goes_on=before), *rest])
+    told = run(model, chain(*calls), unscoring=lambda: next(answers))
     parties = {
         m.call: {name: party.scored for name, party in m.parties.items()} for m in told if isinstance(m, CallStarted)
     }
     scored = {"agent": False, "customer": True}
-    assert parties == {"scored": scored, "late": dict.fromkeys(scored, False), "rest": scored}
-    states = {m.state for m in told if isinstance(m, Reading) and m.call == "late"}
+    unscored = dict.fromkeys(scored, False)
+    assert parties == {"scored": scored, "late": unscored, "rest": scored, "late-2": unscored, "late-3": unscored}
+    states = {m.state for m in told if isinstance(m, Reading) and m.call.startswith("late")}
     assert states == {"not_scored"}
-    assert [m.outcome for m in told if isinstance(m, CallEnded)] == ["calm", "unclear", "calm"]
+    assert [m.outcome for m in told if isinstance(m, CallEnded)] == ["calm", "unclear", "calm", "unclear", "unclear"]
     assert "late: not scored: late: why" in caplog.messages
+    assert "late-2: not scored: late, which it goes on from, was not" in caplog.messages
 
 
 @pytest.mark.parametrize("size", [160, 4_000, 7_777, 160_000])

@@ -31,8 +31,8 @@ class CallOpened:
     """Who the parties are (a SIP address, a phone number, a name), where the source says so; shown like `agent`."""
     in_step: bool = True
     """Whether the parties' blocks come side by side, as channels of one stream do: then their messages are in order of time."""
-    goes_on: bool = False
-    """Whether it is another call's rest, under a new name."""
+    goes_on: str = ""
+    """The call, closed by now, of which it is the rest under a new name; empty where it is none's."""
 
 
 @dataclass(frozen=True, slots=True)
