@@ -14,7 +14,7 @@ import pytest
 from monitor.audio import Block
 from monitor.errors import SettingError, SourceError
 from monitor.settings import RtpSettings
-from monitor.sources import BlockQueue, CallClosed, Refused
+from monitor.sources import BlockQueue, CallClosed, Event, Refused
 from monitor.sources.allowlist import AllowList, check_listener
 from monitor.sources.codecs import PCMA, PCMU, TELEPHONE_EVENT
 from monitor.sources.latch import Flood, Latch
@@ -24,6 +24,7 @@ from monitor.sources.rtp_party import PartyAudio
 from tests.captures import rtp
 from tests.rtp_streams import Sender, WaitingSocket, tones
 from tests.sip_client import Clock
+from tests.ungathered import UngatheredQueue
 
 CODECS = {0: PCMU, 101: TELEPHONE_EVENT}
 PACKETS = [rtp(packet) for packet in Sender().packets(tones(2.0))]
@@ -177,6 +178,23 @@ def test_a_stream_may_be_assigned_to_another_party() -> None:
 
     blocks = asyncio.run(main())
     assert {(block.call, block.party) for block in blocks} == {("call", "agent"), ("call-2", "customer")}
+
+
+def test_a_pause_is_told_to_its_end_before_a_stream_is_another_calls() -> None:
+    async def main() -> list[Event]:
+        moments_s, queue = [100.0], UngatheredQueue(60)
+        receiver = RtpReceiver(RtpSettings(), queue, lambda: moments_s[-1])
+        stream = await receiver.open("call", "agent", CODECS, 100.0)
+        stream.hold()
+        moments_s.append(110.0)
+        stream.assign("call-2", "customer", 110.0)
+        events = queue.take(0)
+        receiver.close()
+        return events
+
+    blocks = [event for event in asyncio.run(main()) if isinstance(event, Block)]
+    assert {block.call for block in blocks} == {"call"}
+    assert sum(block.size for block in blocks) == 80_000
 
 
 @pytest.mark.parametrize("polled", [False, True])
