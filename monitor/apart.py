@@ -125,7 +125,7 @@ class Apart:
 
     def _tell(self, message: Any) -> None:
         assert self._process.stdin is not None
-        with suppress(OSError):  # of a process that died the reader tells
+        with suppress(OSError, ValueError):  # of a process that died the reader tells; then the pipe may be closed
             pickle.dump(message, self._process.stdin)
             self._process.stdin.flush()
 

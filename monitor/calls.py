@@ -89,9 +89,9 @@ class CallState:
     def __init__(
         self, opened: CallOpened, meaning: Meaning, settings: Settings, rules: Sequence[Rule], unscored: bool = False
     ) -> None:
-        """`unscored`: no party's emotion is read, whoever it is."""
         self.name = opened.call
-        self._unscored = unscored
+        self.unscored = unscored
+        """No party's emotion is read, whoever it is."""
         self._watch = CallWatch(rules, opened.parties, settings.smooth_s, settings.hop_s)
         self._opened, self._settings = opened, settings
         self.parties = {name: self._party(name, channel, meaning) for name, channel in opened.parties.items()}
@@ -199,7 +199,7 @@ class CallState:
     def _party(self, name: Party, channel: int, meaning: Meaning) -> PartyState:
         settings = self._settings
         scored = {"customer": True, "agent": settings.score_agent, "mixed": settings.score_mixed}[name]
-        scored = scored and not self._unscored
+        scored = scored and not self.unscored
         windows = PartyWindows(settings.window_s, settings.hop_s, with_features=scored)
         return PartyState(name, channel, windows, PartyReader(meaning, settings) if scored else None)
 

@@ -16,17 +16,25 @@ from monitor.messages import Party
 
 
 class Gathering:
-    """What waits of each party: less than a cell."""
+    """What waits of each party of the calls that run: less than a cell."""
 
     def __init__(self) -> None:
         self._calls: dict[str, dict[Party, _Gathered]] = {}
 
+    def begin(self, call: str) -> None:
+        """That call's blocks are gathered until it is finished or forgotten."""
+        self._calls[call] = {}
+
     def add(self, block: Block) -> Sequence[Block]:
-        """What `block` makes ready, in order: mostly nothing, or one block that ends with a cell."""
-        try:
-            party = self._calls[block.call][block.party]
-        except KeyError:
-            party = self._calls.setdefault(block.call, {})[block.party] = _Gathered()
+        """What `block` makes ready, in order: mostly nothing, or one block that ends with a cell. Of a call that does not
+        run it goes through as it is.
+        """
+        parties = self._calls.get(block.call)
+        if parties is None:
+            return (block,)
+        party = parties.get(block.party)
+        if party is None:
+            party = parties[block.party] = _Gathered()
         return party.add(block)
 
     def finish(self, call: str) -> list[Block]:

@@ -17,6 +17,7 @@ WAITS_S = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 """Before each start of a process whose predecessors died young, one after the other; after the last there is no other."""
 SOUND_S = 60.0
 """A process that has lived so long died of something new."""
+_LOOK_S = 0.1
 
 
 class Restarts:
@@ -50,7 +51,7 @@ class Listening:
         self._make, self._queue, self._identities, self._refusing = make, queue, identities, refusing
         self._names = CallNames()
         self._restarts = Restarts()
-        self._draining = False
+        self._draining = threading.Event()
         self._began_s = time.monotonic()
         self._apart = self._made(Before())
 
@@ -60,7 +61,7 @@ class Listening:
 
     def drain(self) -> None:
         """Refuse new calls; when the running ones are over, `run` ends."""
-        self._draining = True
+        self._draining.set()
         self._apart.drain()
 
     def run(self, queue: BlockQueue, stop: threading.Event) -> None:
@@ -74,18 +75,18 @@ class Listening:
         """Whether another process listens in the place of one that died; meanwhile it is told what is waited for."""
         before = Before(self._apart.ports, self._names.taken)
         then = " and its calls with it: another begins"
-        while not (stop.is_set() or self._draining):
+        while not self._over(stop):
             wait_s = self._restarts.wait_s(time.monotonic() - self._began_s)
             if wait_s is None:
                 self._tell(f"{fault}; nobody listens any more after {len(WAITS_S)} tries: restart callmood")
                 return False
             self._tell(f"{fault}{then}" + (f" in {wait_s:g} s" if wait_s else ""))
             then = ": another begins"
-            if stop.wait(wait_s):
+            if not self._waited(wait_s, stop):
                 return False
             self._began_s = time.monotonic()
-            self._apart = self._made(before)
             try:
+                self._apart = self._made(before)
                 addresses = self._apart.start()
             except CallmoodError as error:
                 fault = error
@@ -93,9 +94,22 @@ class Listening:
             self.restarts += 1
             self.trouble = ""
             _log.warning("the listeners' process was started again: %s", "; ".join(addresses))
-            if self._draining:
+            if self._draining.is_set():
                 self._apart.drain()
             return True
+        return False
+
+    def _over(self, stop: threading.Event) -> bool:
+        return stop.is_set() or self._draining.is_set()
+
+    def _waited(self, wait_s: float, stop: threading.Event) -> bool:
+        """Whether the time has passed before a stop or a drain came."""
+        until_s = time.monotonic() + wait_s
+        while not self._over(stop):
+            left_s = until_s - time.monotonic()
+            if left_s <= 0:
+                return True
+            self._draining.wait(min(left_s, _LOOK_S))
         return False
 
     def _tell(self, text: str) -> None:
@@ -104,4 +118,10 @@ class Listening:
         self._queue.put(Refused(SourceError(text)))
 
     def _made(self, before: Before) -> Apart:
-        return Apart(partial(self._make, before), self._queue, self._identities, self._refusing, self._names)
+        """Raises SourceError where the system gives no process."""
+        try:
+            return Apart(partial(self._make, before), self._queue, self._identities, self._refusing, self._names)
+        except OSError as error:
+            raise SourceError(
+                f"no process can begin for the listeners ({error.strerror}); free memory or allow more processes"
+            ) from error

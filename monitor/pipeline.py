@@ -29,7 +29,7 @@ from monitor.model import EmotionModel
 from monitor.readings import Scores
 from monitor.settings import Settings
 from monitor.sources import Acknowledged, BlockQueue, CallClosed, CallOpened, Event, Refused
-from monitor.windows import hear
+from monitor.windows import Window, hear
 
 _log = logging.getLogger(__name__)
 
@@ -40,6 +40,9 @@ still counts as waiting, and the first of what is need not wait for all."""
 _LOOK_S = 0.002
 """So long a wait for the next events lasts while the network scores: then what it has done is told."""
 
+_MOST_SCORING = 2
+"""Batches with the network, so that it has work while others are heard and told here."""
+
 
 class _Scoring(NamedTuple):
     """What was heard together, and is with the network."""
@@ -47,7 +50,7 @@ class _Scoring(NamedTuple):
     due: Sequence[Due]
     scores: Future[Iterator[Scores]]
     since_s: float
-    """Monotonic."""
+    """When the oldest of it came; monotonic."""
 
 
 class Pipeline:
@@ -73,6 +76,8 @@ class Pipeline:
         self._rules = load_rules(settings.alert_rules) if rules is None else rules
         self._unscoring = unscoring
         self._calls: dict[str, CallState] = {}
+        self._past_unscored: deque[str] = deque(maxlen=settings.max_calls)
+        """The calls that ended last of those that were not scored: one may go on under another name."""
         self._pieces: list[Piece] = []
         self._scoring_since_s: float | None = None
 
@@ -82,7 +87,7 @@ class Pipeline:
         return sum(len(call.parties) for call in self._calls.values())
 
     def waited_s(self, now_s: float) -> float:
-        """How long the oldest of what was heard has waited for the network at `now_s`, monotonic; 0 where nothing does."""
+        """How old what was heard and waits for the network is at `now_s`, monotonic, since it came; 0 where nothing does."""
         since_s = self._scoring_since_s
         return 0.0 if since_s is None else max(0.0, now_s - since_s)
 
@@ -103,20 +108,29 @@ class Pipeline:
             self._tell_error(error)
             raise error from fault
         finally:
+            self._scoring_since_s = None
             queue.close()
 
     def _run(self, queue: BlockQueue, finished: threading.Event, network: ThreadPoolExecutor) -> None:
         scoring: deque[_Scoring] = deque()
-        while (events := queue.take(_LOOK_S if scoring else 0.05, _MOST_AT_ONCE)) or scoring or not finished.is_set():
+        while True:
+            over = finished.is_set()  # before the look: what was put before the end is still taken
+            events = queue.take(_LOOK_S if scoring else 0.05, _MOST_AT_ONCE)
+            if over and not events and not scoring:
+                return
             for due in self._heard(events):
-                scoring.append(_Scoring(due, network.submit(self._score, due), time.monotonic()))
+                self._tell_scored(scoring, _MOST_SCORING - 1)
+                scoring.append(_Scoring(due, network.submit(self._score, due), _since_s(due)))
                 self._scoring_since_s = scoring[0].since_s
-            # Two may be left to the network, so that it has work while others are heard and told here.
-            while scoring and (scoring[0].scores.done() or len(scoring) > 2):
-                self._tell(scoring[0].due, scoring[0].scores.result())
-                scoring.popleft()
-                self._scoring_since_s = scoring[0].since_s if scoring else None
+            self._tell_scored(scoring, _MOST_SCORING)
             queue.set_limit(self._settings.queue_s * max(1, self.parties))
+
+    def _tell_scored(self, scoring: deque[_Scoring], most: int) -> None:
+        """Tells what the network has done, and waits for it while more than `most` batches are left to it."""
+        while scoring and (scoring[0].scores.done() or len(scoring) > most):
+            self._tell(scoring[0].due, scoring[0].scores.result())
+            scoring.popleft()
+            self._scoring_since_s = scoring[0].since_s if scoring else None
 
     def handle(self, events: Iterable[Event]) -> None:
         """Take events in order and publish everything that follows from them."""
@@ -146,13 +160,20 @@ class Pipeline:
         if len(self._calls) >= self._settings.max_calls:
             running = f"{len(self._calls)} calls run, max_calls is {self._settings.max_calls}"
             return self._tell_error(SettingError(f"{opened.call}: refused: {running}; raise it or wait"))
-        why = "" if opened.goes_on else self._unscoring()
+        why = self._why_unscored(opened)
         call = CallState(opened, self._model.meaning, self._settings, self._rules, unscored=bool(why))
         self._calls[opened.call] = call
         _log.info("%s: call started", call.name)
         if why:
             _log.warning("%s: not scored: %s", call.name, why)
         self._bus.publish(call.started(self._now(), self._identities))
+
+    def _why_unscored(self, opened: CallOpened) -> str:
+        """In one line; empty where the call is scored. What goes on under another name is scored or not as before."""
+        if not opened.goes_on:
+            return self._unscoring()
+        before = opened.goes_on
+        return f"{before}, which it goes on from, was not" if before in self._past_unscored else ""
 
     def _take(self, block: Block) -> None:
         call = self._calls.get(block.call)
@@ -168,6 +189,8 @@ class Pipeline:
         if call is None:
             return
         self._pieces += call.finish(closed)
+        if call.unscored:
+            self._past_unscored.append(call.name)
         if closed.fault is not None:
             self._tell_error(closed.fault)
         _log.info("%s: call ended: %s", call.name, closed.reason)
@@ -206,3 +229,10 @@ class Pipeline:
 
     def _now(self) -> str:
         return rfc3339(self._wall())
+
+
+def _since_s(due: Sequence[Due]) -> float:
+    """When the oldest window came, monotonic. What is left of a call that is over may have come long ago without being late."""
+    over = {one.call for one in due if one.party is None}
+    came_s = (one.item.arrived_s for one in due if isinstance(one.item, Window) and one.call not in over)
+    return min(came_s, default=time.monotonic())

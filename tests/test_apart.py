@@ -139,6 +139,13 @@ def test_it_ends_when_it_is_stopped() -> None:
     assert queue.take(0) == [OPENED, CallClosed("other", "stopped")]
 
 
+def test_whoever_is_drained_after_its_end_does_not_mind() -> None:
+    apart = Apart(partial(talkative, dies=True), BlockQueue(10), Identities(show=True))
+    apart.start()
+    apart.run(BlockQueue(10), threading.Event())
+    apart.drain()
+
+
 def test_a_listener_that_cannot_begin_says_why() -> None:
     apart = Apart(partial(talkative, fails=True), BlockQueue(10), Identities(show=False))
     with pytest.raises(ServiceError, match="the port is taken"):

@@ -27,8 +27,16 @@ def blocks_of(sizes: Iterable[int], rate: int = 8_000, lost: frozenset[int] = fr
     return [block for number, block in enumerate(every) if number not in lost]
 
 
-def gathered(blocks: Iterable[Block]) -> list[Block]:
+def begun(*calls: str) -> Gathering:
+    """Of calls that run."""
     gathering = Gathering()
+    for call in calls:
+        gathering.begin(call)
+    return gathering
+
+
+def gathered(blocks: Iterable[Block]) -> list[Block]:
+    gathering = begun("c")
     ready = [one for block in blocks for one in gathering.add(block)]
     return ready + gathering.finish("c")
 
@@ -52,7 +60,7 @@ def test_the_pipeline_hears_the_same(sizes: list[int], rate: int, lost: frozense
 
 @given(st.lists(st.integers(1, 400), min_size=1, max_size=80))
 def test_a_cell_is_complete_with_the_very_block_that_ends_it(sizes: list[int]) -> None:
-    gathering, plain, behind = Gathering(), PartyCells(), PartyCells()
+    gathering, plain, behind = begun("c"), PartyCells(), PartyCells()
     for block in blocks_of(sizes):
         at_once = [cell.arrived_s for cell in plain.push(block) if isinstance(cell, Cell)]
         later = [
@@ -76,18 +84,26 @@ def test_audio_at_another_rate_goes_on_as_it_comes() -> None:
 
 def test_a_block_that_ends_with_a_cell_goes_through_as_it_is() -> None:
     (block,) = blocks_of([CELL])
-    (same,) = Gathering().add(block)
+    (same,) = begun("c").add(block)
     assert same is block
 
 
 def test_parties_and_calls_wait_apart() -> None:
-    gathering = Gathering()
+    gathering = begun("a", "b")
     (one,) = blocks_of([500])
     for call, party in (("a", "agent"), ("a", "customer"), ("b", "customer")):
         assert not gathering.add(Block(call, party, 0, 8_000, one.samples, 0.0))  # type: ignore[arg-type]
     assert [(block.call, block.party) for block in gathering.finish("a")] == [("a", "agent"), ("a", "customer")]
     gathering.forget("b")
     assert gathering.finish("b") == []
+
+
+def test_nothing_waits_of_a_call_that_does_not_run() -> None:
+    gathering = begun("c")
+    assert gathering.finish("c") == []
+    (late,) = blocks_of([500])
+    assert [*gathering.add(late)] == [late]
+    assert gathering.finish("c") == []
 
 
 def test_what_is_none_costs_no_good_samples_before_it() -> None:

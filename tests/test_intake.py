@@ -20,7 +20,7 @@ import soundfile
 from monitor.audio import Block, float_to_alaw, float_to_mulaw
 from monitor.cells import Cell, Lost, PartyCells
 from monitor.settings import RtpSettings
-from monitor.sources import BlockQueue, CallClosed, CallNames, Event
+from monitor.sources import BlockQueue, CallClosed, CallNames, CallOpened, Event
 from monitor.sources.allowlist import AllowList
 from monitor.sources.codecs import COMFORT_NOISE, PCMA, PCMU, TELEPHONE_EVENT
 from monitor.sources.latch import Latch
@@ -90,6 +90,7 @@ def test_the_example_calls_are_heard_as_they_always_were(name: str, pace: str) -
     else:
         samples, rate = soundfile.read(path, dtype="float32")
         parties: tuple[Literal["agent", "customer"], ...] = ("agent", "customer")
+        queue.put(CallOpened(name, "recording", None, {"agent": 0, "customer": 1}))
         for start in range(0, len(samples), 160):
             for party, channel in zip(parties, samples[start : start + 160].T, strict=True):
                 queue.put(Block(name, party, start, rate, np.ascontiguousarray(channel), 0.0))
@@ -181,6 +182,7 @@ WRONG = [
 @pytest.mark.parametrize("wrong", [*WRONG, "moves", "foreign", "no RTP", "hold"])
 def test_a_call_by_rtp_is_heard_as_it_always_was(wrong: str) -> None:
     now_s, settings, queue = 0.0, RtpSettings(), BlockQueue(1e9)
+    queue.put(CallOpened("call", "test", None, {"customer": 0}, in_step=False))
     outbox = Outbox(queue)
     audio = PartyAudio("call", "customer", CODECS, 0.0, settings.jitter_s, outbox.put)
     sockets: Any = WaitingSocket(), WaitingSocket()

@@ -1,9 +1,12 @@
+import errno
 import os
 import signal
+import subprocess
 import threading
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -115,11 +118,47 @@ def test_listeners_that_cannot_begin_again_are_given_up_in_the_end(run: Run, tmp
     assert (run.listening.trouble[:17], run.listening.restarts) == ("the port is taken", 0)
 
 
+@pytest.mark.usefixtures("quick")
+def test_a_process_that_the_system_does_not_begin_is_tried_again(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    begin, refusals = subprocess.Popen, iter([BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")])
+
+    def popen(*args: Any, **kwargs: Any) -> "subprocess.Popen[bytes]":
+        if (refusal := next(refusals, None)) is not None:
+            raise refusal
+        return begin(*args, **kwargs)
+
+    monkeypatch.setattr(subprocess, "Popen", popen)
+    run.kill()
+    run.next()
+    assert run.told() == f"{GONE} and its calls with it: another begins"
+    assert run.told() == (
+        "no process can begin for the listeners (Resource temporarily unavailable); "
+        "free memory or allow more processes: another begins in 0.01 s"
+    )
+    opened = run.next()
+    assert isinstance(opened, CallOpened)
+    assert opened.call == "call-2"
+
+
 def test_whoever_is_stopped_or_drained_starts_nothing_again(run: Run) -> None:
     run.listening.drain()
     run.thread.join(20)
     assert not run.thread.is_alive()
     assert run.listening.restarts == 0
+
+
+def test_whoever_is_drained_while_another_process_is_waited_for_waits_no_longer(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listening, "WAITS_S", (600.0,))
+    run.kill()
+    run.next()
+    assert run.told() == f"{GONE} and its calls with it: another begins in 600 s"
+    run.listening.drain()
+    run.thread.join(20)
+    assert not run.thread.is_alive()
+    assert run.listening.restarts == 0
+    assert run.queue.take(0) == []
 
 
 def test_the_waits_grow_until_a_process_has_lived_long() -> None:

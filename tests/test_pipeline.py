@@ -2,6 +2,8 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from itertools import chain
+from typing import Any
 
 import numpy as np
 import pytest
@@ -121,20 +123,23 @@ def test_calls_that_begin_while_the_node_is_late_are_not_scored_and_the_others_a
     model: EmotionModel, caplog: pytest.LogCaptureFixture
 ) -> None:
     answers = iter(["", "late: why"])
-    first, *rest = events_of("rest", TWO, 800)
-    assert isinstance(first, CallOpened)
-    goes_on = [replace(first, goes_on=True), *rest]
-    events = [*events_of("scored", TWO, 800), *events_of("late", TWO, 800), *goes_on]
-    told = run(model, events, unscoring=lambda: next(answers))
+    calls = [events_of("scored", TWO, 800), events_of("late", TWO, 800)]
+    for name, before in (("rest", "scored"), ("late-2", "late"), ("late-3", "late-2")):
+        opened, *rest = events_of(name, TWO, 800)
+        assert isinstance(opened, CallOpened)
+        calls.append([replace(opened, goes_on=before), *rest])
+    told = run(model, chain(*calls), unscoring=lambda: next(answers))
     parties = {
         m.call: {name: party.scored for name, party in m.parties.items()} for m in told if isinstance(m, CallStarted)
     }
     scored = {"agent": False, "customer": True}
-    assert parties == {"scored": scored, "late": dict.fromkeys(scored, False), "rest": scored}
-    states = {m.state for m in told if isinstance(m, Reading) and m.call == "late"}
+    unscored = dict.fromkeys(scored, False)
+    assert parties == {"scored": scored, "late": unscored, "rest": scored, "late-2": unscored, "late-3": unscored}
+    states = {m.state for m in told if isinstance(m, Reading) and m.call.startswith("late")}
     assert states == {"not_scored"}
-    assert [m.outcome for m in told if isinstance(m, CallEnded)] == ["calm", "unclear", "calm"]
+    assert [m.outcome for m in told if isinstance(m, CallEnded)] == ["calm", "unclear", "calm", "unclear", "unclear"]
     assert "late: not scored: late: why" in caplog.messages
+    assert "late-2: not scored: late, which it goes on from, was not" in caplog.messages
 
 
 @pytest.mark.parametrize("size", [160, 4_000, 7_777, 160_000])
@@ -350,3 +355,116 @@ def test_while_the_network_scores_the_next_is_heard_and_all_is_told_in_order(mod
     thread.join(20.0)
     assert [message.seq for message in told] == list(range(1, len(told) + 1))  # type: ignore[union-attr]
     assert [message.end_s for message in told if isinstance(message, Reading)] == [3.0, 3.5, 4.0, 4.5, 5.0, 5.5, 6.0]
+
+
+class FinishingQueue(BlockQueue):
+    """What comes last comes after a look that found nothing, together with the end."""
+
+    def __init__(self, last: Iterable[Event], finished: threading.Event) -> None:
+        super().__init__(60.0)
+        self._last, self._finished = list(last), finished
+
+    def take(self, timeout_s: float, most: int | None = None) -> list[Event]:
+        taken = super().take(timeout_s, most)
+        if not taken:
+            last, self._last = self._last, []
+            self.put_all(last)
+            self._finished.set()
+        return taken
+
+
+def test_nothing_is_lost_that_comes_together_with_the_end(model: EmotionModel) -> None:
+    bus, told, finished = Bus(), list[AnyMessage](), threading.Event()
+    bus.subscribe(told.append)
+    queue = FinishingQueue(events_of("a", {"customer": speech_like(3.0)}, 2_000), finished)
+    Pipeline(model, Settings(), bus).run(queue, finished)
+    assert [type(message) for message in told] == [CallStarted, Reading, CallEnded]
+
+
+class LazyNetwork:
+    """Scores when it is asked for the result, and is done when it was once looked at; notes how many batches were with it."""
+
+    def __init__(self) -> None:
+        self.waiting: set[LazyBatch] = set()
+        self.most = 0
+        self.at_result: Callable[[], None] = lambda: None
+
+    def __enter__(self) -> "LazyNetwork":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def submit(self, score: Callable[[object], Any], due: object) -> "LazyBatch":
+        batch = LazyBatch(self, lambda: score(due))
+        self.waiting.add(batch)
+        self.most = max(self.most, len(self.waiting))
+        return batch
+
+
+class LazyBatch:
+    def __init__(self, network: LazyNetwork, score: Callable[[], Any]) -> None:
+        self._network, self._score, self._looked = network, score, False
+
+    def done(self) -> bool:
+        looked, self._looked = self._looked, True
+        return looked
+
+    def result(self) -> Any:
+        self._network.waiting.discard(self)
+        self._network.at_result()
+        return self._score()
+
+
+@pytest.fixture
+def network(monkeypatch: pytest.MonkeyPatch) -> LazyNetwork:
+    one = LazyNetwork()
+    monkeypatch.setattr("monitor.pipeline.ThreadPoolExecutor", lambda *_, **__: one)
+    return one
+
+
+def run_through(pipeline: Pipeline, events: Iterable[Event]) -> None:
+    queue, finished = BlockQueue(1_000.0), threading.Event()
+    queue.put_all(events)
+    finished.set()
+    pipeline.run(queue, finished)
+
+
+def test_at_most_two_batches_are_with_the_network_however_much_is_taken(
+    model: EmotionModel, network: LazyNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("monitor.pipeline._MOST_AT_ONCE", 12)  # cells, and events of 3 s each
+    run_through(Pipeline(model, Settings(), Bus()), events_of("a", {"customer": speech_like(30.0)}, 24_000))
+    assert network.most == 2
+
+
+def test_what_is_with_the_network_is_as_late_as_its_audio_is_old(model: EmotionModel, network: LazyNetwork) -> None:
+    pipeline, waited_s = Pipeline(model, Settings(), Bus()), list[float]()
+    network.at_result = lambda: waited_s.append(pipeline.waited_s(107.0))
+    voice = speech_like(3.5)
+    opened = CallOpened("a", "rtp", None, {"customer": 0}, in_step=False)
+    pieces = [voice[:24_000], voice[24_000:]]
+    blocks = [Block("a", "customer", 24_000 * k, 8_000, piece, 100.0 + 2.0 * k) for k, piece in enumerate(pieces)]
+    run_through(pipeline, [opened, *blocks])
+    assert (waited_s, pipeline.waited_s(107.0)) == ([7.0], 0.0)
+
+
+def test_the_end_of_a_call_that_was_silent_for_long_is_not_late(model: EmotionModel, network: LazyNetwork) -> None:
+    pipeline, waited_s = Pipeline(model, Settings(), Bus()), list[float]()
+    began_s = time.monotonic()
+    network.at_result = lambda: waited_s.append(pipeline.waited_s(began_s))
+    opened = CallOpened("a", "rtp", None, {"customer": 0}, in_step=False)
+    block = Block("a", "customer", 0, 8_000, speech_like(2.0), began_s - 60.0)
+    run_through(pipeline, [opened, block, CallClosed("a", "end")])
+    assert waited_s == [0.0]
+
+
+def test_a_pipeline_that_failed_is_not_late(model: EmotionModel, network: LazyNetwork) -> None:
+    def fail() -> None:
+        raise RuntimeError("boom")
+
+    network.at_result = fail
+    pipeline = Pipeline(model, Settings(), Bus())
+    with pytest.raises(PipelineError):
+        run_through(pipeline, events_of("a", TWO, 8_000))
+    assert pipeline.waited_s(time.monotonic() + 60.0) == 0.0

@@ -14,7 +14,7 @@ import pytest
 from monitor.audio import Block
 from monitor.errors import SettingError, SourceError
 from monitor.settings import RtpSettings
-from monitor.sources import BlockQueue, CallClosed, Refused
+from monitor.sources import BlockQueue, CallClosed, Event, Refused
 from monitor.sources.allowlist import AllowList, check_listener
 from monitor.sources.codecs import PCMA, PCMU, TELEPHONE_EVENT
 from monitor.sources.latch import Flood, Latch
@@ -24,6 +24,7 @@ from monitor.sources.rtp_party import PartyAudio
 from tests.captures import rtp
 from tests.rtp_streams import Sender, WaitingSocket, tones
 from tests.sip_client import Clock
+from tests.ungathered import UngatheredQueue
 
 CODECS = {0: PCMU, 101: TELEPHONE_EVENT}
 PACKETS = [rtp(packet) for packet in Sender().packets(tones(2.0))]
@@ -179,6 +180,23 @@ def test_a_stream_may_be_assigned_to_another_party() -> None:
     assert {(block.call, block.party) for block in blocks} == {("call", "agent"), ("call-2", "customer")}
 
 
+def test_a_pause_is_told_to_its_end_before_a_stream_is_another_calls() -> None:
+    async def main() -> list[Event]:
+        moments_s, queue = [100.0], UngatheredQueue(60)
+        receiver = RtpReceiver(RtpSettings(), queue, lambda: moments_s[-1])
+        stream = await receiver.open("call", "agent", CODECS, 100.0)
+        stream.hold()
+        moments_s.append(110.0)
+        stream.assign("call-2", "customer", 110.0)
+        events = queue.take(0)
+        receiver.close()
+        return events
+
+    blocks = [event for event in asyncio.run(main()) if isinstance(event, Block)]
+    assert {block.call for block in blocks} == {"call"}
+    assert sum(block.size for block in blocks) == 80_000
+
+
 @pytest.mark.parametrize("polled", [False, True])
 def test_a_call_that_ended_while_the_machine_slept_does_not_go_on_until_it_woke(polled: bool) -> None:
     """Whether its sockets or its signalling are looked at first then."""
@@ -222,8 +240,6 @@ def test_what_waits_for_seconds_is_read_when_a_stream_closes() -> None:
 def test_a_port_that_somebody_still_sends_to_is_passed_over(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("monitor.sources.rtp_ports._MOST_STRAYS", 3)
-
     async def main() -> None:
         with sending() as one:
             first = (one.getsockname()[1] & ~1) + 2
@@ -236,9 +252,18 @@ def test_a_port_that_somebody_still_sends_to_is_passed_over(
             receiver, _ = receiving(first_port=first, last_port=first + 3)
             task = asyncio.create_task(stray())
             assert (await receiver.open("call", "customer", CODECS, 0.0)).port == first + 2
-            with pytest.raises(SourceError, match="RTP comes to 3 free ports, one after the other, that no call has"):
+            said = f"RTP comes to port {first}, which no call has: another is looked for"
+            assert caplog.messages == [said]
+            with pytest.raises(SourceError) as none_left:
                 await receiver.open("call", "agent", CODECS, 0.0)
-            assert f"RTP comes to port {first}, which no call has: another is taken" in caplog.messages
+            assert str(none_left.value) == (
+                f"no two free UDP ports for RTP in {first}..{first + 3} of 127.0.0.1 (Address already in use), "
+                "and RTP that no call has comes to 1 more; widen rtp.first_port..last_port"
+            )
+            assert caplog.messages == [said, said]
+            monkeypatch.setattr("monitor.sources.rtp_ports._MOST_STRAYS", 1)
+            with pytest.raises(SourceError, match="RTP that no call has comes to 1 free ports, one after the other; "):
+                await receiver.open("call", "agent", CODECS, 0.0)
             task.cancel()
             receiver.close()
 

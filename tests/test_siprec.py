@@ -268,9 +268,9 @@ def test_a_stream_that_joins_makes_a_mixed_call_one_of_two_parties() -> None:
             (lone,) = await caller.invite(crlf(LONE), kind=PLAIN)
             media = await caller.invite(both())
             assert media[0].port == lone.port
-            assert [(one.call, one.parties) for one in home.opened] == [
-                ("call-1@client", {"mixed": 0}),
-                ("call-1@client-2", {"agent": 0, "customer": 1}),
+            assert [(one.call, one.parties, one.goes_on) for one in home.opened] == [
+                ("call-1@client", {"mixed": 0}, ""),
+                ("call-1@client-2", {"agent": 0, "customer": 1}, "call-1@client"),
             ]
             assert [(one.call, one.reason) for one in home.closed] == [
                 ("call-1@client", "goes on as call-1@client-2: its parties changed")

@@ -30,6 +30,8 @@ def numbers(events: list[Event]) -> list[int]:
 def full() -> BlockQueue:
     """A queue for three seconds, with blocks 0, 1 and 2."""
     queue = BlockQueue(limit_s=3.0)
+    queue.put(OPENED)
+    queue.take(0)
     for number in range(3):
         queue.put(block(number))
     return queue
@@ -150,6 +152,8 @@ def test_taking_waits_for_the_first_event() -> None:
 @given(st.lists(st.integers(80, 16_000), min_size=1, max_size=60), st.floats(0.5, 5.0))
 def test_no_more_waits_than_the_bound_and_everything_is_accounted_for(sizes: list[int], limit_s: float) -> None:
     queue = BlockQueue(limit_s)
+    queue.put(OPENED)
+    queue.take(0)
     for end, size in zip(accumulate(sizes), sizes, strict=True):
         queue.put(Block("call", "customer", end - size, 8_000, np.zeros(size, np.float32), 0.0))
         assert queue.waiting_s <= max(limit_s, max(sizes) / 8_000 + 0.25)
@@ -187,6 +191,12 @@ def test_the_end_of_a_call_brings_what_waits_of_it(waiting_for_cells: BlockQueue
     assert (opened, closed) == (OPENED, CLOSED)
     assert isinstance(block, Block)
     assert (block.start, block.samples.size) == (0, 1_600)
+
+
+def test_what_comes_before_a_call_or_after_it_waits_for_nothing() -> None:
+    queue, events = BlockQueue(limit_s=10.0), [block(0, 0.1), OPENED, CLOSED, block(1, 0.1)]
+    queue.put_all(events)
+    assert queue.take(0) == events
 
 
 def test_the_end_of_a_recording_waits_for_room_too(waiting_for_cells: BlockQueue) -> None:

@@ -100,6 +100,14 @@ class _Stopwatch:
         self._since_s = now_s
 
 
+def _queue_of(settings: Settings, parties: int) -> BlockQueue:
+    """One that knows their calls."""
+    queue = BlockQueue(settings.queue_s * parties)
+    queue.put_all(opened(parties))
+    queue.take(0.0)
+    return queue
+
+
 class _Line:
     """The way of `Pipeline.handle`, with a stopwatch between the stages."""
 
@@ -107,7 +115,7 @@ class _Line:
         rules = load_rules(settings.alert_rules)
         self._model = model
         self._calls = {call.call: CallState(call, model.meaning, settings, rules) for call in opened(parties)}
-        self._queue, self._bus, self.scored = BlockQueue(settings.queue_s * parties), Bus(), 0
+        self._queue, self._bus, self.scored = _queue_of(settings, parties), Bus(), 0
         self._bus.subscribe(Board().receive)
 
     def second(self, heard: Sequence[Samples], second: int) -> dict[str, float]:
@@ -160,7 +168,7 @@ class _Whole:
     def __init__(self, model: EmotionModel, settings: Settings, parties: int) -> None:
         bus = Bus()
         bus.subscribe(Board().receive)
-        self._queue = BlockQueue(settings.queue_s * parties)
+        self._queue = _queue_of(settings, parties)
         self._pipeline = Pipeline(model, replace(settings, max_calls=parties), bus)
         self._pipeline.handle(opened(parties))
 

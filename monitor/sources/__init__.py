@@ -31,8 +31,8 @@ class CallOpened:
     """Who the parties are (a SIP address, a phone number, a name), where the source says so; shown like `agent`."""
     in_step: bool = True
     """Whether the parties' blocks come side by side, as channels of one stream do: then their messages are in order of time."""
-    goes_on: bool = False
-    """Whether it is another call's rest, under a new name."""
+    goes_on: str = ""
+    """The call, closed by now, of which it is the rest under a new name; empty where it is none's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +154,8 @@ class BlockQueue:
     """The bounded queue between capture threads and the pipeline.
 
     Blocks are gathered to the ends of the pipeline's cells before they wait here; what a party's next cell still lacks
-    (less than 0.25 s) does not count as waiting. A call's end brings all that is left of it.
+    (less than 0.25 s) does not count as waiting. A call's end brings all that is left of it. Blocks that come before their
+    call or after it, which the pipeline passes over, are not gathered.
 
     Beginnings and ends of calls are never dropped. A block that finds `limit_s` of audio waiting either waits for room
     (recordings: nothing is lost) or drops the oldest block (live sources: counted in `dropped_blocks` and `dropped_s`;
@@ -213,6 +214,8 @@ class BlockQueue:
         """What `event` brings that need not wait for more of its call."""
         if isinstance(event, Block):
             return self._gathering.add(event)
+        if isinstance(event, CallOpened):
+            self._gathering.begin(event.call)
         return [*self._gathering.finish(event.call), event] if isinstance(event, CallClosed) else [event]
 
     def _has_room(self, block: Block, stop: threading.Event | None) -> bool:

@@ -101,6 +101,7 @@ class RtpStream:
         """
         self._receiver.read(self)
         self._audio.finish(self._receiver.now())
+        self._outbox.empty()
         self._audio = self._audio.successor(call, party, opened_s)
 
     def close(self) -> None:

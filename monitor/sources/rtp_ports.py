@@ -19,7 +19,7 @@ _RECEIVE_BUFFER_BYTES = 1 << 19
 _LISTEN_S = 0.05
 """Two packets' time: whoever sends does so every 20 ms."""
 _MOST_STRAYS = 50
-"""Ports that are tried for a party."""
+"""Times that another port is looked for."""
 
 
 class RtpPorts:
@@ -33,33 +33,38 @@ class RtpPorts:
         """So many pairs, or none: then SourceError is raised.
 
         The client of a call that has ended may not know it, above all where the process that heard it was killed, and its
-        voice must not become part of another call. So each port is listened to before anybody is told of it.
+        voice must not become part of another call. So each port is listened to before anybody is told of it. One that is
+        sent to stays bound until the end, so that it is tried once.
         """
         taken: list[Sockets] = []
+        strays: list[Sockets] = []
         try:
             for _ in range(_MOST_STRAYS):
                 while len(taken) < count:
-                    taken.append(self._bind())
+                    taken.append(self._bind(len(strays)))
                 await asyncio.sleep(_LISTEN_S if count else 0.0)
-                strays = [sockets for sockets in taken if _is_sent_to(sockets[0])]
-                taken = [sockets for sockets in taken if sockets not in strays]
-                for sockets in strays:
-                    port = sockets[0].getsockname()[1]
-                    _log.warning("RTP comes to port %d, which no call has: another is taken", port)
-                    _close(sockets)
+                sent_to = [sockets for sockets in taken if _is_sent_to(sockets[0])]
+                taken = [sockets for sockets in taken if sockets not in sent_to]
+                strays += sent_to
+                for rtp, _ in sent_to:
+                    port = rtp.getsockname()[1]
+                    _log.warning("RTP comes to port %d, which no call has: another is looked for", port)
                 if len(taken) == count:
                     return taken
             raise SourceError(
-                f"RTP comes to {_MOST_STRAYS} free ports, one after the other, that no call has; "
+                f"RTP that no call has comes to {len(strays)} free ports, one after the other; "
                 "widen rtp.first_port..last_port"
             )
         except BaseException:
             for sockets in taken:
                 _close(sockets)
             raise
+        finally:
+            for sockets in strays:
+                _close(sockets)
 
-    def _bind(self) -> Sockets:
-        """Two free ports, an even one and the next."""
+    def _bind(self, strays: int) -> Sockets:
+        """Two free ports, an even one and the next; so many pairs are passed over."""
         host = self._settings.host
         for _ in range((self._settings.last_port - self._settings.first_port) // 2 + 1):
             port = next(self._ports)
@@ -74,8 +79,9 @@ class RtpPorts:
                 fault = error
                 rtp.close()
         ports = f"{self._settings.first_port}..{self._settings.last_port} of {host}"
+        passed_over = f", and RTP that no call has comes to {strays} more" if strays else ""
         raise SourceError(
-            f"no two free UDP ports for RTP in {ports} ({fault.strerror}); widen rtp.first_port..last_port"
+            f"no two free UDP ports for RTP in {ports} ({fault.strerror}){passed_over}; widen rtp.first_port..last_port"
         )
 
 

@@ -136,13 +136,13 @@ class Recording:
             return
         for index, stream in self._streams.items():
             stream.assign(name, cast.parties[index], opened_s)
-        goes_on = bool(self.name)
-        if goes_on:
-            self._desk.queue.put(CallClosed(self.name, f"goes on as {name}: its parties changed"))
+        before = self.name
+        if before:
+            self._desk.queue.put(CallClosed(before, f"goes on as {name}: its parties changed"))
         self.name, self._opened_s, self._cast = name, opened_s, cast
         parties: dict[Party, int] = {party: index for index, party in cast.parties.items()}
         source = "sip" if self._caller else "siprec"
-        opened = CallOpened(name, source, None, parties, cast.agent, cast.identities, in_step=False, goes_on=goes_on)
+        opened = CallOpened(name, source, None, parties, cast.agent, cast.identities, in_step=False, goes_on=before)
         self._desk.queue.put(opened)
         _log.info("%s: %s", name, self._told(cast))
 

@@ -77,17 +77,29 @@ def intake(parties: int) -> Intake:
     """With that many calls of one customer each."""
     settings = Settings(max_calls=parties)
     pipeline = Intake(EmotionModel(default_path()), settings, Bus())
-    pipeline.handle([CallOpened(f"call-{k}", "load", None, {"customer": 0}, in_step=False) for k in range(parties)])
+    pipeline.handle(opened(parties))
     return pipeline
+
+
+def opened(parties: int) -> list[CallOpened]:
+    return [CallOpened(f"call-{k}", "load", None, {"customer": 0}, in_step=False) for k in range(parties)]
+
+
+def queue_of(parties: int) -> BlockQueue:
+    """One that knows their calls."""
+    queue = BlockQueue(_NO_BOUND_S)
+    queue.put_all(opened(parties))
+    queue.take(0)
+    return queue
 
 
 async def by_rtp(parties: int, seconds: float) -> dict[str, Any]:
     """The way of telephone calls."""
     stages, now_s = Stages(), 0.0
-    heard, waiting = BlockQueue(_NO_BOUND_S), BlockQueue(_NO_BOUND_S)
+    heard, waiting = queue_of(parties), queue_of(parties)
     receiver = RtpReceiver(RtpSettings(), heard, lambda: now_s)
-    opened = [receiver.open(f"call-{k}", "customer", {0: PCMU}, 0.0) for k in range(parties)]
-    streams = await asyncio.gather(*opened)
+    opening = [receiver.open(f"call-{k}", "customer", {0: PCMU}, 0.0) for k in range(parties)]
+    streams = await asyncio.gather(*opening)
     sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     pipeline, sound = intake(parties), voices()
     a_poll = round(_POLL_S * SAMPLE_RATE / _PACKET)
@@ -118,7 +130,7 @@ async def by_rtp(parties: int, seconds: float) -> dict[str, Any]:
 
 def by_blocks(parties: int, seconds: float) -> dict[str, Any]:
     """The way of what is fed in process."""
-    stages, queue, pipeline = Stages(), BlockQueue(_NO_BOUND_S), intake(parties)
+    stages, queue, pipeline = Stages(), queue_of(parties), intake(parties)
     sound = [mulaw_to_float(np.frombuffer(voice, np.uint8)) for voice in voices()]
     turns = round(seconds * SAMPLE_RATE / _PACKET)
     for turn in range(turns):
