@@ -332,7 +332,7 @@ def test_a_full_disk_is_told_counted_and_live_monitoring_goes_on(
     with receiving(secret, (503, {"Retry-After": "3600"})) as receiver:
         settings = settings_for(tmp_path, receiver)
         with posting(settings) as webhooks:
-            alert(webhooks, *(f"call-{number}" for number in range(60)))
+            alert(webhooks, *(f"call-{number}" for number in range(100)))
             eventually(lambda: webhooks.lost >= 20 and len(webhooks.warnings()) >= 2, "told")
             assert webhooks.warnings()[:2] == (
                 "webhooks cannot be stored: database or disk is full",
@@ -342,8 +342,8 @@ def test_a_full_disk_is_told_counted_and_live_monitoring_goes_on(
             eventually(lambda: "cannot be stored" not in webhooks.warnings()[0], "mended")
         assert webhooks.lost >= 20
         kept = [one.call for one in on_disk(settings)]
-        assert len(kept) + webhooks.lost == 60
-        assert kept[-20:] == [f"call-{number}" for number in range(40, 60)]
+        assert len(kept) + webhooks.lost == 100
+        assert kept[-20:] == [f"call-{number}" for number in range(80, 100)]
 
 
 def test_a_queue_that_is_no_database_does_not_stop_the_node(tmp_path: Path, secret: str) -> None:

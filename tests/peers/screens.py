@@ -1,5 +1,6 @@
 """Programs in a real terminal: tmux draws, types, resizes and tells what stands on the screen."""
 
+import itertools
 import os
 import re
 import shutil
@@ -95,6 +96,9 @@ class Screen:
         ).stdout
 
 
+_NUMBERS = itertools.count(1)
+
+
 @contextmanager
 def screen(folder: Path, name: str = "one", width: int = 120, height: int = 36, **environment: str) -> Iterator[Screen]:
     """A screen while the test uses it; without tmux the test is skipped, or fails where CI=true."""
@@ -103,7 +107,8 @@ def screen(folder: Path, name: str = "one", width: int = 120, height: int = 36, 
         pytest.fail(text) if os.environ.get("CI") == "true" else pytest.skip(text)
     place = folder / name
     place.mkdir()
-    one = Screen(f"callmood-test-{os.getpid()}-{name}", place, width, height, **environment)
+    # A server of its own each time: one that is ending refuses a new terminal.
+    one = Screen(f"callmood-test-{os.getpid()}-{next(_NUMBERS)}", place, width, height, **environment)
     try:
         yield one
     finally:
