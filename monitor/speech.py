@@ -28,6 +28,11 @@ _OVER_FLOOR = 10.0 ** (5 / 10)
 """Speech stands 5 dB or more over the softest 20 ms of late, in power."""
 _FLOOR_RISE_DB_S = 3.0
 """How fast that softest level is forgotten, dB a second."""
+_NOTHING = 10.0 ** (-90 / 10)
+"""A power up to this (-90 dBFS) before anything was heard is digital silence: it tells nothing about the line's noise."""
+_DEEPEST = 10.0 ** (-45 / 10)
+"""What lies 45 dB and more under the level is as soft as it gets, digital silence too: noise that comes after it soon stands
+out no more."""
 _FAINTEST_RMS = 10.0 ** (-62 / 20)
 """Under this level (-62 dBFS) nothing is amplified further: line noise must not become speech."""
 
@@ -63,8 +68,10 @@ class SpeechDetector:
         line and room noise alone, at any level, is no speech."""
         fall = 0.5 ** (len(powers) * VAD_FRAME / (SAMPLE_RATE * _FALL_S))
         rise = 10.0 ** (_FLOOR_RISE_DB_S * len(powers) * VAD_FRAME / SAMPLE_RATE / 10.0)
+        least = self._level**2 * _DEEPEST
+        softest = min([max(power, least) for power in powers if least or power > _NOTHING], default=self._floor)
         self._level = max(self._level * fall, float(np.float32(math.sqrt(max(powers, default=0.0)))))
-        self._floor = min(self._floor * rise, min(powers, default=self._floor))
+        self._floor = min(self._floor * rise, softest)
         return _TARGET_RMS / max(self._level, _FAINTEST_RMS), self._floor * _OVER_FLOOR
 
     def hear(self, pcm: bytes) -> list[bool]:

@@ -20,6 +20,8 @@ from train.noise import coloured_noise
 
 CLIPS = 10
 """Clips of a stretch, about 25 s of speech."""
+BUMPS = 8
+"""Points, evenly spread in log frequency, between which a line's gain is drawn."""
 DISSATISFIED: tuple[Label, ...] = ("disgust", "fear", "sad")
 
 KINDS: dict[str, tuple[tuple[Label, ...], ...]] = {
@@ -69,6 +71,10 @@ class Line:
     noise_db: tuple[float, float] = (20.0, 45.0)
     """How far under the voice the room's noise lies; half of the calls have none, their pauses are digital silence."""
     codecs: tuple[str, ...] = ("none", "mulaw", "alaw")
+    tilt_db: float = 0.0
+    """Standard deviation of the line's tilt, dB an octave, and ..."""
+    bump_db: float = 0.0
+    """... of its bumps: how differently from the training actors' room a call sounds. 0 filters nothing."""
 
 
 def pseudo_call(clips: Sequence[Clip], kind: str, number: int, seed: int, line: Line | None = None) -> PseudoCall:
@@ -105,10 +111,18 @@ def _carried(samples: Samples, line: Line, generator: np.random.Generator) -> Sa
     """Through a room or a gate, at a level, through a codec."""
     noise_db, noisy = float(generator.uniform(*line.noise_db)), bool(generator.random() < 0.5)
     noise = coloured_noise(len(samples), float(generator.uniform(0.5, 2.0)), generator)
+    if line.tilt_db or line.bump_db:
+        samples = augment.filter_by(samples, _random_response(len(samples), line, generator))
     samples = augment.add_noise(samples, noise, noise_db) if noisy else augment.gate(samples)
     samples = augment.scale_to(samples, float(generator.uniform(*line.level_db)))
     codec = str(generator.choice(line.codecs))
     return np.clip(samples, -1.0, 1.0) if codec == "none" else augment.through_codec(samples, codec)
+
+
+def _random_response(count: int, line: Line, generator: np.random.Generator) -> Samples:
+    """(count // 2 + 1,) factors of one line."""
+    tilt_db, bumps_db = float(generator.normal(0.0, line.tilt_db)), generator.normal(0.0, line.bump_db, BUMPS)
+    return augment.line_response(count, tilt_db, 40.0, 4_200.0, bumps_db.astype(np.float32))
 
 
 def _merged(stretches: Sequence[Stretch]) -> Iterator[Stretch]:
@@ -121,8 +135,9 @@ def _merged(stretches: Sequence[Stretch]) -> Iterator[Stretch]:
     yield Stretch(first.start_s, stretches[-1].end_s, first.label)
 
 
-def stitched(clips: Iterable[Clip], each: int, seed: int) -> Iterator[PseudoCall]:
-    """`each` calls of every kind of every actor in `clips`; kinds that an actor has no clips for are left out."""
+def stitched(clips: Iterable[Clip], each: int, seed: int, line: Line | None = None) -> Iterator[PseudoCall]:
+    """`each` calls of every kind of every actor in `clips`, through lines as `line` says; kinds that an actor has no clips for
+    are left out."""
     by_actor: dict[str, list[Clip]] = {}
     for clip in clips:
         by_actor.setdefault(clip.actor, []).append(clip)
@@ -130,7 +145,7 @@ def stitched(clips: Iterable[Clip], each: int, seed: int) -> Iterator[PseudoCall
         labels = {clip.label for clip in own}
         for kind, wanted in KINDS.items():
             if all(set(part) <= labels for part in wanted):
-                yield from (pseudo_call(own, kind, number, seed) for number in range(1, each + 1))
+                yield from (pseudo_call(own, kind, number, seed, line) for number in range(1, each + 1))
 
 
 def write_calls(calls: Iterable[PseudoCall], folder: Path) -> Mapping[str, int]:
