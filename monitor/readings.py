@@ -33,6 +33,11 @@ _STAY = 0.05
 
 _LEAST_MOOD_S = 6.0
 """Hops of scored speech before a mood is claimed at all: half a minute's mood must not rest on the first sentence."""
+_BESIDE: dict[Mood, int] = {"angry": LABELS.index("anger"), "satisfied": LABELS.index("happy")}
+"""Moods that are claimed only beside labels of their kind, ..."""
+_LEAST_BESIDE = 0.05
+"""... in this share of the scored windows or more: a strange telephone leans every window a little the same way, and the mood
+adds that up while no window is ever angry. Dissatisfaction is too seldom labelled for that."""
 _LEAST_LOG = -6.0
 """Log scores count as no less for the mood: one window that is very sure must not decide alone."""
 
@@ -106,24 +111,30 @@ class Smoothed:
 
 
 class _Recent:
-    """Log scores of a party's last speech. Kept as running sums, so that a mean takes two of them, however long it is."""
+    """Log scores and labels of a party's last speech. Kept as running sums, so that a mean takes two of them, however long it
+    is."""
 
     def __init__(self, most: int) -> None:
         """`most`: windows."""
         # Arrays: of a thousand parties' last windows the garbage collector need not look at each.
-        self._sums = deque([array("d", [0.0] * len(LABELS))], maxlen=most + 1)
+        self._sums = deque([array("d", [0.0] * 2 * len(LABELS))], maxlen=most + 1)
 
     @property
     def windows(self) -> int:
         """How many there are."""
         return len(self._sums) - 1
 
-    def add(self, log_scores: Scores) -> None:
-        sums = [total + log for total, log in zip(self._sums[-1], log_scores, strict=True)]
-        self._sums.append(array("d", sums))
+    def add(self, log_scores: Scores, label: int | None) -> None:
+        sums = array("d", self._sums[-1])
+        for place, log in enumerate(log_scores):
+            sums[place] += log
+        if label is not None:
+            sums[len(LABELS) + label] += 1.0
+        self._sums.append(sums)
 
     def mean(self, windows: int) -> Scores | None:
-        """(6,) over so many windows, or all where there are fewer; None before the first."""
+        """(12,) over so many windows, or all where there are fewer: log scores, then shares of windows with each label; None
+        before the first."""
         count = min(windows, self.windows)
         if count == 0:
             return None
@@ -153,12 +164,13 @@ class PartyReader:
         """The verdict on a scored window; `hears_anger` freezes the baselines."""
         log_posteriors = [float(log) for log in log_posteriors]  # numpy's own numbers are slow one by one
         corrected = [math.exp(log) for log in self._baseline.corrected(log_posteriors)]
-        self._recent.add([max(log, _LEAST_LOG) for log in self._slow_baseline.corrected(log_posteriors)])
-        self._mood = self.mood(self._settings.mood_s)
+        for_mood = [max(log, _LEAST_LOG) for log in self._slow_baseline.corrected(log_posteriors)]
         if not hears_anger:
             self._learn(log_posteriors)
         rolling = self._smoothed.add(corrected, window.end / SAMPLE_RATE)
         self._label = self._choose(rolling)
+        self._recent.add(for_mood, self._label)
+        self._mood = self.mood(self._settings.mood_s)
         confidence = max(rolling) if self._label is None else rolling[self._label]
         label: Label | None = None if self._label is None else LABELS[self._label]
         state: State = "speech" if label else "uncertain"
@@ -170,22 +182,26 @@ class PartyReader:
         self._mood = self.mood(self._settings.mood_s)
 
     def mood(self, over_s: float) -> Mood:
-        """The mood over the last `over_s` seconds of speech; `unclear` under the model's threshold or after little speech."""
-        evidence = self.mood_evidence(over_s)
+        """The mood over the last `over_s` seconds of speech; `unclear` under the model's threshold, after little speech, or where
+        no label bears it out."""
         hop_s = self._settings.hop_s
-        if evidence is None or self._recent.windows < min(math.ceil(_LEAST_MOOD_S / hop_s), round(over_s / hop_s)):
+        recent = self._recent.mean(round(over_s / hop_s))
+        if recent is None or self._recent.windows < min(math.ceil(_LEAST_MOOD_S / hop_s), round(over_s / hop_s)):
             return "unclear"
         weights, bias = self._moods.weights, self._moods.bias
-        logs = _log_softmax([sum(map(mul, row, evidence)) + one for row, one in zip(weights, bias, strict=True)])
+        logs = _log_softmax([sum(map(mul, row, recent)) + one for row, one in zip(weights, bias, strict=True)])
         log_share = max(logs)
         if math.exp(log_share) < self._thresholds.mood:
             return "unclear"
         best = MOOD_GROUPS[logs.index(log_share)]
+        if best in _BESIDE and recent[len(LABELS) + _BESIDE[best]] < _LEAST_BESIDE:
+            return "unclear"
         return "satisfied" if best == "calm" and self._alert_cleared else best
 
     def mood_evidence(self, over_s: float) -> Scores | None:
         """(6,) what the mood rests on: mean log scores over the last `over_s` seconds of speech; None without speech."""
-        return self._recent.mean(round(over_s / self._settings.hop_s))
+        recent = self._recent.mean(round(over_s / self._settings.hop_s))
+        return None if recent is None else recent[: len(LABELS)]
 
     def _learn(self, log_posteriors: Scores) -> None:
         windows = self._settings.hop_s / _BASELINE_STEP_S

@@ -2,7 +2,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from monitor.messages import LABELS
+from monitor.messages import LABELS, Label
 from monitor.model import Baseline, Calibration, FeatureMeaning, Meaning, Moods, Thresholds, log_softmax
 from monitor.readings import PartyReader, Verdict, unscored_state
 from monitor.settings import Settings
@@ -157,8 +157,18 @@ def test_the_mood_follows_the_models_weights() -> None:
 
 def test_a_long_stretch_is_unlearnt_by_the_label_before_the_mood() -> None:
     verdicts = read(PartyReader(MEANING, Settings()), "happy", 60, probability=0.5)
-    assert verdicts[-1].label != "happy"
-    assert verdicts[-1].mood == "satisfied"
+    assert verdicts[50].label != "happy"
+    assert verdicts[50].mood == "satisfied"
+    assert verdicts[-1].mood == "unclear", "no label of the last twenty seconds bears it out"
+
+
+@pytest.mark.parametrize(("label", "mood"), [("anger", "unclear"), ("happy", "unclear"), ("sad", "dissatisfied")])
+def test_anger_and_satisfaction_are_moods_only_beside_such_labels(label: Label, mood: str) -> None:
+    """A line that leans every window a little to one emotion, each of them too unsure for a label."""
+    unsure = msgspec.structs.replace(MEANING, thresholds=msgspec.structs.replace(MEANING.thresholds, uncertain=0.9))
+    verdicts = read(PartyReader(unsure, Settings()), label, 20, probability=0.7)
+    assert {verdict.label for verdict in verdicts} == {None}
+    assert verdicts[-1].mood == mood
 
 
 def test_one_very_sure_window_does_not_decide_a_mood() -> None:

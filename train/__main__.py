@@ -110,7 +110,7 @@ def fit(
     channels: Annotated[
         tuple[int, int, int],
         typer.Option(metavar="N N N", help="of the network's stages; one that is trained further keeps its own"),
-    ] = (24, 48, 96),
+    ] = (16, 32, 64),
     epochs: Annotated[
         int, typer.Option(min=1, help="times through the clips; two thirds of them hear half of each window")
     ] = 85,

@@ -29,12 +29,12 @@ _TOGETHER = 64
 class Schedule:
     """How long and how fast to learn."""
 
-    epochs: int = 85
-    short_share: float = 0.65
+    epochs: int = 70
+    short_share: float = 0.43
     """The first of them, which learn from `short_frames` of each window: they cost half."""
     short_frames: int = FRAMES // 2
     batch: int = 32
-    peak_rate: float = 1.5e-3
+    peak_rate: float = 2e-3
     """Highest learning rate, after `warm_up` of the steps; falls to nothing as a cosine."""
     warm_up: float = 0.06
     weight_decay: float = 0.02

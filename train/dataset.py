@@ -31,25 +31,25 @@ class Recipe:
     """Windows cut from stretches of one actor and emotion, full of speech; the others hold one clip."""
     pause_s: tuple[float, float] = (0.0, 0.3)
     """Between joined clips."""
-    voice_share: float = 0.22
+    voice_share: float = 0.15
     """Clips played faster or slower; as many at another tempo only, and as many at another pitch only."""
-    voice_factor: tuple[float, float] = (0.87, 1.16)
+    voice_factor: tuple[float, float] = (0.9, 1.11)
     gated_share: float = 0.3
     """Windows with digital silence in the pauses before noise comes in; a third as many after it."""
     gate_depth_db: tuple[float, float] = (15.0, 30.0)
-    compressed_share: float = 0.5
+    compressed_share: float = 0.4
     """Windows through an automatic gain."""
     line_share: float = 0.8
     """Windows through a filter; its tilt is normal with `tilt_db` dB an octave, its bumps with `bump_db` dB."""
-    tilt_db: float = 2.5
-    bump_db: float = 3.0
+    tilt_db: float = 1.2
+    bump_db: float = 1.5
     low_hz: tuple[float, float] = (40.0, 350.0)
     high_hz: tuple[float, float] = (3_000.0, 4_200.0)
-    room_share: float = 0.2
+    room_share: float = 0.15
     room_decay_s: tuple[float, float] = (0.1, 0.6)
     room_direct_db: tuple[float, float] = (0.0, 15.0)
-    noisy_share: float = 0.85
-    snr_db: tuple[float, float] = (3.0, 40.0)
+    noisy_share: float = 0.75
+    snr_db: tuple[float, float] = (5.0, 42.0)
     codec_share: float = 0.7
     """Windows through µ-law or A-law, evenly."""
     level_db: tuple[float, float] = (-40.0, -15.0)
@@ -59,15 +59,15 @@ class Recipe:
     """Share of 20 ms packets lost, half of them repeated at half the level."""
     vote_weight: float = 0.2
     """Of the listeners' votes in the target; the intended emotion has the rest."""
-    mixup: float = 0.2
+    mixup: float = 0.1
     """Both parameters of the beta distribution that mixes windows of a batch; 0 mixes none."""
-    masked_frames: int = 20
+    masked_frames: int = 10
     """Longest of two stretches of time that SpecAugment floors."""
-    masked_bands: int = 6
+    masked_bands: int = 3
     """Widest of two stretches of mel bands that it floors."""
     warped_share: float = 0.6
     """Windows whose bands are read further up or down, ..."""
-    warp: float = 0.1
+    warp: float = 0.06
     """... by at most this share."""
 
     def words(self) -> str:

@@ -1,7 +1,8 @@
-"""The network in Keras: residual 3x3 convolutions with squeeze-and-excitation, then attentive statistics over time.
+"""The network in Keras: residual 3x3 convolutions with squeeze-and-excitation, then convolutions and attentive statistics over
+time.
 
-(188 frames, 64 bands) → stem 94x32 → 47x16 → 24x8 → 24x4 → a vector a frame → weighted mean and deviation → six probabilities.
-Residual blocks: He et al. 2016; squeeze-and-excitation: Hu et al. 2018; pooling: Okabe et al. 2018.
+(188 frames, 64 bands) → stem 94x32 → 47x16 → 24x8 → 24x4 → a vector a frame, and those beside it → weighted mean and deviation →
+six probabilities. Residual blocks: He et al. 2016; squeeze-and-excitation: Hu et al. 2018; pooling: Okabe et al. 2018.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,12 +23,14 @@ class Architecture:
 
     stem: int = 16
     """Channels after the first 5x5 convolution, which halves frames and bands."""
-    stages: tuple[tuple[int, int, int], ...] = ((24, 2, 2), (48, 2, 2), (96, 1, 2))
+    stages: tuple[tuple[int, int, int], ...] = ((16, 2, 2), (32, 2, 2), (64, 1, 2))
     """Residual blocks: channels, stride in time, stride in frequency."""
-    vector: int = 128
-    """Length of what describes a frame before pooling."""
+    vector: int = 96
+    """Length of what describes a frame (62.5 ms) before pooling."""
+    context: tuple[int, ...] = (1, 2)
+    """Dilations of the residual convolutions over three of these frames each."""
     attention: int = 64
-    dropout: float = 0.3
+    dropout: float = 0.1
 
     @classmethod
     def of(cls, channels: Sequence[int]) -> "Architecture":
@@ -62,6 +65,12 @@ def _residual(x: keras.KerasTensor, channels: int, stride: tuple[int, int]) -> k
     return layers.ReLU()(layers.Add()([x, y]))
 
 
+def _in_context(x: keras.KerasTensor, dilation: int) -> keras.KerasTensor:
+    """(batch, frames, c) → the same shape: what every frame is among its neighbours, `dilation` frames before and after."""
+    y = layers.Conv1D(x.shape[-1], 3, dilation_rate=dilation, padding="same", use_bias=False)(x)
+    return layers.ReLU()(layers.Add()([x, layers.BatchNormalization()(y)]))
+
+
 def _statistics(x: keras.KerasTensor, attention: int) -> keras.KerasTensor:
     """(batch, frames, c) → (batch, 2c): mean and deviation over time, each channel attending to its own frames."""
     weights = layers.Conv1D(attention, 1, activation="tanh")(x)
@@ -87,6 +96,8 @@ def build_network(
     x = layers.Reshape((-1, x.shape[2] * x.shape[3]))(x)
     x = layers.Conv1D(sizes.vector, 1, use_bias=False)(x)
     x = layers.ReLU()(layers.BatchNormalization()(x))
+    for dilation in sizes.context:
+        x = _in_context(x, dilation)
     x = layers.Dropout(sizes.dropout)(_statistics(x, sizes.attention))
     scores = layers.Dense(len(LABELS), activation="softmax", name="probabilities")(x)
     others = [layers.Dense(size, activation="softmax", name=name)(x) for name, size in (heads or {}).items()]

@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from monitor.features import mel_power
 from tests.train.voices import cast, clip
 from train.call_folder import read_folder
 from train.corpus import CorpusError
 from train.moods import mood_stretches
-from train.stitch import CLIPS, KINDS, pseudo_call, stitched, write_calls
+from train.stitch import CLIPS, KINDS, Line, pseudo_call, stitched, write_calls
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -36,6 +37,15 @@ def test_the_same_seed_makes_the_same_call_and_another_another() -> None:
     assert np.array_equal(pseudo_call(clips, "angry", 1, 1).samples, pseudo_call(clips, "angry", 1, 1).samples)
     assert not np.array_equal(pseudo_call(clips, "angry", 1, 1).samples, pseudo_call(clips, "angry", 1, 2).samples)
     assert not np.array_equal(pseudo_call(clips, "angry", 1, 1).samples, pseudo_call(clips, "angry", 2, 1).samples)
+
+
+def test_a_strange_line_colours_a_call_without_moving_it() -> None:
+    clips = cast(1)
+    plain = pseudo_call(clips, "angry", 1, 1, Line(codecs=("none",), noise_db=(90.0, 90.0)))
+    strange = pseudo_call(clips, "angry", 1, 1, Line(codecs=("none",), noise_db=(90.0, 90.0), tilt_db=3.0, bump_db=3.0))
+    assert strange.stretches == plain.stretches
+    gain_db = 10 * np.log10(mel_power(strange.samples).mean(axis=0) / mel_power(plain.samples).mean(axis=0))
+    assert np.std(gain_db[4:-4]) > 1.0
 
 
 def test_actors_are_never_mixed_and_kinds_without_clips_left_out() -> None:
