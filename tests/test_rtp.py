@@ -283,6 +283,36 @@ def test_a_port_that_somebody_still_sends_to_is_passed_over(
     asyncio.run(main())
 
 
+def test_a_port_that_was_sent_to_is_not_looked_at_for_each_call(
+    receiving: Receiving, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        clock = Clock()
+        first = free_ports(6)
+        receiver, _ = receiving(now=clock, first_port=first, last_port=first + 5)
+        (sent_to, *others) = [await receiver.open("call", "customer", CODECS, 0.0) for _ in range(3)]
+        for stream in (sent_to, *others):
+            stream.close()
+
+        async def call() -> int:
+            taking = asyncio.create_task(receiver.open("call", "customer", CODECS, 0.0))
+            await asyncio.sleep(0)
+            with sending() as one:
+                one.sendto(PACKETS[0], ("127.0.0.1", sent_to.port))
+            stream = await taking
+            stream.close()
+            return stream.port
+
+        a, b = (stream.port for stream in others)
+        assert [await call() for _ in range(4)] == [a, b, a, b]
+        assert len(caplog.messages) == 1, "it was looked at once"
+        clock.forward(61)
+        assert [await call() for _ in range(2)] == [a, b]
+        assert len(caplog.messages) == 2
+
+    asyncio.run(main())
+
+
 def test_ports_run_out_with_a_cure_and_come_back(receiving: Receiving) -> None:
     async def main() -> None:
         first = free_ports(4)
