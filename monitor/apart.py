@@ -4,10 +4,10 @@ Receiving and scoring must not share one interpreter: every datagram read gives 
 takes it, so that packets are lost while half the machine is idle. `tests/benchmarks/siprec_load.py` prints what is lost.
 
 A listener that dies takes its calls with it, and that is told; scoring and the other sources go on, and `monitor.listening`
-starts another process.
+starts another process. `monitor.listeners_process` is the other side; its event loop beats, and where it has hung for long, the
+process is killed, and so has died.
 """
 
-import asyncio
 import logging
 import os
 import pickle
@@ -15,30 +15,28 @@ import signal
 import subprocess
 import sys
 import threading
-from collections import deque
+import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent import futures
 from contextlib import suppress
-from typing import Any, BinaryIO, Literal
+from typing import Any
 
 from monitor.errors import CallmoodError, SourceError
 from monitor.identities import Identities
 from monitor.sources import BlockQueue, CallClosed, CallNames, CallOpened, Event, Listener
+from monitor.watchdog import Watchdog
 
 _log = logging.getLogger(__name__)
 
-Command = Literal["start", "drain", "stop"] | tuple[Literal["refuse"], str]
-
 _LOOK_S = 0.1
-_TAKE_S = 0.05
-_GATHER_S = 0.05
-"""Events that come within this go together: a block at a time would cost both sides more than the audio."""
 _PIPE_BYTES = 1 << 20
 """Between the processes: each reading must wait for the interpreter's lock, so it should bring much."""
-_QUEUE_S = 2_000.0
-"""Audio that may wait in the listeners' process (64 MB) while this one is busy; older is dropped and counted."""
-_MOST_RECORDS = 1_000
-"""Lines of the log that may wait there."""
+HUNG_S = 15.0
+"""Without a beat. What waits for a process in the system's buffers is seconds; a machine that is far too busy needs some, too."""
+_LONGEST_START_S = 120.0
+"""Until the first beat: what has to be loaded may lie on a slow disk."""
+_STACKS_S = 0.5
+"""In which a process that hangs writes to stderr where it does."""
 _LONGEST_STOP_S = 10.0
 _LONGEST_DEATH_S = 1.0
 """From the end of what it says to its own end: one that lingers is ended."""
@@ -65,12 +63,17 @@ class Apart:
         self._queue, self._refusing, self._names = queue, refusing, names or CallNames()
         self._calls: set[str] = set()
         """Those that are open there."""
-        self._started: Future[list[tuple[str, int]]] = Future()
+        self._started: futures.Future[list[tuple[str, int]]] = futures.Future()
         self._over = threading.Event()
         """Drained, or dead."""
         self._stopping = False
+        self._beats = 0
+        self._waits = False
+        """Whether what comes now is read at once."""
+        self._hung = ""
+        """What is said of a process that was killed because it hung."""
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-        command = [sys.executable, "-m", "monitor.apart"]
+        command = [sys.executable, "-m", "monitor.listeners_process"]
         # In a session of its own: Ctrl-C is this process's business, which says when to drain and to stop.
         self._process = subprocess.Popen(
             command,
@@ -88,6 +91,9 @@ class Apart:
     def start(self) -> list[str]:
         """What they listen on, for people. Raises what a listener raises; nothing listens then."""
         self._tell("start")
+        watchdog = Watchdog(_LONGEST_START_S)
+        while not futures.wait([self._started], _LOOK_S).done:
+            self._watch(watchdog, _LONGEST_START_S)
         try:
             started = self._started.result()
         except CallmoodError:
@@ -102,13 +108,23 @@ class Apart:
 
     def run(self, _: BlockQueue, stop: threading.Event) -> None:
         """Waits until `stop` is set or all is over, then ends what still runs: see Source."""
-        told = ""
+        told, watchdog = "", Watchdog(HUNG_S)
         while not (stop.wait(_LOOK_S) or self._over.is_set()):
+            self._watch(watchdog, HUNG_S)
             if (why := self._refusing()) != told:
                 told = why
                 self._tell(("refuse", why))
                 _log.warning("new calls are refused: %s" if why else "new calls are taken again%s", why)
         self._end()
+
+    def _watch(self, watchdog: Watchdog, bound_s: float) -> None:
+        """Kills a process that hangs; it says before where, if it still can."""
+        if watchdog.is_hung(time.monotonic(), self._beats, self._waits) and not self._hung:
+            self._hung = f"the listeners' process gave no sign of life for {bound_s:g} s: it is killed"
+            if sys.platform != "win32":
+                self._process.send_signal(signal.SIGUSR1)
+                self._over.wait(_STACKS_S)
+            self._process.kill()
 
     def _end(self) -> None:
         """Stops; everything is in the queue afterwards."""
@@ -133,11 +149,15 @@ class Apart:
         """Until the other side closes."""
         assert self._process.stdout is not None
         while True:
+            self._waits = True
             try:
                 kind, value = pickle.load(self._process.stdout)
             except (EOFError, OSError, pickle.UnpicklingError):
                 break
-            if kind == "events":
+            self._waits = False
+            if kind == "beat":
+                self._beats += 1
+            elif kind == "events":
                 self._take(*value)
             elif kind == "log":
                 logging.getLogger(value.name).handle(value)
@@ -167,7 +187,7 @@ class Apart:
         except subprocess.TimeoutExpired:
             self._process.kill()
             code = self._process.wait()
-        error = SourceError(f"the listeners' process died (code {code})")
+        error = SourceError(self._hung or f"the listeners' process died (code {code})")
         if not self._started.done():
             self._started.set_exception(error)
         elif not self._stopping:
@@ -183,136 +203,3 @@ def _widen(pipe: Any) -> None:
 
         with suppress(OSError):
             fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-
-
-def _main() -> None:
-    """The other process: what it is told comes by its stdin, what it says goes by its stdout."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-    child = _Child(sys.stdin.buffer, os.fdopen(os.dup(sys.stdout.fileno()), "wb"))
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    make, identities, level = child.hear()
-    logging.basicConfig(level=level, format="%(message)s", handlers=[_Handler(child.log)], force=True)
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(child.serve(make, identities))
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.new_event_loop
-
-
-class _Handler(logging.Handler):
-    """Log records on their way to the first process, made into text here."""
-
-    def __init__(self, send: Callable[[logging.LogRecord], None]) -> None:
-        super().__init__()
-        self._send = send
-
-    def emit(self, record: logging.LogRecord) -> None:
-        record.msg, record.args = self.format(record), None
-        record.exc_info = record.exc_text = record.stack_info = None
-        self._send(record)
-
-
-class _Child:
-    def __init__(self, orders: BinaryIO, answers: BinaryIO) -> None:
-        self._orders, self._answers = orders, answers
-        self._sending = threading.Lock()
-        self._over = threading.Event()
-        self._records: deque[logging.LogRecord] = deque()
-        self._left_out = 0
-
-    def log(self, record: logging.LogRecord) -> None:
-        """Never waits, as listening must not while the first process stands still; what there is no room for is counted."""
-        if len(self._records) < _MOST_RECORDS:
-            self._records.append(record)
-        else:
-            self._left_out += 1
-
-    def send(self, kind: str, value: Any) -> None:
-        """Waits while the first process does not read; what must not wait goes through a queue."""
-        with self._sending, suppress(OSError):
-            pickle.dump((kind, value), self._answers, pickle.HIGHEST_PROTOCOL)
-            self._answers.flush()
-
-    def hear(self) -> Any:
-        """What it is told next; the first process's end is a command to stop."""
-        try:
-            return pickle.load(self._orders)
-        except (EOFError, OSError):
-            return "stop"
-
-    async def serve(self, make: Callable[[], Sequence[Listener]], identities: Identities) -> None:
-        """Until it is told to stop; then all that was heard has gone over."""
-        queue = BlockQueue(_QUEUE_S)
-        pump = threading.Thread(target=self._pump, args=(queue,), daemon=True)
-        pump.start()
-        commands: asyncio.Queue[Command] = asyncio.Queue()
-        threading.Thread(target=self._hear_all, args=(asyncio.get_running_loop(), commands), daemon=True).start()
-        listeners: Sequence[Listener] = ()
-        draining: asyncio.Task[None] | None = None
-        while (command := await commands.get()) != "stop":
-            if command == "start":
-                listeners = await self._start(make, queue, identities)
-            elif isinstance(command, tuple):
-                for listener in listeners:
-                    listener.refuse(command[1])
-            else:
-                draining = asyncio.create_task(self._drain(listeners))
-        if draining is not None:
-            draining.cancel()
-        for listener in listeners:
-            await listener.stop()
-        self._over.set()
-        await asyncio.to_thread(pump.join)
-
-    async def _start(
-        self, make: Callable[[], Sequence[Listener]], queue: BlockQueue, identities: Identities
-    ) -> Sequence[Listener]:
-        listeners: Sequence[Listener] = ()
-        try:
-            listeners = make()
-            started = [(await listener.start(queue, identities), listener.port) for listener in listeners]
-            self.send("started", started)
-        except CallmoodError as error:
-            self.send("started", error)
-        return listeners
-
-    async def _drain(self, listeners: Sequence[Listener]) -> None:
-        await asyncio.gather(*(listener.drain() for listener in listeners))
-        self.send("drained", None)
-
-    def _hear_all(self, loop: asyncio.AbstractEventLoop, commands: "asyncio.Queue[Command]") -> None:
-        """In a thread of its own."""
-        command: Command | None = None
-        while command != "stop":
-            command = self.hear()
-            loop.call_soon_threadsafe(commands.put_nowait, command)
-
-    def _pump(self, queue: BlockQueue) -> None:
-        """What was heard, to the first process; all of it before the end."""
-        blocks, seconds = 0, 0.0
-        while (events := queue.take(_TAKE_S)) or not self._over.is_set():
-            self._send_records()
-            if events:
-                dropped_blocks, dropped_s = queue.dropped_blocks, queue.dropped_s
-                self.send("events", (events, dropped_blocks - blocks, dropped_s - seconds))
-                blocks, seconds = dropped_blocks, dropped_s
-                self._over.wait(_GATHER_S)
-        self._send_records()
-
-    def _send_records(self) -> None:
-        while self._records or self._left_out:
-            if self._records:
-                self.send("log", self._records.popleft())
-            else:
-                left_out, self._left_out = self._left_out, 0
-                _log.warning("%d lines of the log were left out while they could not be told", left_out)
-
-
-if __name__ == "__main__":
-    _main()

@@ -9,9 +9,10 @@ from functools import partial
 import numpy as np
 import pytest
 
+from monitor import apart
 from monitor.apart import Apart
 from monitor.audio import Block
-from monitor.errors import ServiceError
+from monitor.errors import ServiceError, SourceError
 from monitor.identities import Identities
 from monitor.sources import BlockQueue, CallClosed, CallNames, CallOpened, Refused
 
@@ -52,12 +53,12 @@ def talkative(*, fails: bool = False, dies: bool = False) -> list[Talkative]:
 
 def test_what_a_listener_hears_elsewhere_is_in_the_queue_here(caplog: pytest.LogCaptureFixture) -> None:
     queue = BlockQueue(10)
-    apart = Apart(talkative, queue, Identities(show=True))
-    (address,) = apart.start()
+    one = Apart(talkative, queue, Identities(show=True))
+    (address,) = one.start()
     assert address.startswith("in process ")
     assert address != f"in process {os.getpid()}"
-    apart.drain()
-    apart.run(queue, threading.Event())
+    one.drain()
+    one.run(queue, threading.Event())
     opened, block, closed, other = queue.take(0)
     assert (opened, closed, other) == (OPENED, CallClosed("call", "end"), CallClosed("other", "stopped"))
     assert isinstance(block, Block)
@@ -75,9 +76,9 @@ def test_listeners_are_told_when_to_refuse_calls_and_when_no_longer() -> None:
             stop.set()
         return reason or ""
 
-    apart = Apart(talkative, queue, Identities(show=True), refusing)
-    apart.start()
-    apart.run(queue, stop)
+    one = Apart(talkative, queue, Identities(show=True), refusing)
+    one.start()
+    one.run(queue, stop)
     assert [str(event.error) for event in queue.take(0) if isinstance(event, Refused)] == ["late: why", ""]
 
 
@@ -112,15 +113,15 @@ def test_listeners_do_not_wait_for_their_log_while_this_process_stands_still(cap
     handler = Stuck()
     logging.getLogger("monitor.test").addHandler(handler)
     try:
-        apart = Apart(chatty, queue, Identities(show=True))
+        one = Apart(chatty, queue, Identities(show=True))
         threading.Timer(2.5, reading.set).start()
-        apart.start()
+        one.start()
         stop.set()
         assert blocked.wait(10)
         assert reading.wait(20)
         while (closed := queue.take(20, 1)) == [OPENED]:
             pass
-        apart.run(queue, stop)
+        one.run(queue, stop)
     finally:
         logging.getLogger("monitor.test").removeHandler(handler)
     (end,) = closed
@@ -132,32 +133,68 @@ def test_listeners_do_not_wait_for_their_log_while_this_process_stands_still(cap
 
 def test_it_ends_when_it_is_stopped() -> None:
     queue, stop = BlockQueue(10), threading.Event()
-    apart = Apart(talkative, queue, Identities(show=True))
-    apart.start()
+    one = Apart(talkative, queue, Identities(show=True))
+    one.start()
     stop.set()
-    apart.run(queue, stop)
+    one.run(queue, stop)
     assert queue.take(0) == [OPENED, CallClosed("other", "stopped")]
 
 
 def test_whoever_is_drained_after_its_end_does_not_mind() -> None:
-    apart = Apart(partial(talkative, dies=True), BlockQueue(10), Identities(show=True))
-    apart.start()
-    apart.run(BlockQueue(10), threading.Event())
-    apart.drain()
+    one = Apart(partial(talkative, dies=True), BlockQueue(10), Identities(show=True))
+    one.start()
+    one.run(BlockQueue(10), threading.Event())
+    one.drain()
 
 
 def test_a_listener_that_cannot_begin_says_why() -> None:
-    apart = Apart(partial(talkative, fails=True), BlockQueue(10), Identities(show=False))
+    one = Apart(partial(talkative, fails=True), BlockQueue(10), Identities(show=False))
     with pytest.raises(ServiceError, match="the port is taken"):
-        apart.start()
+        one.start()
 
 
 def test_the_death_of_the_listeners_process_ends_its_calls_with_the_reason() -> None:
     queue, names = BlockQueue(10), CallNames()
-    apart = Apart(partial(talkative, dies=True), queue, Identities(show=False), names=names)
-    apart.start()
-    assert (apart.ports, apart.fault) == ((4711,), None)
-    apart.run(queue, threading.Event())
+    one = Apart(partial(talkative, dies=True), queue, Identities(show=False), names=names)
+    one.start()
+    assert (one.ports, one.fault) == ((4711,), None)
+    one.run(queue, threading.Event())
     assert queue.take(0) == [OPENED, CallClosed("call", "error: the listeners' process died (code -9)")]
-    assert str(apart.fault) == "the listeners' process died (code -9)"
+    assert str(one.fault) == "the listeners' process died (code -9)"
     assert names.taken == ("call",)
+
+
+class Hanging(Talkative):
+    """Its event loop turns no more."""
+
+    async def start(self, queue: BlockQueue, identities: Identities) -> str:
+        told = await super().start(queue, identities)
+        asyncio.get_running_loop().call_later(0.05, self._hang)
+        return told
+
+    def _hang(self) -> None:
+        threading.Event().wait()
+
+
+def hanging() -> list[Hanging]:
+    return [Hanging()]
+
+
+def test_a_process_that_hangs_is_killed_and_says_where_it_did(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(apart, "HUNG_S", 2.5)
+    queue = BlockQueue(10)
+    one = Apart(hanging, queue, Identities(show=False))
+    one.start()
+    one.run(queue, threading.Event())
+    why = "the listeners' process gave no sign of life for 2.5 s: it is killed"
+    assert queue.take(0) == [OPENED, CallClosed("call", f"error: {why}")]
+    assert str(one.fault) == why
+    assert "in _hang" in capfd.readouterr().err
+
+
+def test_a_process_that_hangs_while_it_begins_is_killed_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apart, "_LONGEST_START_S", 0.0)
+    with pytest.raises(SourceError, match="no sign of life for 0 s: it is killed"):
+        Apart(talkative, BlockQueue(10), Identities(show=False)).start()

@@ -44,6 +44,7 @@ from tests.broadcasting import (
     started,
     until,
 )
+from tests.free_ports import free_port
 from tests.test_access import make_certificate
 
 
@@ -225,8 +226,7 @@ async def test_after_a_restart_of_the_service_the_client_is_greeted_anew() -> No
 
 @on_a_loop
 async def test_waits_double_up_to_half_a_minute_are_varied_by_a_fifth_and_begin_anew_after_a_hello() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as unused:
-        port = unused.getsockname()[1]
+    port = free_port()
     for chance, factor in ((0.0, 0.8), (0.5, 1.0), (1.0, 1.2)):
         waits = Waits()
         timing = Timing(sleep=waits.sleep, chance=lambda chance=chance: chance)

@@ -4,8 +4,8 @@ import asyncio
 import socket
 import struct
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from monitor.sources.outbox import Outbox
 from monitor.sources.rtp import RtpReceiver, RtpStream
 from monitor.sources.rtp_party import PartyAudio
 from tests.captures import rtp
+from tests.free_ports import free_ports
 from tests.rtp_streams import Sender, WaitingSocket, tones
 from tests.sip_client import Clock
 from tests.ungathered import UngatheredQueue
@@ -48,12 +49,26 @@ async def heard(stream: RtpStream, count: int) -> None:
             await asyncio.sleep(0.01)
 
 
-def receiving(**settings: Any) -> tuple[RtpReceiver, BlockQueue]:
-    queue = BlockQueue(60)
-    return RtpReceiver(RtpSettings(**settings), queue), queue
+Receiving = Callable[..., tuple[RtpReceiver, BlockQueue]]
 
 
-def test_a_stream_is_heard_on_an_even_port_and_its_end_is_not_lost() -> None:
+@pytest.fixture
+def receiving() -> Iterator[Receiving]:
+    """Makes receivers of the settings that it is given; they are closed at the test's end, whatever that is."""
+    with ExitStack() as at_the_end:
+
+        def receiver(
+            queue: BlockQueue | None = None, now: Callable[[], float] = time.monotonic, **settings: Any
+        ) -> tuple[RtpReceiver, BlockQueue]:
+            queue = queue or BlockQueue(60)
+            one = RtpReceiver(RtpSettings(**settings), queue, now)
+            at_the_end.callback(one.close)
+            return one, queue
+
+        yield receiver
+
+
+def test_a_stream_is_heard_on_an_even_port_and_its_end_is_not_lost(receiving: Receiving) -> None:
     async def main() -> list[Block]:
         receiver, queue = receiving()
         stream = await receiver.open("call", "customer", CODECS, time.monotonic())
@@ -66,7 +81,6 @@ def test_a_stream_is_heard_on_an_even_port_and_its_end_is_not_lost() -> None:
         assert stream.heard_s is not None
         assert stream.counters.received == receiver.counters.received == 60
         stream.close()
-        receiver.close()
         queue.put(CallClosed("call", "end"))
         return queue.take(0)[:-1]
 
@@ -75,7 +89,7 @@ def test_a_stream_is_heard_on_an_even_port_and_its_end_is_not_lost() -> None:
     np.testing.assert_array_equal(samples[-9_600:], tones(2.0)[:9_600])
 
 
-def test_reports_are_told_from_audio_on_either_port() -> None:
+def test_reports_are_told_from_audio_on_either_port(receiving: Receiving) -> None:
     async def main() -> None:
         receiver, _ = receiving()
         stream = await receiver.open("call", "customer", CODECS, time.monotonic())
@@ -92,12 +106,13 @@ def test_reports_are_told_from_audio_on_either_port() -> None:
             await heard(stream, 23)
         assert stream.said_bye
         assert (stream.counters.received, stream.counters.rtcp) == (20, 3)
-        receiver.close()
 
     asyncio.run(main())
 
 
-def test_a_payload_type_that_was_not_agreed_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_payload_type_that_was_not_agreed_is_told_once(
+    receiving: Receiving, caplog: pytest.LogCaptureFixture
+) -> None:
     async def main() -> int:
         receiver, _ = receiving()
         stream = await receiver.open("call", "customer", {8: PCMA}, time.monotonic())
@@ -105,7 +120,6 @@ def test_a_payload_type_that_was_not_agreed_is_told_once(caplog: pytest.LogCaptu
             for packet in PACKETS[:5]:
                 one.sendto(packet, ("127.0.0.1", stream.port))
             await heard(stream, 5)
-        receiver.close()
         return stream.port
 
     port = asyncio.run(main())
@@ -114,7 +128,7 @@ def test_a_payload_type_that_was_not_agreed_is_told_once(caplog: pytest.LogCaptu
     ]
 
 
-def test_nonsense_and_strangers_hurt_nobody() -> None:
+def test_nonsense_and_strangers_hurt_nobody(receiving: Receiving) -> None:
     async def main() -> None:
         receiver, queue = receiving(packets_per_s=150)
         opened_s = time.monotonic()
@@ -135,12 +149,13 @@ def test_nonsense_and_strangers_hurt_nobody() -> None:
         assert bad.counters.malformed > 20
         samples = np.concatenate([event.samples for event in queue.take(0) if event.call == "good"])
         np.testing.assert_array_equal(samples[-16_000:], tones(2.0))
-        receiver.close()
 
     asyncio.run(main())
 
 
-def test_a_fault_of_ours_in_one_stream_ends_that_one_and_is_told(monkeypatch: pytest.MonkeyPatch, caplog) -> None:
+def test_a_fault_of_ours_in_one_stream_ends_that_one_and_is_told(
+    receiving: Receiving, monkeypatch: pytest.MonkeyPatch, caplog
+) -> None:
     async def main() -> None:
         receiver, queue = receiving()
         broken = await receiver.open("call", "agent", CODECS, time.monotonic())
@@ -154,13 +169,12 @@ def test_a_fault_of_ours_in_one_stream_ends_that_one_and_is_told(monkeypatch: py
         (refused,) = [event for event in queue.take(0) if isinstance(event, Refused)]
         assert "failed: ZeroDivisionError" in str(refused.error)
         broken.close()
-        receiver.close()
 
     asyncio.run(main())
     assert "failed" in caplog.text
 
 
-def test_a_stream_may_be_assigned_to_another_party() -> None:
+def test_a_stream_may_be_assigned_to_another_party(receiving: Receiving) -> None:
     async def main() -> list[Block]:
         receiver, queue = receiving()
         stream = await receiver.open("call", "agent", CODECS, time.monotonic())
@@ -173,24 +187,21 @@ def test_a_stream_may_be_assigned_to_another_party() -> None:
                 one.sendto(packet, ("127.0.0.1", stream.port))
             await heard(stream, 100)
         stream.close()
-        receiver.close()
         return queue.take(0)
 
     blocks = asyncio.run(main())
     assert {(block.call, block.party) for block in blocks} == {("call", "agent"), ("call-2", "customer")}
 
 
-def test_a_pause_is_told_to_its_end_before_a_stream_is_another_calls() -> None:
+def test_a_pause_is_told_to_its_end_before_a_stream_is_another_calls(receiving: Receiving) -> None:
     async def main() -> list[Event]:
-        moments_s, queue = [100.0], UngatheredQueue(60)
-        receiver = RtpReceiver(RtpSettings(), queue, lambda: moments_s[-1])
+        moments_s = [100.0]
+        receiver, queue = receiving(UngatheredQueue(60), lambda: moments_s[-1])
         stream = await receiver.open("call", "agent", CODECS, 100.0)
         stream.hold()
         moments_s.append(110.0)
         stream.assign("call-2", "customer", 110.0)
-        events = queue.take(0)
-        receiver.close()
-        return events
+        return queue.take(0)
 
     blocks = [event for event in asyncio.run(main()) if isinstance(event, Block)]
     assert {block.call for block in blocks} == {"call"}
@@ -198,13 +209,14 @@ def test_a_pause_is_told_to_its_end_before_a_stream_is_another_calls() -> None:
 
 
 @pytest.mark.parametrize("polled", [False, True])
-def test_a_call_that_ended_while_the_machine_slept_does_not_go_on_until_it_woke(polled: bool) -> None:
+def test_a_call_that_ended_while_the_machine_slept_does_not_go_on_until_it_woke(
+    receiving: Receiving, polled: bool
+) -> None:
     """Whether its sockets or its signalling are looked at first then."""
 
     async def main() -> list[Block]:
         clock = Clock()
-        queue = BlockQueue(60)
-        receiver = RtpReceiver(RtpSettings(), queue, clock)
+        receiver, queue = receiving(now=clock)
         stream = await receiver.open("call", "customer", CODECS, clock())
         with sending() as one:
             for number, packet in enumerate(PACKETS[:50]):
@@ -215,7 +227,6 @@ def test_a_call_that_ended_while_the_machine_slept_does_not_go_on_until_it_woke(
             if polled:
                 await asyncio.sleep(0.05)
             stream.close()
-        receiver.close()
         queue.put(CallClosed("call", "end"))
         return [event for event in queue.take(0) if isinstance(event, Block)]
 
@@ -223,7 +234,7 @@ def test_a_call_that_ended_while_the_machine_slept_does_not_go_on_until_it_woke(
     assert max(block.start + block.samples.size for block in blocks) < 16_000
 
 
-def test_what_waits_for_seconds_is_read_when_a_stream_closes() -> None:
+def test_what_waits_for_seconds_is_read_when_a_stream_closes(receiving: Receiving) -> None:
     async def main() -> int:
         receiver, _ = receiving()
         stream = await receiver.open("call", "customer", CODECS, time.monotonic())
@@ -231,28 +242,31 @@ def test_what_waits_for_seconds_is_read_when_a_stream_closes() -> None:
             for packet in PACKETS[:90]:
                 one.sendto(packet, ("127.0.0.1", stream.port))
         stream.close()
-        receiver.close()
         return stream.counters.received
 
     assert asyncio.run(main()) == 90
 
 
 def test_a_port_that_somebody_still_sends_to_is_passed_over(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    receiving: Receiving, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def main() -> None:
+        first = free_ports(4)
+        receiver, _ = receiving(first_port=first, last_port=first + 3)
+        # The range is gone through in an order of chance, round and round: the port of the first stream comes again first.
+        (sent_to, other) = [await receiver.open("call", "customer", CODECS, 0.0) for _ in range(2)]
+        sent_to.close()
+        other.close()
+
+        async def stray() -> None:
+            while True:
+                one.sendto(PACKETS[0], ("127.0.0.1", sent_to.port))
+                await asyncio.sleep(0.02)
+
         with sending() as one:
-            first = (one.getsockname()[1] & ~1) + 2
-
-            async def stray() -> None:
-                while True:
-                    one.sendto(PACKETS[0], ("127.0.0.1", first))
-                    await asyncio.sleep(0.02)
-
-            receiver, _ = receiving(first_port=first, last_port=first + 3)
             task = asyncio.create_task(stray())
-            assert (await receiver.open("call", "customer", CODECS, 0.0)).port == first + 2
-            said = f"RTP comes to port {first}, which no call has: another is looked for"
+            assert (await receiver.open("call", "customer", CODECS, 0.0)).port == other.port
+            said = f"RTP comes to port {sent_to.port}, which no call has: another is looked for"
             assert caplog.messages == [said]
             with pytest.raises(SourceError) as none_left:
                 await receiver.open("call", "agent", CODECS, 0.0)
@@ -265,15 +279,43 @@ def test_a_port_that_somebody_still_sends_to_is_passed_over(
             with pytest.raises(SourceError, match="RTP that no call has comes to 1 free ports, one after the other; "):
                 await receiver.open("call", "agent", CODECS, 0.0)
             task.cancel()
-            receiver.close()
 
     asyncio.run(main())
 
 
-def test_ports_run_out_with_a_cure_and_come_back() -> None:
+def test_a_port_that_was_sent_to_is_not_looked_at_for_each_call(
+    receiving: Receiving, caplog: pytest.LogCaptureFixture
+) -> None:
     async def main() -> None:
-        with sending() as one:
-            first = one.getsockname()[1] & ~1
+        clock = Clock()
+        first = free_ports(6)
+        receiver, _ = receiving(now=clock, first_port=first, last_port=first + 5)
+        (sent_to, *others) = [await receiver.open("call", "customer", CODECS, 0.0) for _ in range(3)]
+        for stream in (sent_to, *others):
+            stream.close()
+
+        async def call() -> int:
+            taking = asyncio.create_task(receiver.open("call", "customer", CODECS, 0.0))
+            await asyncio.sleep(0)
+            with sending() as one:
+                one.sendto(PACKETS[0], ("127.0.0.1", sent_to.port))
+            stream = await taking
+            stream.close()
+            return stream.port
+
+        a, b = (stream.port for stream in others)
+        assert [await call() for _ in range(4)] == [a, b, a, b]
+        assert len(caplog.messages) == 1, "it was looked at once"
+        clock.forward(61)
+        assert [await call() for _ in range(2)] == [a, b]
+        assert len(caplog.messages) == 2
+
+    asyncio.run(main())
+
+
+def test_ports_run_out_with_a_cure_and_come_back(receiving: Receiving) -> None:
+    async def main() -> None:
+        first = free_ports(4)
         receiver, _ = receiving(first_port=first, last_port=first + 3)
         streams = [await receiver.open("call", "customer", CODECS, 0.0) for _ in range(2)]
         with pytest.raises(
@@ -283,7 +325,6 @@ def test_ports_run_out_with_a_cure_and_come_back() -> None:
         streams[0].close()
         again = await receiver.open("call", "customer", CODECS, 0.0)
         assert again.port == streams[0].port
-        receiver.close()
 
     asyncio.run(main())
 
@@ -303,7 +344,7 @@ def test_ports_run_out_with_a_cure_and_come_back() -> None:
         ({"first_port": 20_001, "last_port": 20_002}, "must hold an even port and the next, got 20001..20002"),
     ],
 )
-def test_settings_that_cannot_hold_are_refused(changed: dict[str, Any], text: str) -> None:
+def test_settings_that_cannot_hold_are_refused(receiving: Receiving, changed: dict[str, Any], text: str) -> None:
     with pytest.raises(SettingError) as caught:
         receiving(**changed)
     assert text in str(caught.value)

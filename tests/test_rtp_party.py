@@ -108,6 +108,29 @@ def test_what_is_missing_is_not_waited_for_longer_than_the_bound() -> None:
     assert heard.gaps == [(8_000, 8_160)]
 
 
+@settings(max_examples=40)
+@given(st.integers(1, 900), st.integers(0, 1_900), st.booleans())
+def test_what_is_sent_twice_is_heard_once_wherever_a_block_ends(twice: int, at: int, wide: bool) -> None:
+    """Packets that overlap: the second begins `twice` samples before the first has ended, at 2,000 - `at`."""
+    codes = float_to_mulaw(SOUND).tobytes()
+    first, last = 2_000 - at + twice, 2_000 - at
+    payloads = [codes[:first], codes[last:4_000], codes[4_000:]]
+    timestamps = (0, last, 4_000)
+    size = 2 if wide else 1
+    if wide:
+        payloads = [np.frombuffer(payload, np.uint8).astype("<i2").tobytes() for payload in payloads]
+    codec = {0: linear(8_000, "little") if wide else PCMU}
+    heard, at_once = (
+        Heard(codecs=codec).take(
+            RtpPacket(0, number, timestamp, 11, payload, (timestamp + len(payload) / size) / 8_000)
+            for number, (timestamp, payload) in enumerate(zip(timestamps, said, strict=True))
+        )
+        for said in (payloads, [payloads[0][: size * last], *payloads[1:]])
+    )
+    assert as_values(heard.blocks) == as_values(at_once.blocks)
+    assert heard.gaps == []
+
+
 def test_silence_suppression_is_silence_not_lost_audio() -> None:
     """RFC 3551 section 4.1: timestamps jump while sequence numbers go on."""
     packets = Sender().packets(SOUND)

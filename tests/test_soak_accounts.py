@@ -31,13 +31,14 @@ def heard(reason: str | None = "end", readings: int = 3, last_seq: int = 8, **ch
 
 
 def test_calls_that_end_as_their_client_ended_them_are_no_problem() -> None:
-    over = [call("a"), call("b", "dead"), call("c", "killed"), call("d", "unsure")]
+    over = [call("a"), call("b", "dead"), call("c", "killed"), call("d", "unsure"), call("e", "killed")]
     told = {
         "a": heard(),
         "b": heard("error: neither audio nor signalling came for 10 s (siprec.idle_s)"),
         "c": heard("error: the listeners' process died (code -9)"),
         "d": heard("error: the listeners' process died (code -9)"),
         "d-2": heard(),
+        "e": heard("error: the listeners' process gave no sign of life for 15 s: it is killed"),
     }
     assert list(calls_problems(over, told)) == []
 

@@ -54,13 +54,15 @@ class BlockWriter:
 
     def add(self, payload: bytes, length: int, arrived_s: float, skip: int = 0) -> bool:
         """Goes on by the `length` samples of `payload`, less its first `skip`; whether that completed a block."""
-        if skip:
+        if skip and self._law is not None:
+            payload = payload[skip:]  # a byte is a sample, and what is decoded here must not go beyond the block's end
+        elif skip:
             self._decode()
             self._undecoded = [payload]
             self._decode()
             self._ready[-1] = self._ready[-1][skip:]
             return self.add_all((), length - skip, arrived_s)
-        return self.add_all((payload,), length, arrived_s)
+        return self.add_all((payload,), length - skip, arrived_s)
 
     def add_all(self, payloads: Sequence[bytes], length: int, arrived_s: float) -> bool:
         """The same for several, whose samples together are `length`."""

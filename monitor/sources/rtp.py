@@ -189,7 +189,7 @@ class RtpReceiver:
         """Those that are open."""
         self._queue = queue
         self._allow = AllowList(settings.allow, "rtp.allow")
-        self.ports = RtpPorts(settings)
+        self.ports = RtpPorts(settings, now)
         self._past = StreamCounters()
         self._selector = selectors.DefaultSelector()
         self._timer: asyncio.TimerHandle | None = None

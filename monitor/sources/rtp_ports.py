@@ -5,7 +5,8 @@ import itertools
 import logging
 import random
 import socket
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 from monitor.errors import SettingError, SourceError
 from monitor.settings import RtpSettings
@@ -18,6 +19,8 @@ _log = logging.getLogger(__name__)
 _RECEIVE_BUFFER_BYTES = 1 << 19
 _LISTEN_S = 0.05
 """Two packets' time: whoever sends does so every 20 ms."""
+_REST_S = 60.0
+"""So long a port that somebody sent to is taken only where there is no other, or it would be tried again for each call."""
 _MOST_STRAYS = 50
 """Times that another port is looked for."""
 
@@ -25,9 +28,11 @@ _MOST_STRAYS = 50
 class RtpPorts:
     """The range of the settings. Raises SettingError where it holds no pair."""
 
-    def __init__(self, settings: RtpSettings) -> None:
-        self._settings = settings
+    def __init__(self, settings: RtpSettings, now: Callable[[], float] = time.monotonic) -> None:
+        self._settings, self._now = settings, now
         self._ports = _even_ports(settings)
+        self._rest_until_s: dict[int, float] = {}
+        """By port; no more than there are."""
 
     async def take(self, count: int) -> list[Sockets]:
         """So many pairs, or none: then SourceError is raised.
@@ -48,6 +53,7 @@ class RtpPorts:
                 strays += sent_to
                 for rtp, _ in sent_to:
                     port = rtp.getsockname()[1]
+                    self._rest_until_s[port] = self._now() + _REST_S
                     _log.warning("RTP comes to port %d, which no call has: another is looked for", port)
                 if len(taken) == count:
                     return taken
@@ -66,8 +72,11 @@ class RtpPorts:
     def _bind(self, strays: int) -> Sockets:
         """Two free ports, an even one and the next; so many pairs are passed over."""
         host = self._settings.host
-        for _ in range((self._settings.last_port - self._settings.first_port) // 2 + 1):
+        count = (self._settings.last_port - self._settings.first_port) // 2 + 1
+        for tried in range(2 * count):
             port = next(self._ports)
+            if tried < count and self._rest_until_s.get(port, 0.0) > self._now():
+                continue
             try:
                 rtp = _bound(host, port)
             except OSError as error:

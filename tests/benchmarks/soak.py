@@ -128,7 +128,7 @@ def run(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
         atexit.callback(subscribers.close)
         node = Node(folder, disk, 10 * given.calls + 100, subscribers.receiver, secret, given.set or [])
         atexit.callback(node.close)
-        subscribers.ask("follow", node.address)
+        subscribers.ask("follow", node.address, given.calls)
         return _soak(given, node, subscribers)
 
 
@@ -157,6 +157,7 @@ def _soak(given: argparse.Namespace, node: Node, subscribers: Subscribers) -> di
     until_s = time.monotonic() + _END_S
     while caller.calls and time.monotonic() < until_s:
         media.play(0.5, caller.turn)
+    subscribers.ask("hurry")
     time.sleep(_SETTLE_S + 8.0)  # those whose source has died last
     after, metrics = node.costs(), subscribers.ask("status")["metrics"]
     status = node.end()
@@ -164,8 +165,9 @@ def _soak(given: argparse.Namespace, node: Node, subscribers: Subscribers) -> di
     media.close()
     watch.samples.append(watch.sample())
     found = _found(given, node, caller, faults, watch.samples, heard, metrics)
-    found["files"] = {role: {"before": one.files, "after": after[role].files} for role, one in before.items()}
-    found["exit_status"] = status
+    left = {role: after[role].files if role in after else 0 for role in before}
+    found["files"] = {role: {"before": one.files, "after": left[role]} for role, one in before.items()}
+    found["exit_status"], found["said_last"] = status, node.log.last
     found["sender_late_ms"] = round(1_000 * media.late_s)
     found["problems"] = list(_problems(found, caller, heard))
     return found
@@ -243,6 +245,7 @@ def _kill(kill: Killed, heard: dict[str, Any]) -> dict[str, Any]:
     return {
         "calls": len(kill.calls),
         "all_ended_within_s": round(max(ended_s, default=0.0), 2),
+        "noticed_s": kill.noticed_s,
         "a_call_was_taken_after_s": None if kill.answered_s is None else round(kill.answered_s, 2),
     }
 
@@ -259,7 +262,7 @@ def _problems(found: dict[str, Any], caller: Caller, heard: dict[str, Any]) -> I
     if found["calls"]["unanswered"]:
         yield f"{found['calls']['unanswered']} calls got no answer"
     for kill in found["kills"]:
-        if kill["all_ended_within_s"] > ENDED_WITHIN_S:
+        if kill["all_ended_within_s"] > kill["noticed_s"] + ENDED_WITHIN_S:
             yield f"calls of killed listeners ended after {kill['all_ended_within_s']} s"
         if kill["a_call_was_taken_after_s"] is None:
             yield "no call was taken after the listeners were killed"
@@ -277,7 +280,7 @@ def _problems(found: dict[str, Any], caller: Caller, heard: dict[str, Any]) -> I
         if files["after"] > files["before"]:
             yield f"{role} has {files['after']} files open, {files['before']} before the first call"
     if found["exit_status"]:
-        yield f"the node's exit status is {found['exit_status']}"
+        yield f"the node's exit status is {found['exit_status']}; it said last: {found['said_last']}"
 
 
 def main() -> None:

@@ -24,7 +24,7 @@ MONTH_MIN = 30 * 24 * 60
 _REASONS = {
     "bye": r"end$",
     "dead": r"error: .*idle_s",
-    "killed": r"error: the listeners' process died|end$",
+    "killed": r"error: the listeners' process (died|gave no sign of life)|end$",
 }
 """How a call's client ended it → what is told of it."""
 

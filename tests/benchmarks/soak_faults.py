@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from monitor.apart import HUNG_S
 from tests.benchmarks.rtp_media import Media
 from tests.benchmarks.soak_calls import Caller
 from tests.benchmarks.soak_node import Node
@@ -24,10 +25,12 @@ Tell = Callable[..., None]
 
 @dataclass
 class Killed:
-    """What became of the calls of a process that was killed."""
+    """What became of the calls of a process that was killed, or that hung."""
 
     at_s: float
     calls: list[str]
+    noticed_s: float
+    """After so long at the latest."""
     answered_s: float | None = None
     """Until a new call was taken."""
 
@@ -81,9 +84,9 @@ class Faults:
         """Every fault once, in an order of chance, then all again; but listeners that were killed are left to grow old, where
         there are other faults."""
         if not self._waiting:
-            grow_old = bool(self.kills) and len(self.names) > 1
-            gone = {*self.skipped, *(["listeners_killed"] if grow_old else [])}
-            self._waiting = [name for name in self.names if name not in gone]
+            names = [name for name in self.names if name not in self.skipped]
+            others = [name for name in names if name not in _DEADLY]
+            self._waiting = others if self.kills and others else names
             self._chance.shuffle(self._waiting)
         return self._waiting.pop()
 
@@ -166,9 +169,17 @@ class Faults:
         self._undo(4.0, lambda: self.node.signal(signal.SIGCONT))
 
     def listeners_killed(self) -> None:
+        self._take_listeners(signal.SIGKILL, 0.0)
+
+    def listeners_hang(self) -> None:
+        """Their process lives, and does nothing. Nothing else comes until that is noticed: it could wake it."""
+        self._take_listeners(signal.SIGSTOP, HUNG_S)
+        self._next_s += HUNG_S
+
+    def _take_listeners(self, number: int, noticed_s: float) -> None:
         if listeners := self.node.listeners:
-            os.kill(listeners, signal.SIGKILL)
-            self.kills.append(Killed(time.monotonic(), [call.name for call in self.caller.up]))
+            os.kill(listeners, number)
+            self.kills.append(Killed(time.monotonic(), [call.name for call in self.caller.up], noticed_s))
             self.caller.killed()
             self.caller.unborn += 1  # somebody calls just now
 
@@ -188,4 +199,6 @@ NAMES = [
     "suspended",
     "scoring_stands_still",
     "listeners_killed",
+    "listeners_hang",
 ]
+_DEADLY = ("listeners_killed", "listeners_hang")

@@ -73,6 +73,8 @@ class Log:
     lines: dict[str, int] = field(default_factory=dict)
     """Kind (the first words, numbers and names left out) → how many."""
     bytes: int = 0
+    last: list[str] = field(default_factory=list)
+    """The last ones, whole."""
     _at: int = 0
 
     def look(self) -> None:
@@ -85,6 +87,7 @@ class Log:
         for line in whole.decode(errors="replace").splitlines():
             kind = re.sub(r"[^ ]*\d[^ ]*", "#", line.removeprefix("callmood: "))[:60]
             self.lines[kind] = self.lines.get(kind, 0) + 1
+            self.last = [*self.last[-9:], line]
 
 
 class Node:

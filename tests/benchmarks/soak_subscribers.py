@@ -2,8 +2,9 @@
 
     python -m tests.benchmarks.soak_subscribers
 
-Commands come as JSON lines on stdin, and each gets one line back: ["follow", ADDRESS], ["stall", NAME, SECONDS], ["cut", NAME],
-["receiver", STATUS], ["status"], ["stop"]. The first line that is printed tells the receiver's address.
+Commands come as JSON lines on stdin, and each gets one line back: ["follow", ADDRESS, CALLS], ["stall", NAME,
+SECONDS], ["cut", NAME], ["hurry"], ["receiver", STATUS], ["status"], ["stop"]. The first line that is printed tells the
+receiver's address.
 """
 
 import asyncio
@@ -32,7 +33,9 @@ from monitor.messages import (
     Reading,
 )
 
-NAMES = ("steady", "stalls", "is cut")
+NAMES = ("steady", "stalls", "is cut", "is slow")
+_SLOW_PER_S = 2.0
+"""Messages of a call that the slow one takes: half of what is told of it, so it is to lack the others."""
 
 
 @dataclass
@@ -125,12 +128,16 @@ class Subscriber:
     def __init__(self, address: str) -> None:
         self.account = Account()
         self._client = Client(address)
-        self._stall_s = 0.0
+        self._stall_s = self.pause_s = 0.0
 
     async def run(self) -> None:
         async with self._client as events:
             async for event in events:
                 self.account.take(event)
+                if self.pause_s:
+                    if isinstance(event, Hello):
+                        self._shrink()
+                    await asyncio.sleep(self.pause_s)
                 if self._stall_s:
                     stall_s, self._stall_s = self._stall_s, 0.0
                     self._shrink()
@@ -192,9 +199,10 @@ class House:
         self._metrics = ""
         self._tasks: list[asyncio.Task[None]] = []
 
-    def follow(self, address: str) -> None:
+    def follow(self, address: str, calls: int) -> None:
         self._metrics = address.replace("ws:", "http:").replace("/v1/calls", "/metrics")
         self.subscribers = {name: Subscriber(address) for name in NAMES}
+        self.subscribers["is slow"].pause_s = 1 / (_SLOW_PER_S * calls)
         self._tasks = [asyncio.create_task(one.run()) for one in self.subscribers.values()]
 
     def close(self) -> None:
@@ -207,6 +215,8 @@ class House:
                 self.subscribers[words[0]].stall(words[1])
             case "cut":
                 self.subscribers[words[0]].cut()
+            case "hurry":
+                self.subscribers["is slow"].pause_s = 0.0
             case "receiver":
                 self.receiver.status = words[0]
             case "status":
@@ -240,7 +250,7 @@ async def _main() -> None:
     while command != "stop" and (line := await asyncio.to_thread(sys.stdin.readline)):
         command, *words = json.loads(line)
         if command == "follow":
-            house.follow(words[0])
+            house.follow(*words)
         answer = await asyncio.to_thread(house.answer, command, *words)
         print(json.dumps(answer), flush=True)
     house.close()

@@ -23,7 +23,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections import deque
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -108,10 +108,12 @@ class Call:
     def end(self) -> None:
         raise NotImplementedError
 
-    def take(self) -> None:
-        """Whatever the server says is read and left aside."""
+    def take(self) -> bool:
+        """Whatever the server says is read and left aside; whether it said anything."""
+        said = False
         while select.select([self._socket], [], [], 0)[0] and self._socket.recv(65_536):
-            pass
+            said = True
+        return said
 
     def frame(self, data: bytes, text: bool) -> None:
         """One message, masked with zeros."""
@@ -178,11 +180,18 @@ class AudioHookCall(Call):
         participant = {"id": self._session, "ani": "", "aniName": "", "dnis": ""}
         ids = {"organizationId": self._session, "conversationId": str(uuid.uuid4())}
         self._say("open", {**ids, "participant": participant, "media": media})
-        select.select([self._socket], [], [], 5)  # audio may follow the answer only
+        self._is_open = False
 
     def play(self) -> None:
+        if not self._is_open:
+            return  # audio may follow the answer only
         agent, customer = (np.frombuffer(piece, np.uint8) for piece in self.pieces(self.every))
         self.frame(np.stack([customer, agent], axis=1).tobytes(), False)
+
+    def take(self) -> bool:
+        said = super().take()
+        self._is_open |= said
+        return said
 
     def end(self) -> None:
         self._say("close", {"reason": "end"})
@@ -211,11 +220,10 @@ class AsteriskParty(Call):
     def play(self) -> None:
         self.frame(self.pieces(1)[0], False)
 
-    def take(self) -> None:
+    def take(self) -> bool:
         """Once a second: little comes."""
         self._turns += 1
-        if self._turns % 50 == 0:
-            super().take()
+        return self._turns % 50 == 0 and super().take()
 
     def end(self) -> None:
         self.unsent += b"\x88\x80\0\0\0\0"
@@ -306,19 +314,43 @@ class Crowd:
 
     def play(self, seconds: float, every_s: float = 0.0, most: int = 0) -> None:
         """At real pace; a call is added each `every_s` until there are `most`."""
-        began_s = next_s = time.monotonic()
-        slices = _SLICES * self._kind.every
+        next_s = time.monotonic()
+        for turn in self._turns(seconds):
+            if len(self.calls) < most and time.monotonic() >= next_s:
+                next_s += every_s
+                self.add()
+            for call in self._due(turn):
+                call.play()
+                call.take()
+
+    def end(self, every_s: float) -> None:
+        """The others go on meanwhile: each ends right after its last packet, or what it lacks to its end would be lost."""
+        running, next_s = set(self.calls), time.monotonic()
+        for turn in self._turns(len(running) * every_s + 5):
+            for call in running.intersection(self._due(turn)):
+                call.play()
+                if time.monotonic() >= next_s:
+                    next_s += every_s
+                    running.remove(call)
+                    call.end()
+                else:
+                    call.take()
+        assert not running, "this sender is too slow"
+
+    def _turns(self, seconds: float) -> Iterator[int]:
+        """At real pace, so many a packet time as there are slices."""
+        began_s = time.monotonic()
         for turn in range(round(seconds * 50) * _SLICES):
             wait_s = began_s + turn / (50 * _SLICES) - time.monotonic()
             if wait_s > 0:
                 time.sleep(wait_s)
             self.late_s = max(self.late_s, -wait_s)
-            if len(self.calls) < most and time.monotonic() >= next_s:
-                next_s += every_s
-                self.add()
-            for call in self.calls[turn % slices :: slices]:
-                call.play()
-                call.take()
+            yield turn
+
+    def _due(self, turn: int) -> list[Call | Pair]:
+        """Calls that send in that turn."""
+        slices = _SLICES * self._kind.every
+        return self.calls[turn % slices :: slices]
 
 
 def run(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
@@ -332,10 +364,7 @@ def run(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
     wall_s = time.monotonic() - before_s
     used = [(after - before) / wall_s for before, after in zip(before_cpu_s, server.cpu_s(), strict=True)]
     full_mb = server.rss_mb()
-    running = deque(crowd.calls)
-    while running:
-        running.popleft().end()
-        time.sleep(0.002)
+    crowd.end(1 / given.calls_per_s)
     messages, counters = server.end()
     unsent = sum(len(call.unsent) for call in crowd.calls)
     calls = max(1, len(crowd.calls))

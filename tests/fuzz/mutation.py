@@ -52,7 +52,9 @@ class Outcome:
     errors: int = 0
     """Our own, as they should be."""
     faults: list[str] = field(default_factory=list)
-    """Other exceptions and slow inputs, each with its input; the first ten."""
+    """Other exceptions and slow inputs, each with the beginning of its input; the first ten."""
+    faulty: list[bytes] = field(default_factory=list)
+    """Those inputs, whole."""
     seconds: float = 0.0
     slowest_s: float = 0.0
     grown_bytes: int = 0
@@ -93,16 +95,17 @@ def _try(target: Target, data: bytes, outcome: Outcome) -> None:
     except CallmoodError:
         outcome.errors += 1
     except Exception as fault:
-        _note(outcome, f"{fault!r} from {data[:400]!r}")
+        _note(outcome, f"{fault!r} from", data)
     took_s = time.thread_time() - began_s
     outcome.slowest_s = max(outcome.slowest_s, took_s)
     if took_s > SLOWEST_S:
-        _note(outcome, f"{took_s:.1f} s for {data[:400]!r}")
+        _note(outcome, f"{took_s:.1f} s for", data)
 
 
-def _note(outcome: Outcome, text: str) -> None:
+def _note(outcome: Outcome, text: str, data: bytes) -> None:
     if len(outcome.faults) < 10:
-        outcome.faults.append(text)
+        outcome.faults.append(f"{text} {data[:400]!r}")
+        outcome.faulty.append(data)
 
 
 def mutations(seeds: Sequence[bytes], count: int, seed: int) -> Iterator[bytes]:

@@ -19,6 +19,8 @@ def test_any_mutation_of_real_input_gives_a_value_or_our_error(target: Target) -
 def test_a_parser_that_fails_is_found_out() -> None:
     outcome = fuzz(Target("bad", [b"seed"], lambda data: data.decode("ascii")), 500)
     assert outcome.faults[0].startswith("UnicodeDecodeError(")
+    with pytest.raises(UnicodeDecodeError):
+        outcome.faulty[0].decode("ascii")
 
 
 def test_the_same_seed_gives_the_same_inputs() -> None:

@@ -1,7 +1,6 @@
 """A websocket service in this process, calls to tell it, and a wire to it that can be cut or fall silent."""
 
 import asyncio
-import socket
 import threading
 import time
 from collections.abc import Coroutine
@@ -185,13 +184,6 @@ class Wire:
 
 def hello() -> Hello:
     return Hello(at=rfc3339(time.time()), node="node", model="tiny 1", window_s=3.0, hop_s=HOP_S)
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _scores(label: str | None) -> dict[str, float]:

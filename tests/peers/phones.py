@@ -3,7 +3,6 @@
 import asyncio
 import os
 import shutil
-import socket
 import subprocess
 import threading
 import time
@@ -18,6 +17,7 @@ import pytest
 import soundfile
 
 from monitor.identities import Identities
+from tests.free_ports import free_port
 from tests.sip_client import House
 
 HERE = Path(__file__).parent
@@ -74,13 +74,6 @@ def wait_until_closed(home: House) -> None:
         if time.monotonic() > deadline_s:
             raise TimeoutError("no call was closed within 30 s")
         time.sleep(0.01)
-
-
-def free_port() -> int:
-    """For UDP and TCP, free a moment ago."""
-    with socket.socket(type=socket.SOCK_DGRAM) as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 def sipp(place: Path, port: int, *options: str, **environment: str) -> None:

@@ -16,8 +16,9 @@ from monitor.settings import Settings
 from monitor.sources import CallNames
 from monitor.sources.recording import Recordings
 from monitor.tokens import Tokens
+from tests.free_ports import free_port
 from tests.peers.browser import Browser, chromium, colours, write
-from tests.peers.desktop_server import Call, Server, Wire, free_port
+from tests.peers.desktop_server import Call, Server, Wire
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "calls"
 MARKUP = "<img src=x onerror=alert(1)>"

@@ -17,9 +17,9 @@ from twilio.request_validator import RequestValidator
 from websockets.asyncio.client import connect
 
 from monitor.audio import float_to_mulaw
+from tests.free_ports import free_port
 from tests.peers.audiohook_client import API_KEY, SECRET, Client, request_headers, sign
 from tests.peers.media_streams import CALL, MediaStream, call
-from tests.peers.phones import free_port
 from tests.sip_client import loudest_hz, tone
 from tests.stream_house import stream_house
 

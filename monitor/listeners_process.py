@@ -1,0 +1,178 @@
+"""The process in which listeners listen: `monitor.apart` starts it, orders by stdin, and hears by stdout what came."""
+
+import asyncio
+import faulthandler
+import logging
+import os
+import pickle
+import signal
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, BinaryIO, Literal
+
+from monitor.errors import CallmoodError
+from monitor.identities import Identities
+from monitor.sources import BlockQueue, Listener
+
+_log = logging.getLogger(__name__)
+
+Command = Literal["start", "drain", "stop"] | tuple[Literal["refuse"], str]
+
+_TAKE_S = 0.05
+_GATHER_S = 0.05
+"""Events that come within this go together: a block at a time would cost both sides more than the audio."""
+_QUEUE_S = 2_000.0
+"""Audio that may wait here (64 MB) while the first process is busy; older is dropped and counted."""
+_MOST_RECORDS = 1_000
+"""Lines of the log that may wait likewise."""
+_BEAT_S = 1.0
+
+
+def _main() -> None:
+    """Until it is told to stop, or nobody is left who could."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    if sys.platform != "win32":
+        faulthandler.register(signal.SIGUSR1, all_threads=True)
+    child = _Child(sys.stdin.buffer, os.fdopen(os.dup(sys.stdout.fileno()), "wb"))
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    make, identities, level = child.hear()
+    logging.basicConfig(level=level, format="%(message)s", handlers=[_Handler(child.log)], force=True)
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(child.serve(make, identities))
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+class _Handler(logging.Handler):
+    """Log records on their way to the first process, made into text here."""
+
+    def __init__(self, send: Callable[[logging.LogRecord], None]) -> None:
+        super().__init__()
+        self._send = send
+
+    def emit(self, record: logging.LogRecord) -> None:
+        record.msg, record.args = self.format(record), None
+        record.exc_info = record.exc_text = record.stack_info = None
+        self._send(record)
+
+
+class _Child:
+    def __init__(self, orders: BinaryIO, answers: BinaryIO) -> None:
+        self._orders, self._answers = orders, answers
+        self._sending = threading.Lock()
+        self._over = threading.Event()
+        self._beaten = threading.Event()
+        """The event loop has turned since that was last told."""
+        self._records: deque[logging.LogRecord] = deque()
+        self._left_out = 0
+
+    def log(self, record: logging.LogRecord) -> None:
+        """Never waits, as listening must not while the first process stands still; what there is no room for is counted."""
+        if len(self._records) < _MOST_RECORDS:
+            self._records.append(record)
+        else:
+            self._left_out += 1
+
+    def send(self, kind: str, value: Any) -> None:
+        """Waits while the first process does not read; what must not wait goes through a queue."""
+        with self._sending, suppress(OSError):
+            pickle.dump((kind, value), self._answers, pickle.HIGHEST_PROTOCOL)
+            self._answers.flush()
+
+    def hear(self) -> Any:
+        """What it is told next; the first process's end is a command to stop."""
+        try:
+            return pickle.load(self._orders)
+        except (EOFError, OSError):
+            return "stop"
+
+    async def serve(self, make: Callable[[], Sequence[Listener]], identities: Identities) -> None:
+        """Until it is told to stop; then all that was heard has gone over."""
+        queue = BlockQueue(_QUEUE_S)
+        pump = threading.Thread(target=self._pump, args=(queue,), daemon=True)
+        pump.start()
+        commands: asyncio.Queue[Command] = asyncio.Queue()
+        threading.Thread(target=self._hear_all, args=(asyncio.get_running_loop(), commands), daemon=True).start()
+        beating = asyncio.create_task(self._beat())
+        listeners: Sequence[Listener] = ()
+        draining: asyncio.Task[None] | None = None
+        while (command := await commands.get()) != "stop":
+            if command == "start":
+                listeners = await self._start(make, queue, identities)
+            elif isinstance(command, tuple):
+                for listener in listeners:
+                    listener.refuse(command[1])
+            else:
+                draining = asyncio.create_task(self._drain(listeners))
+        for task in (beating, draining):
+            if task is not None:
+                task.cancel()
+        for listener in listeners:
+            await listener.stop()
+        self._over.set()
+        await asyncio.to_thread(pump.join)
+
+    async def _beat(self) -> None:
+        while True:
+            self._beaten.set()
+            await asyncio.sleep(_BEAT_S)
+
+    async def _start(
+        self, make: Callable[[], Sequence[Listener]], queue: BlockQueue, identities: Identities
+    ) -> Sequence[Listener]:
+        listeners: Sequence[Listener] = ()
+        try:
+            listeners = make()
+            started = [(await listener.start(queue, identities), listener.port) for listener in listeners]
+            self.send("started", started)
+        except CallmoodError as error:
+            self.send("started", error)
+        return listeners
+
+    async def _drain(self, listeners: Sequence[Listener]) -> None:
+        await asyncio.gather(*(listener.drain() for listener in listeners))
+        self.send("drained", None)
+
+    def _hear_all(self, loop: asyncio.AbstractEventLoop, commands: "asyncio.Queue[Command]") -> None:
+        """In a thread of its own."""
+        command: Command | None = None
+        while command != "stop":
+            command = self.hear()
+            loop.call_soon_threadsafe(commands.put_nowait, command)
+
+    def _pump(self, queue: BlockQueue) -> None:
+        """What was heard, to the first process; all of it before the end."""
+        blocks, seconds = 0, 0.0
+        while (events := queue.take(_TAKE_S)) or not self._over.is_set():
+            self._send_records()
+            if self._beaten.is_set():
+                self._beaten.clear()
+                self.send("beat", None)
+            if events:
+                dropped_blocks, dropped_s = queue.dropped_blocks, queue.dropped_s
+                self.send("events", (events, dropped_blocks - blocks, dropped_s - seconds))
+                blocks, seconds = dropped_blocks, dropped_s
+                self._over.wait(_GATHER_S)
+        self._send_records()
+
+    def _send_records(self) -> None:
+        while self._records or self._left_out:
+            if self._records:
+                self.send("log", self._records.popleft())
+            else:
+                left_out, self._left_out = self._left_out, 0
+                _log.warning("%d lines of the log were left out while they could not be told", left_out)
+
+
+if __name__ == "__main__":
+    _main()
