@@ -1,54 +1,44 @@
-"""Starts and stops everything in order. Beside `watch.py` the only file where threads and asyncio meet.
+"""Starts and stops everything in order.
 
 Started from the right of the diagram (websocket, pipeline, sources), stopped from its left, so that whatever a source has
-captured is scored and told before the listeners go.
+captured is scored and told before the listeners go. Websocket, history and listeners are imported where a run has them.
 """
 
-import asyncio
 import logging
 import secrets
 import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from monitor import __version__
 from monitor.alerts.rulefile import load_rules
 from monitor.board import Board
-from monitor.broadcast import Broadcaster
 from monitor.bus import Bus, Receiver
 from monitor.errors import CallmoodError, HistoryError, SourceError
-from monitor.handshake import Ties
-from monitor.history.earlier import Past, past
-from monitor.history.lasting_key import lasting_key
-from monitor.history.ledger import Run
-from monitor.history.writer import History
 from monitor.identities import Identities
 from monitor.lateness import Lateness
-from monitor.listening import Listening
-from monitor.messages import AlertRaised, AnyMessage, CallEnded, CallKey, Error, Gap, Hello, Reading, rfc3339, unix_ms
+from monitor.messages import AlertRaised, AnyMessage, CallEnded, CallKey, Error, Hello, rfc3339, unix_ms
 from monitor.model import EmotionModel
 from monitor.pipeline import Pipeline
 from monitor.settings import Settings
 from monitor.snapshot import Health
 from monitor.sources import Acknowledged, Before, BlockQueue, Listener, Source
-from monitor.subscription import Topic
-from monitor.tokens import Tokens
 
 if TYPE_CHECKING:
-    from monitor.metrics import Metrics
+    from monitor.broadcast import Broadcaster
+    from monitor.history.earlier import Past
+    from monitor.history.writer import History
+    from monitor.listening import Listening
+    from monitor.service_thread import ServiceThread
+    from monitor.subscription import Topic
+    from monitor.tokens import Tokens
     from monitor.webhooks.service import Webhooks
 
 _log = logging.getLogger(__name__)
 
-_MOST_UNPUBLISHED = 65_536
-"""Messages that may wait for the websocket's thread; past it readings are dropped and counted, the rest never is."""
-_GATHER_S = 0.01
-"""Messages that come within this go to it together: a wake-up a message would cost more than the messages."""
 _DRAINING = "draining: new calls are refused, the running ones go on to their end"
 _FILES_BESIDE = 256
 """Open files that are no connections of the websocket."""
@@ -105,11 +95,15 @@ class Node:
         for receiver in (self._keep, self.board.receive, *kept, *receivers):
             self._bus.subscribe(receiver)
 
-    def serve(self, tokens: Tokens | None = None) -> Broadcaster:
+    def serve(self, tokens: "Tokens | None" = None) -> "Broadcaster":
         """Opens the websocket, before anything plays; returns it for its addresses. Raises ServiceError, SettingError.
 
         `tokens` stand in for those that the settings name.
         """
+        from monitor.broadcast import Broadcaster
+        from monitor.handshake import Ties
+        from monitor.service_thread import ServiceThread
+
         _raise_file_limit(self.settings.max_connections)
         ties = Ties(
             self.hello,
@@ -153,6 +147,8 @@ class Node:
 
         They are made by `make` in a process of their own: see `monitor.listening`.
         """
+        from monitor.listening import Listening
+
         self._listening = Listening(make, self._queue, self._identities, self._refusing)
         self._sources = [*self._sources, self._listening]
         return self._listening.start()
@@ -275,13 +271,18 @@ class Node:
             model_scores={name: value for name, value in meaning.scores.items() if isinstance(value, float)},
         )
 
-    def _made_history(self, path: Path) -> History:
+    def _made_history(self, path: Path) -> "History":
+        from monitor.history.ledger import Run
+        from monitor.history.writer import History
+
         hello = self.hello()
         run = Run(self._epoch, hello.node, hello.model, self._identities.fingerprint)
         return History(path, run, self.settings.history.days, self._forget)
 
-    def _past(self, epoch: str, topic: Topic, resume: Mapping[str, int]) -> Past | None:
+    def _past(self, epoch: str, topic: "Topic", resume: Mapping[str, int]) -> "Past | None":
         """For the websocket, in a thread of its own."""
+        from monitor.history.earlier import past
+
         if self._history is None:
             return None
         self._history.wait(_LONGEST_OPENING_S)
@@ -356,97 +357,12 @@ class Node:
         self._bus.publish(Error(at=rfc3339(time.time()), code=error.code, text=str(error)))
 
 
-class ServiceThread:
-    """The broadcaster on an event loop in its own thread."""
-
-    def __init__(self, broadcaster: Broadcaster) -> None:
-        self.broadcaster = broadcaster
-        self.unpublished = 0
-        """Messages that were dropped: readings and gaps that the loop did not take in time, and faults of our own."""
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="websocket", daemon=True)
-        self._waiting: deque[AnyMessage] = deque()
-        self._woken = False
-        self._lock = threading.Lock()
-
-    def metrics(
-        self, health: Callable[[], Health], board: Board, model: str, webhooks: Callable[[], "Webhooks | None"]
-    ) -> "Metrics":
-        """What Prometheus reads of this server and its node."""
-        from monitor.metrics import Gauges, Metrics
-
-        broadcaster = self.broadcaster
-        gauges = Gauges(
-            health=health,
-            parties=lambda: board.scored_parties,
-            counters=broadcaster.counters,
-            waiting=lambda: broadcaster.waiting,
-            unpublished=lambda: self.unpublished,
-            audit_lost=lambda: broadcaster.audit_lost,
-            webhooks=webhooks,
-        )
-        return Metrics(gauges, model, __version__)
-
-    def start(self) -> None:
-        self._thread.start()
-        try:
-            asyncio.run_coroutine_threadsafe(self.broadcaster.start(), self._loop).result()
-        except CallmoodError:
-            self.stop()
-            raise
-
-    def publish(self, message: AnyMessage) -> None:
-        """Hand `message` over to the loop, which is woken once for all that waits."""
-        with self._lock:
-            full = len(self._waiting) >= _MOST_UNPUBLISHED and isinstance(message, Reading | Gap)
-            if full or self._loop.is_closed():  # scoring that did not end in time tells on after the websocket's end
-                self.unpublished += 1
-                return
-            self._waiting.append(message)
-            woken, self._woken = self._woken, True
-        if not woken:
-            self._loop.call_soon_threadsafe(self._loop.call_later, _GATHER_S, self._publish_waiting)
-
-    def reload(self) -> None:
-        self._loop.call_soon_threadsafe(self._reload)
-
-    def forget(self, calls: Sequence[CallKey]) -> None:
-        """Tell nobody of these calls any more."""
-        self._loop.call_soon_threadsafe(self.broadcaster.forget, calls)
-
-    def stop(self) -> None:
-        if not self._thread.is_alive():
-            return
-        self._loop.call_soon_threadsafe(self._publish_waiting)
-        asyncio.run_coroutine_threadsafe(self.broadcaster.stop(), self._loop).result(_LONGEST_STOP_S)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(_LONGEST_STOP_S)
-        self._loop.close()
-
-    def _publish_waiting(self) -> None:
-        with self._lock:
-            waiting, self._waiting = self._waiting, deque()
-            self._woken = False
-        for message in waiting:
-            try:
-                self.broadcaster.publish(message)
-            except Exception:  # the edge of the thread: one message must not cost those behind it
-                self.unpublished += 1
-                _log.exception("a %s message was not published", type(message).__name__)
-
-    def _reload(self) -> None:
-        try:
-            self.broadcaster.reload()
-        except CallmoodError as error:
-            _log.error("nothing was reloaded: %s", error)
-        else:
-            _log.info("certificate and token keys were read anew")
-
-
 def _pseudonyms_key(history: Path | None) -> bytes | None:
     """The lasting one beside the history; None where there is no history, or the key cannot be read."""
     if history is None:
         return None
+    from monitor.history.lasting_key import lasting_key
+
     try:
         return lasting_key(history)
     except HistoryError as error:

@@ -12,7 +12,7 @@ from monitor.model import EmotionModel
 from monitor.pipeline import Pipeline
 from monitor.settings import Settings
 from monitor.sources import BlockQueue, CallNames, Refused, Source
-from monitor.sources.capture import is_capture
+from monitor.sources.audiofile import is_capture
 from monitor.sources.recording import Recordings
 
 _TAKE_S = 0.05

@@ -1,6 +1,6 @@
 """Another machine's node as it is seen from here: its messages, its board, and whether they still come.
 
-Beside `app.py` the only file where threads and asyncio meet. The websocket is read in a thread, a terminal draws in the main one.
+The websocket is read in a thread, a terminal draws in the main one.
 """
 
 import asyncio

@@ -14,13 +14,14 @@ import numpy as np
 import pytest
 from websockets.sync.client import connect
 
-from monitor.app import Node, ServiceThread
+from monitor.app import Node
 from monitor.audio import Block
 from monitor.broadcast import Broadcaster
 from monitor.handshake import Ties
 from monitor.identities import Identities
 from monitor.messages import CallStarted
 from monitor.model import EmotionModel
+from monitor.service_thread import ServiceThread
 from monitor.settings import Settings
 from monitor.sources import Before, BlockQueue, CallClosed, CallOpened
 from tests.broadcasting import hello, started

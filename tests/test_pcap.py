@@ -8,7 +8,7 @@ from monitor.audio import Block, float_to_mulaw, mulaw_to_float
 from monitor.errors import SettingError
 from monitor.settings import RtpSettings
 from monitor.sources import BlockQueue, CallClosed, CallNames, CallOpened, Event, Refused
-from monitor.sources.capture import is_capture
+from monitor.sources.audiofile import is_capture
 from monitor.sources.pcap import Captures, Casting
 from monitor.sources.rtp_packet import RtpPacket
 from tests.captures import Endpoint, framed, rtp, udp, write_pcap, write_pcapng

@@ -64,7 +64,7 @@ def demo(
         for agent, path in enumerate(paths, _FIRST_AGENT)
     ]
     tokens = Tokens.temporary(settings.token_audience)
-    _run(_Run(settings, sources, _view(name), history=_history(settings, always=False), tokens=tokens))
+    _run(_Run(settings, sources, _view(name, json=False), history=_history(settings, always=False), tokens=tokens))
 
 
 def replay(
@@ -83,7 +83,7 @@ def replay(
     sources = _replayed(paths, channels, pace, settings, agent)
     serves = port is not None or (pace == "live" and not json)
     history = _history(settings, always=False)
-    _run(_Run(settings, sources, _view(name), serves, json, history, posts=pace == "live"))
+    _run(_Run(settings, sources, _view(name, json), serves, json, history, posts=pace == "live"))
 
 
 def live(
@@ -106,7 +106,7 @@ def live(
     settings = load_settings(config, overrides, port)
     microphone = Microphone(device, parse_channels(channels) if channels else None, CallNames(), agent)
     serves, history = not json or port is not None, _history(settings, always=True)
-    _run(_Run(settings, [microphone], _view(name, careful=True), serves, json, history, posts=True))
+    _run(_Run(settings, [microphone], _view(name, json, careful=True), serves, json, history, posts=True))
 
 
 def watch(
@@ -123,19 +123,19 @@ def watch(
 ) -> None:
     """The dashboard of another machine's server."""
     from monitor.client import Client, trusting
-    from monitor.dashboard.screen import Dashboard
     from monitor.plain import summary
     from monitor.watch import Watch
 
-    view = _view(name)
+    view = _view(name, json)
     token = token_file or os.environ.get("CALLMOOD_TOKEN") or None
-    on_screen = has_screen() and not json
     client = Client(url, token, tls=trusting(ca) if ca else None)
-    seen = Watch(client, [] if on_screen else [_told(client.address.url, json)])
+    seen = Watch(client, [_told(client.address.url, json)] if view is None else [])
     for kind in {signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}:
         signal.signal(kind, signal.default_int_handler)  # ends like Ctrl-C, the terminal restored
     with seen:
-        if on_screen:
+        if view is not None:
+            from monitor.dashboard.screen import Dashboard
+
             dashboard = Dashboard(seen.board, seen.health, now=seen.now, acknowledge=seen.acknowledge, view=view)
             if dashboard.run(seen.finished):
                 return
@@ -175,7 +175,7 @@ def serve(
     from monitor.sources.listeners import listeners
 
     settings = load_settings(config, overrides, port)
-    view, history = _view(name, careful=True), _history(settings, always=True)
+    view, history = _view(name, json, careful=True), _history(settings, always=True)
     _run(_Run(settings, [], view, json=json, history=history, posts=True, listeners=partial(listeners, settings)))
 
 
@@ -183,14 +183,15 @@ def _replayed(
     paths: Sequence[str], channels: str | None, pace: str, settings: Settings, agent: str | None
 ) -> list[Any]:
     from monitor.sources import CallNames
-    from monitor.sources.capture import is_capture
-    from monitor.sources.pcap import Captures, Casting
+    from monitor.sources.audiofile import is_capture
 
     captures = [path for path in paths if is_capture(path)]
     recordings = [path for path in paths if path not in captures]
     names = CallNames()
     sources = [_recordings(recordings, channels, pace, settings, agent, names)] if recordings else []
     if captures:
+        from monitor.sources.pcap import Captures, Casting
+
         sources.append(Captures(captures, names, Casting.parse(channels), settings.rtp, _pace(pace)))
     return sources
 
@@ -229,7 +230,7 @@ class _Run:
     settings: Settings
     sources: Sequence[Any]
     view: Any
-    """What the dashboard begins with."""
+    """What the dashboard begins with; None: there is none."""
     serves: bool = True
     """Whether there is a websocket."""
     json: bool = False
@@ -248,9 +249,8 @@ def _run(run: _Run) -> None:
     """
     from monitor.app import Node
 
-    on_screen = has_screen() and not run.json
     told = print_json if run.json else print_event if run.listeners else print_line
-    receivers = [] if on_screen else [told]
+    receivers = [told] if run.view is None else []
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C, the terminal restored
     node = Node(run.settings, load_model(run.settings), run.sources, receivers, run.history)
     told_to_end = _heed_sigterm(node, drains=bool(run.listeners))
@@ -259,7 +259,7 @@ def _run(run: _Run) -> None:
     gc.freeze()  # what was imported stays: the collector's longest pauses go through it otherwise
     if run.json:
         print_json(node.hello())
-    if _watched(node, run.view if on_screen else None):
+    if _watched(node, run.view):
         told_to_end.set()
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it ends already: one more must not make that look like a failure
     if not run.json:
@@ -289,10 +289,10 @@ def _open(node: Any, run: _Run) -> None:
 
 def _history(settings: Settings, always: bool) -> Path | None:
     """Where this command keeps its calls; not `always` means: only where the settings name a file."""
-    from monitor.history.database import path_of
-
     if not settings.history.keep or not (always or settings.history.file):
         return None
+    from monitor.history.database import path_of
+
     try:
         return path_of(settings.history)
     except HistoryError as error:
@@ -300,11 +300,16 @@ def _history(settings: Settings, always: bool) -> Path | None:
         return None
 
 
-def _view(name: str | None, careful: bool = False) -> Any:
-    """What the dashboard begins with: whose it is, and whether quitting is asked for twice because it ends calls."""
+def _view(name: str | None, json: bool, careful: bool = False) -> Any:
+    """What the dashboard begins with: whose it is, and whether quitting is asked for twice because it ends calls. None where
+    there is no screen for it, or JSON is asked for.
+    """
+    own = own_name(name)
+    if json or not has_screen():
+        return None
     from monitor.dashboard.view import View
 
-    return View(name=own_name(name), careful=careful)
+    return View(name=own, careful=careful)
 
 
 def _invitation(node: Any, served: Any, tokens: Any) -> Iterator[str]:
@@ -360,11 +365,11 @@ def _heed_sighup(node: Any, settings: Settings) -> None:
 def _watched(node: Any, view: Any) -> bool:
     """Until everything is told, or somebody quits; True for the latter. The dashboard begins with `view`; without one there
     is none."""
-    from monitor.dashboard.screen import Dashboard
-
     try:
         with node:
             if view is not None:
+                from monitor.dashboard.screen import Dashboard
+
                 return Dashboard(node.board, node.health, acknowledge=node.acknowledge, view=view).run(node.finished)
             while not node.finished.wait(0.2):
                 pass

@@ -1,6 +1,5 @@
 """`callmood webhooks`: what waits and what was given up, trying again, a test, a new secret."""
 
-import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -82,6 +81,8 @@ def secret(path: Annotated[Path, typer.Argument(metavar="FILE", help="a new file
 
 def _in_queue(settings: Settings, do: Callable[[Any], Any]) -> Any:
     """What `do` says of the queue; None where there is no file. Raises ServiceError."""
+    import sqlite3
+
     from monitor.webhooks.files import queue_path
     from monitor.webhooks.queue import open_queue
 

@@ -21,6 +21,8 @@ SUFFIXES = frozenset({".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3"}
 _LOWEST_RATE, _HIGHEST_RATE = 8_000, 48_000
 _FORMATS = "WAV, FLAC, OGG or MP3"
 _BEGINNINGS = (b"RIFF", b"RIFX", b"RF64", b"fLaC", b"OggS", b"ID3")
+_CAPTURES = (b"\xa1\xb2\xc3\xd4", b"\xd4\xc3\xb2\xa1", b"\xa1\xb2\x3c\x4d", b"\x4d\x3c\xb2\xa1", b"\x0a\x0d\x0d\x0a")
+"""How pcap and pcapng begin."""
 _TOO_LOUD = 100.0
 """40 dB over full scale: floats that were never scaled to ±1, or no samples at all."""
 _NEVER_FINISHED = 0x7FFF_0000
@@ -50,6 +52,15 @@ def look(path: str) -> str:
     if not status.st_size:
         raise AudioError(f"{printable(path)}: empty (0 bytes), expected {_FORMATS}; copy it again")
     return path
+
+
+def is_capture(path: str) -> bool:
+    """Whether a file is no recording but a capture of packets: see `monitor.sources.pcap`."""
+    try:
+        with Path(look(path)).open("rb") as file:
+            return file.read(4) in _CAPTURES
+    except (AudioError, OSError):
+        return False
 
 
 def _unopened(path: str, error: OSError | ValueError) -> AudioError:

@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from monitor.errors import AudioError, ProtocolError, SettingError
-from monitor.sources.audiofile import look, printable
+from monitor.sources.audiofile import printable
 from monitor.sources.codecs import STATIC_PAYLOAD_TYPES, Codec, find_codec, known_codecs
 from monitor.sources.frames import LINK_TYPES, Datagram, Endpoint, datagram_in, shown
 from monitor.sources.rtp_packet import is_rtcp, parse_rtp
 
-_MAGICS = (b"\xa1\xb2\xc3\xd4", b"\xd4\xc3\xb2\xa1", b"\xa1\xb2\x3c\x4d", b"\x4d\x3c\xb2\xa1", b"\x0a\x0d\x0d\x0a")
 _LARGEST_READ = 1 << 20
 _MOST_STREAMS = 2_000
 """Of what looks like RTP; more are passed over."""
@@ -33,15 +32,6 @@ _LONGEST_PAUSE_S = 60.0
 _TOGETHER_S = 2.0
 """Streams of one host to another that begin within this are a call."""
 _RTPMAP = re.compile(rb"a=rtpmap:(\d{1,3}) ([\w.-]{1,40})/(\d{4,6})")
-
-
-def is_capture(path: str) -> bool:
-    """Whether a file begins like pcap or pcapng."""
-    try:
-        with Path(look(path)).open("rb") as file:
-            return file.read(4) in _MAGICS
-    except (AudioError, OSError):
-        return False
 
 
 class Capture:

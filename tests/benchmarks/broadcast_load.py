@@ -25,11 +25,11 @@ import msgspec
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from monitor.app import ServiceThread
 from monitor.broadcast import Broadcaster
 from monitor.bus import Bus
 from monitor.handshake import Ties
 from monitor.messages import CallStarted, Hello, PartyInfo, Reading, rfc3339
+from monitor.service_thread import ServiceThread
 from monitor.settings import Settings
 
 
