@@ -3,9 +3,10 @@
     python tests/benchmarks/siprec_load.py [--calls 200] [--seconds 180] [--transport udp|tcp] [--loop uvloop|asyncio]
                                            [--max-calls N] [--calls-per-s 20]
 
-Prints one JSON object. Processor time and memory are the server's (both of its processes); readings count from their
-messages, losses from what the server says of its sockets when it ends. `--max-calls` is what the server allows; beyond
-it calls are refused with 503 (`refused`), and the others must go on unharmed.
+Prints one JSON object. Processor time and memory are the server's (both of its processes), and apart from it what this one
+takes from it (`cpu_cores_here`); readings count from their messages, losses from what the server says of its sockets when it
+ends. Latencies are from a window's last sample to its message, and to the moment when a websocket subscriber has it.
+`--max-calls` is what the server allows; beyond it calls are refused with 503 (`refused`), and the others must go on unharmed.
 """
 
 import argparse
@@ -25,6 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.benchmarks.ear import Ear
 from tests.benchmarks.rtp_media import Media, Stream
 from tests.sip_texts import SDP, both, request
 
@@ -49,6 +51,7 @@ class Server:
         with self._messages.open("wb") as out, self._log.open("wb") as log:
             self.process = subprocess.Popen(command, stdout=out, stderr=log, env=environment)
         self.port = int(self._said(r"SIPREC: sip:127\.0\.0\.1:(\d+)"))
+        self.address = self._said(r"websocket: (ws://\S+)")
 
     def _said(self, pattern: str) -> str:
         until_s = time.monotonic() + 30
@@ -116,7 +119,7 @@ class Client:
         """Its end, and with it that of its media."""
         call.state = "ending"
         for stream in call.streams:
-            stream.silent = True
+            stream.end()
         self._send("BYE", call, b"", cseq=2)
 
     def count(self, state: str) -> int:
@@ -175,7 +178,7 @@ def run(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """The load, and what came of it."""
     server = Server(folder, given)
     media = Media("127.0.0.1")
-    client = Client(server.port, given.transport, media)
+    client, ear = Client(server.port, given.transport, media), Ear(server.address)
     empty_mb = server.rss_mb()
     every_s = 1 / given.calls_per_s
     next_s = time.monotonic()
@@ -186,11 +189,14 @@ def run(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
             next_s += every_s
             client.invite()
         client.take()
+        ear.take()
 
     media.play(given.calls * every_s + 3, between)
     before_s, before_cpu_s, before_sent = time.monotonic(), server.cpu_s(), media.sent
+    steady_from_s, before_here_s = time.time(), time.process_time()
     media.play(given.seconds, between)
-    wall_s, sent = time.monotonic() - before_s, media.sent - before_sent
+    wall_s, sent, here_s = time.monotonic() - before_s, media.sent - before_sent, time.process_time() - before_here_s
+    steady_to_s = time.time()
     used = [(after - before) / wall_s for before, after in zip(before_cpu_s, server.cpu_s(), strict=True)]
     full_mb, up = server.rss_mb(), client.count("up")
     running = deque(call for call in client.calls.values() if call.state == "up")
@@ -199,12 +205,15 @@ def run(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
         if running:
             client.bye(running.popleft())
         client.take()
+        ear.take()
 
     until_s = time.monotonic() + 15
     while client.count("over") < up and time.monotonic() < until_s:
         media.play(0.5, ending)
     messages, counters = server.end()
     media.close()
+    ear.close()
+    late_ms = ear.readings_late_ms(steady_from_s, steady_to_s)
     return {
         "calls_set_up": up,
         "calls_refused": client.count("refused"),
@@ -219,9 +228,13 @@ def run(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "packets_missed": media.sent
         - sum(counters.get(name, 0) for name in ("received", "flooded", "malformed", "foreign")),
         **_heard(messages),
+        "subscriber_readings": len(late_ms),
+        "subscriber_p50_ms": round(_quantile(late_ms, 0.5), 1),
+        "subscriber_p99_ms": round(_quantile(late_ms, 0.99), 1),
         "cpu_cores": round(sum(used), 2),
         "cpu_cores_scoring": round(used[0], 2),
         "cpu_cores_receiving": round(sum(used[1:]), 2),
+        "cpu_cores_here": round(here_s / wall_s, 2),
         "rss_mb_empty": round(empty_mb),
         "rss_mb_full": round(full_mb),
         "kb_a_call": round(1_000 * (full_mb - empty_mb) / max(1, up)),
@@ -238,15 +251,20 @@ def _heard(messages: list[dict[str, Any]]) -> dict[str, Any]:
         "calls_ended": len(ended),
         "readings": len(readings),
         "readings_expected": sum(map(_expected, _last_ends_s(readings).values())),
-        "latency_p50_ms": late_ms[len(late_ms) // 2] if late_ms else None,
-        "latency_p99_ms": late_ms[int(0.99 * len(late_ms))] if late_ms else None,
-        "latency_max_ms": late_ms[-1] if late_ms else None,
+        "latency_p50_ms": _quantile(late_ms, 0.5),
+        "latency_p99_ms": _quantile(late_ms, 0.99),
+        "latency_max_ms": _quantile(late_ms, 1.0),
         "gaps": len(gaps),
         "gap_s": round(sum(gap["end_s"] - gap["start_s"] for gap in gaps), 2),
         "gaps_at_start": sum(gap["start_s"] == 0 for gap in gaps),
         "gaps_at_end": sum(gap["end_s"] == ends_s.get(gap["call"]) for gap in gaps),
         "errors": [message["text"] for message in messages if message["type"] == "error"][:5],
     }
+
+
+def _quantile(ordered: list[float], share: float) -> float:
+    """Of nothing it is none."""
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else math.nan
 
 
 def _last_ends_s(readings: list[dict[str, Any]]) -> dict[tuple[str, str], float]:

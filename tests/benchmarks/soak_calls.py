@@ -145,7 +145,7 @@ class Caller(Client):
         elif call.state == "up" and now_s >= call.ends_s:
             self._settle(call, "bye")
             for stream in call.streams:
-                stream.silent = True
+                stream.end()
             call.state, call.asked_s = "ending", now_s
             self._ask(call, now_s)
         elif call.state in ("over", "refused"):
@@ -161,7 +161,7 @@ class Caller(Client):
     def _finish(self, call: SoakCall) -> None:
         del self.calls[call.name]
         for stream in call.streams:
-            self._media.drop(stream)
+            stream.end()
         if call.streams:
             self.over.append(call)
 
