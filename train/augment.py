@@ -18,6 +18,7 @@ from monitor.audio import (
     mulaw_to_float,
     pcm_to_float,
 )
+from monitor.concealment import LONGEST_S, PAST_S, conceal
 
 LEVEL_FRAME = 80
 """Samples (10 ms) over which the level is measured."""
@@ -77,12 +78,17 @@ def gate(samples: Samples, depth_db: float = 25.0, hang_s: float = 0.08) -> Samp
     return samples * np.pad(mask, (0, len(samples) - len(mask)), mode="edge" if len(mask) else "constant")
 
 
-def drop_packets(samples: Samples, share: float, generator: np.random.Generator, repeat: bool = False) -> Samples:
-    """`share` of the 20 ms packets lost at random: silent, or with `repeat` the packet before it at half its level."""
-    packets = np.pad(samples, (0, -len(samples) % PACKET)).reshape(-1, PACKET).copy()
-    for index in np.flatnonzero(generator.random(len(packets)) < share):
-        packets[index] = packets[index - 1] * np.float32(0.5) if repeat and index else 0.0
-    return packets.reshape(-1)[: len(samples)]
+def drop_packets(samples: Samples, share: float, generator: np.random.Generator, concealed: bool = False) -> Samples:
+    """`share` of the 20 ms packets lost at random: silent, or with `concealed` hidden as the live path hides them."""
+    count = -(-len(samples) // PACKET)
+    lost = np.flatnonzero(np.repeat(generator.random(count) < share, PACKET)[: len(samples)])
+    altered = samples.copy()
+    altered[lost] = 0.0
+    for hole in np.split(lost, np.flatnonzero(np.diff(lost) > 1) + 1):
+        if concealed and 0 < len(hole) <= LONGEST_S * SAMPLE_RATE:
+            past = altered[max(0, hole[0] - round(PAST_S * SAMPLE_RATE)) : hole[0]]
+            altered[hole] = conceal(past, len(hole), SAMPLE_RATE)
+    return altered
 
 
 def resample_by(samples: Samples, speed: float) -> Samples:

@@ -56,7 +56,7 @@ class Recipe:
     """dBFS RMS at the codec."""
     lossy_share: float = 0.2
     loss: tuple[float, float] = (0.01, 0.12)
-    """Share of 20 ms packets lost, half of them repeated at half the level."""
+    """Share of 20 ms packets lost, in half of these windows hidden as live."""
     vote_weight: float = 0.2
     """Of the listeners' votes in the target; the intended emotion has the rest."""
     mixup: float = 0.1
@@ -187,8 +187,8 @@ def _through_network(samples: Samples, recipe: Recipe, generator: np.random.Gene
     if codec < 1.0:
         samples = augment.through_codec(samples, "mulaw" if codec < 0.5 else "alaw")
     if generator.random() < recipe.lossy_share:
-        share, repeat = float(generator.uniform(*recipe.loss)), bool(generator.random() < 0.5)
-        samples = augment.drop_packets(samples, share, generator, repeat)
+        share, concealed = float(generator.uniform(*recipe.loss)), bool(generator.random() < 0.5)
+        samples = augment.drop_packets(samples, share, generator, concealed)
     return samples
 
 

@@ -34,7 +34,7 @@ class Condition:
     snr_db: float | None = None
     """Noise this far under the voice of the clip as it is."""
     loss: float = 0.0
-    """Share of 20 ms packets lost."""
+    """Share of 20 ms packets lost, and hidden as the live path hides them."""
     gain_db: float = 0.0
     codec: str = "none"
     """`none`, `mulaw` or `alaw`, at `CODEC_LEVEL_DB`."""
@@ -51,7 +51,7 @@ class Condition:
         if self.codec != "none":
             samples = augment.through_codec(augment.scale_to(samples, CODEC_LEVEL_DB), self.codec)
         samples = samples * np.float32(augment.decibels(self.gain_db)) if self.gain_db else samples
-        return augment.drop_packets(samples, self.loss, generator) if self.loss else samples
+        return augment.drop_packets(samples, self.loss, generator, concealed=True) if self.loss else samples
 
     def _noise(self, count: int, seed: int) -> Samples:
         if self.noise is None:

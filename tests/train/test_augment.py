@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from monitor.audio import Samples
+from monitor.audio import Block, Samples
+from monitor.cells import Cell, PartyCells
 from monitor.features import Normalisation
 from train import augment
 from train.corpus import Clip
@@ -72,6 +73,25 @@ def test_the_gate_silences_pauses_and_leaves_the_voice() -> None:
 def test_the_asked_share_of_packets_is_lost() -> None:
     lost = augment.drop_packets(np.ones(160 * 1000, np.float32), 0.05, np.random.default_rng(1))
     assert np.mean(lost == 0.0) == pytest.approx(0.05, abs=0.02)
+
+
+def test_lost_packets_are_hidden_as_live() -> None:
+    voice, generators = tone(200.0, 3.0), [np.random.default_rng(5) for _ in range(3)]
+    silent = augment.drop_packets(voice, 0.1, generators[0])
+    hidden = augment.drop_packets(voice, 0.1, generators[1], concealed=True)
+    lost = np.repeat(generators[2].random(len(voice) // 160) < 0.1, 160)
+    cells = PartyCells()
+    heard = [
+        cell.samples
+        for at in range(0, len(voice), 160)
+        if not lost[at]
+        for cell in cells.push(Block("c", "customer", at, RATE, voice[at : at + 160], 0.0))
+        if isinstance(cell, Cell)
+    ]
+    whole = np.concatenate([*heard, *(cell.samples for cell in cells.finish())])
+    assert len(whole) > 0.95 * len(voice)
+    assert np.array_equal(whole, hidden[: len(whole)])
+    assert np.mean(silent == 0.0) - np.mean(hidden == 0.0) > 0.05
 
 
 def tone(hz: float, seconds: float = 1.0) -> Samples:
