@@ -112,10 +112,10 @@ def fit(
         typer.Option(metavar="N N N", help="of the network's stages; one that is trained further keeps its own"),
     ] = (16, 32, 64),
     epochs: Annotated[
-        int, typer.Option(min=1, help="times through the clips; two thirds of them hear half of each window")
-    ] = 85,
+        int, typer.Option(min=1, help="times through the clips; the first third of them hears half of each window")
+    ] = 100,
     batch: Annotated[int, typer.Option(min=2, help="windows of a step")] = 32,
-    rate: Annotated[float, typer.Option(min=1e-6, max=1.0, help="highest learning rate")] = 1.5e-3,
+    rate: Annotated[float, typer.Option(min=1e-6, max=1.0, help="highest learning rate")] = 2e-3,
     seed: Seed = 1,
     noise: Noise = None,
 ) -> None:

@@ -29,8 +29,8 @@ _TOGETHER = 64
 class Schedule:
     """How long and how fast to learn."""
 
-    epochs: int = 70
-    short_share: float = 0.43
+    epochs: int = 100
+    short_share: float = 0.3
     """The first of them, which learn from `short_frames` of each window: they cost half."""
     short_frames: int = FRAMES // 2
     batch: int = 32

@@ -31,9 +31,9 @@ class Recipe:
     """Windows cut from stretches of one actor and emotion, full of speech; the others hold one clip."""
     pause_s: tuple[float, float] = (0.0, 0.3)
     """Between joined clips."""
-    voice_share: float = 0.15
+    voice_share: float = 0.2
     """Clips played faster or slower; as many at another tempo only, and as many at another pitch only."""
-    voice_factor: tuple[float, float] = (0.9, 1.11)
+    voice_factor: tuple[float, float] = (0.85, 1.18)
     gated_share: float = 0.3
     """Windows with digital silence in the pauses before noise comes in; a third as many after it."""
     gate_depth_db: tuple[float, float] = (15.0, 30.0)
@@ -59,15 +59,15 @@ class Recipe:
     """Share of 20 ms packets lost, in half of these windows hidden as live."""
     vote_weight: float = 0.2
     """Of the listeners' votes in the target; the intended emotion has the rest."""
-    mixup: float = 0.1
+    mixup: float = 0.2
     """Both parameters of the beta distribution that mixes windows of a batch; 0 mixes none."""
-    masked_frames: int = 10
+    masked_frames: int = 16
     """Longest of two stretches of time that SpecAugment floors."""
-    masked_bands: int = 3
+    masked_bands: int = 5
     """Widest of two stretches of mel bands that it floors."""
     warped_share: float = 0.6
     """Windows whose bands are read further up or down, ..."""
-    warp: float = 0.06
+    warp: float = 0.1
     """... by at most this share."""
 
     def words(self) -> str:

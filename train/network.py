@@ -30,7 +30,7 @@ class Architecture:
     context: tuple[int, ...] = (1, 2)
     """Dilations of the residual convolutions over three of these frames each."""
     attention: int = 64
-    dropout: float = 0.1
+    dropout: float = 0.25
 
     @classmethod
     def of(cls, channels: Sequence[int]) -> "Architecture":
