@@ -34,8 +34,8 @@ from monitor.messages import (
 )
 
 NAMES = ("steady", "stalls", "is cut", "is slow")
-_SLOW_PER_S = 2.0
-"""Messages of a call that the slow one takes: half of what is told of it, so it is to lack the others."""
+_SLOW_PER_S = 0.5
+"""Messages of a call that the slow one takes: an eighth of what is told of it, so it is to lack the others."""
 
 
 @dataclass
