@@ -121,7 +121,7 @@ class Subscriber:
 
     def add(self, line: Line) -> None:
         """Send `line` at once if nothing is on its way; queue it else, where it may cost the oldest passing message."""
-        if self._leaving:
+        if self._leaving or self._connection.transport.is_closing():
             return
         if self._idle and not self._connection.transport.get_write_buffer_size():
             broadcast((self._connection,), line.text, text=True)

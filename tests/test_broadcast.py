@@ -1,6 +1,8 @@
 """What subscribers get. Real clients over loopback; every step awaits an event."""
 
 import asyncio
+import socket
+import struct
 import time
 from typing import Any
 
@@ -34,6 +36,11 @@ from tests.broadcasting import (
     stuck,
     subscribed,
     until,
+)
+
+_HANDSHAKE = (
+    b"GET /v1/calls HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 )
 
 
@@ -181,13 +188,26 @@ async def test_a_subscriber_that_never_reads_is_closed_after_a_while() -> None:
 
 
 @on_a_loop
+async def test_nothing_is_written_to_a_connection_that_has_just_broken(caplog: pytest.LogCaptureFixture) -> None:
+    async with broadcasting() as broadcaster:
+        broadcaster.publish(started())
+        with socket.create_connection(address_of(broadcaster)) as one:
+            one.setblocking(False)
+            one.sendall(_HANDSHAKE)
+            while b"call_started" not in await asyncio.get_running_loop().sock_recv(one, 65_536):
+                pass
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset, not a goodbye
+        for seq in range(2, 20):
+            broadcaster.publish(reading(seq))
+        await until(lambda: not broadcaster.subscribers)
+        assert [record.message for record in caplog.records if record.name == "asyncio"] == []
+
+
+@on_a_loop
 async def test_a_subscriber_that_answers_no_ping_is_closed_though_little_is_sent_to_it() -> None:
     async with broadcasting(stuck_s=0.05, heartbeat_s=0.1) as broadcaster:
         reader, writer = await opened(broadcaster)
-        writer.write(
-            b"GET /v1/calls HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-        )
+        writer.write(_HANDSHAKE)
         while not (await reader.read(4096)).endswith(b"nothing was read for 0.05 s"):
             pass
         writer.close()

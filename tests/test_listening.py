@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from monitor import listening
+from monitor import apart, listening
 from monitor.errors import ServiceError
 from monitor.identities import Identities
 from monitor.listening import WAITS_S, Listening, Restarts
@@ -56,6 +56,11 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listening, "WAITS_S", (0.0, 0.01))
 
 
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apart, "HUNG_S", 2.5)
+
+
 class Run:
     """Listeners that run, and what they put into the queue."""
 
@@ -66,11 +71,11 @@ class Run:
         self.thread = threading.Thread(target=self.listening.run, args=(self.queue, self.stop))
         self.thread.start()
 
-    def kill(self) -> CallOpened:
+    def kill(self, number: int = signal.SIGKILL) -> CallOpened:
         """The process whose call comes next, once that has come."""
         opened = self.next()
         assert isinstance(opened, CallOpened)
-        os.kill(int(str(opened.path).split()[1]), signal.SIGKILL)
+        os.kill(int(str(opened.path).split()[1]), number)
         return opened
 
     def next(self) -> Event:
@@ -104,6 +109,17 @@ def test_listeners_whose_process_dies_are_started_again_on_their_ports_and_use_n
     while run.listening.trouble:
         assert run.thread.is_alive()
     assert run.listening.restarts == 1
+
+
+@pytest.mark.usefixtures("impatient")
+def test_listeners_whose_process_hangs_are_started_again_like_those_of_one_that_dies(run: Run) -> None:
+    hung = "the listeners' process gave no sign of life for 2.5 s: it is killed"
+    assert run.kill(signal.SIGSTOP).call == "call"
+    assert run.next() == CallClosed("call", f"error: {hung}")
+    assert run.told() == f"{hung} and its calls with it: another begins"
+    opened = run.next()
+    assert isinstance(opened, CallOpened)
+    assert opened.call == "call-2"
 
 
 @pytest.mark.usefixtures("quick")

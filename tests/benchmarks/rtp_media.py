@@ -66,6 +66,8 @@ class Media:
         self._begun = 0
         self.sent = 0
         """Packets."""
+        self.moment_s = time.monotonic()
+        """That is being sent: where this sender is behind its clock, in the past."""
         self.late_s = 0.0
         """The most that this sender was behind its own clock."""
 
@@ -83,8 +85,9 @@ class Media:
         """Sends at real pace; `between` is called 100 times a second and may add parties."""
         began_s = time.monotonic()
         for turn in range(round(seconds * 50) * _SLICES):
+            self.moment_s = began_s + turn / (50 * _SLICES)
             between()
-            wait_s = began_s + turn / (50 * _SLICES) - time.monotonic()
+            wait_s = self.moment_s - time.monotonic()
             if wait_s > 0:
                 time.sleep(wait_s)
             self.late_s = max(self.late_s, -wait_s)

@@ -86,9 +86,9 @@ class Caller(Client):
         return [call for call in self.calls.values() if call.state == "up"]
 
     def turn(self) -> None:
-        """A moment: whatever is due."""
+        """A moment: whatever is due. A sender that is late ends no call before it has sent what was spoken until then."""
         self.take()
-        now_s = time.monotonic()
+        now_s = self._media.moment_s
         while not self.ending and (self.unborn or now_s >= self._next_s):
             if self.unborn:
                 self.unborn -= 1

@@ -34,8 +34,10 @@ from monitor.messages import (
 )
 
 NAMES = ("steady", "stalls", "is cut", "is slow")
-_SLOW_PER_S = 2.0
-"""Messages of a call that the slow one takes: half of what is told of it, so it is to lack the others."""
+_SLOW_PER_S = 0.5
+"""Messages of a call that the slow one takes: an eighth of what is told of it, so it is to lack the others."""
+
+_LONGEST_END_S = 60.0
 
 
 @dataclass
@@ -63,6 +65,7 @@ class Account:
         self.calls: dict[str, HeardCall] = {}
         self.messages = self.lost = 0
         """Messages of calls; lost connections."""
+        self.connected = False
         self.missed: dict[str, int] = {}
         """Call (empty: of several) → messages that `missed` counted."""
         self.unknown: list[str] = []
@@ -75,6 +78,7 @@ class Account:
         match event:
             case Lost():
                 self.lost += 1
+                self.connected = False
             case Missed():
                 call = event.call or ""
                 if event.count:
@@ -84,6 +88,7 @@ class Account:
             case Error():
                 self.errors.append(event.text)
             case Hello():
+                self.connected = True
                 self.epochs.add(event.epoch or "")
         if isinstance(event, CallMessage):
             self._count(event)
@@ -222,9 +227,16 @@ class House:
             case "status":
                 return {"metrics": self._scraped(), "webhooks": self._webhooks(), "messages": self._steady.messages}
             case "stop":
+                self._wait_for_the_end()
                 accounts = {name: one.account.told() for name, one in self.subscribers.items()}
                 return {"accounts": accounts, "webhooks": self._webhooks()}
         return None
+
+    def _wait_for_the_end(self) -> None:
+        """The node is gone: until everybody has taken what was still on the way."""
+        until_s = time.monotonic() + _LONGEST_END_S
+        while any(one.account.connected for one in self.subscribers.values()) and time.monotonic() < until_s:
+            time.sleep(0.1)
 
     @property
     def _steady(self) -> Account:

@@ -14,7 +14,7 @@ from pathlib import Path
 from tests.fuzz.mutation import Outcome, fuzz
 from tests.fuzz.targets import all_targets
 
-_MOST_GROWTH_BYTES = 1 << 20
+_MOST_GROWTH_BYTES = 1 << 18
 
 
 def main() -> int:
