@@ -149,8 +149,12 @@ class EmotionModel:
     def features(self, powers: Sequence[Samples]) -> Iterator[Samples]:
         """Windows' mel power, (188, 64) each → what the network reads, (n, 188, 64), in batches that it is quick with."""
         for start in range(0, len(powers), BATCH):
-            # One window after the other: what comes between stays in the processor's cache.
-            yield np.stack([window_features(power, self._normalisation) for power in powers[start : start + BATCH]])
+            some = powers[start : start + BATCH]
+            batch = np.empty((len(some), *some[0].shape), np.float32)
+            for power, features in zip(some, batch, strict=True):
+                # One window after the other: what comes between stays in the processor's cache.
+                window_features(power, self._normalisation, out=features)
+            yield batch
 
     def run(self, features: Samples) -> Samples:
         """(n, 188, 64) features → (n, 6) the network's own probabilities."""

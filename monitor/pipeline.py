@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from monitor.alerts.rulefile import load_rules
 from monitor.alerts.rules import Rule
 from monitor.audio import Block
@@ -24,11 +26,11 @@ from monitor.calls import CallState, Due, Piece
 from monitor.cells import Cell
 from monitor.errors import AudioError, CallmoodError, PipelineError, SettingError
 from monitor.identities import Identities
-from monitor.messages import Error, rfc3339
+from monitor.messages import CallStarted, Error, rfc3339
 from monitor.model import EmotionModel
 from monitor.readings import Scores
 from monitor.settings import Settings
-from monitor.sources import Acknowledged, BlockQueue, CallClosed, CallOpened, Event, Refused
+from monitor.sources import Acknowledged, BlockQueue, CallClosed, CallOpened, Event, Refused, Told
 from monitor.windows import Window, hear
 
 _log = logging.getLogger(__name__)
@@ -151,6 +153,8 @@ class Pipeline:
                     self._tell_error(event.error)
                 case Acknowledged():
                     self._acknowledge(event)
+                case Told():
+                    self._tell_again(event)
             if len(self._pieces) >= _MOST_AT_ONCE:
                 yield self._hear()
         if due := self._hear():
@@ -199,6 +203,12 @@ class Pipeline:
         call = self._calls.get(event.call)
         message = None if call is None else call.acknowledge(event.alert, event.by, self._now())
         if message is not None:
+            self._bus.publish(message)
+
+    def _tell_again(self, told: Told) -> None:
+        for message in told.messages:
+            if isinstance(message, CallStarted) and told.agent is not None:
+                message = replace(message, agent=self._identities.shown(told.agent))
             self._bus.publish(message)
 
     def _hear(self) -> list[Due]:

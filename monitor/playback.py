@@ -23,9 +23,11 @@ def played(
     settings: Settings,
     model: EmotionModel,
     channels: tuple[Party, ...] | None = None,
+    names: CallNames | None = None,
 ) -> Iterator[AnyMessage]:
     """The messages of the recordings at `paths` (files, folders of them, or captures), as they come; what cannot be played
-    is an `error` among them. `channels`: who is on each; None: as `callmood replay` takes them. Raises SettingError.
+    is an `error` among them. `channels`: who is on each; None: as `callmood replay` takes them. `names`: those of the calls;
+    None: of these alone. Raises SettingError.
 
     Reading ahead is bounded by the queue of the live path; whoever stops iterating stops the playing.
     """
@@ -33,7 +35,7 @@ def played(
     bus, queue = Bus(), BlockQueue(settings.queue_s)
     bus.subscribe(told.append)
     pipeline = Pipeline(model, settings, bus)
-    sources, stop = _sources(paths, settings, channels), threading.Event()
+    sources, stop = _sources(paths, settings, channels, names or CallNames()), threading.Event()
     player = threading.Thread(target=_play, args=(sources, queue, stop), name="playback", daemon=True)
     player.start()
     try:
@@ -49,10 +51,12 @@ def played(
         player.join()
 
 
-def _sources(paths: Sequence[str | Path], settings: Settings, channels: tuple[Party, ...] | None) -> list[Source]:
+def _sources(
+    paths: Sequence[str | Path], settings: Settings, channels: tuple[Party, ...] | None, names: CallNames
+) -> list[Source]:
     given = [os.fspath(path) for path in paths]
     captures = [path for path in given if is_capture(path)]
-    recordings, names = [path for path in given if path not in captures], CallNames()
+    recordings = [path for path in given if path not in captures]
     sources: list[Source] = []
     if recordings or not captures:
         sources.append(Recordings(recordings, names, channels=channels, pace="fast", max_calls=settings.max_calls))

@@ -73,20 +73,28 @@ def unscored_state(window: Window, settings: Settings) -> State | None:
 class _Baseline:
     """What a caller always sounds like: a causal running mean of log posteriors, shrunk to the prior."""
 
-    def __init__(self, prior: Scores, weight_windows: float, cap: float) -> None:
+    def __init__(self, prior: Scores, cap: float) -> None:
         self._prior, self._cap = prior, cap
-        self._sum, self._weight = [weight_windows * log for log in prior], weight_windows
+        self._away: Scores = [0.0] * len(prior)
+        """Sum over the caller's windows of what the log posteriors had more than the prior."""
+        self._windows = 0.0
 
-    def corrected(self, log_posteriors: Scores) -> Scores:
-        """(6,) log posteriors → (6,) log scores against the caller's own speech so far."""
-        cap, weight = self._cap, self._weight
-        shifts = [min(cap, max(-cap, total / weight - log)) for total, log in zip(self._sum, self._prior, strict=True)]
-        return _log_softmax([log - shift for log, shift in zip(log_posteriors, shifts, strict=True)])
+    def corrected(self, log_posteriors: Scores, prior_windows: float) -> Scores:
+        """(6,) log posteriors → (6,) logits against the caller's own speech so far; the prior counts as so many windows."""
+        cap, weight = self._cap, prior_windows + self._windows
+        most = cap * weight
+        return [
+            log - (away / weight if -most < away < most else math.copysign(cap, away))
+            for log, away in zip(log_posteriors, self._away, strict=True)
+        ]
 
     def learn(self, log_posteriors: Scores, windows: float) -> None:
         """The window counts as so many of the model file's windows."""
-        self._sum = [total + windows * log for total, log in zip(self._sum, log_posteriors, strict=True)]
-        self._weight += windows
+        self._away = [
+            away + windows * (log - prior)
+            for away, log, prior in zip(self._away, log_posteriors, self._prior, strict=True)
+        ]
+        self._windows += windows
 
 
 class Smoothed:
@@ -146,9 +154,8 @@ class PartyReader:
 
     def __init__(self, meaning: Meaning, settings: Settings) -> None:
         self._thresholds, self._settings, self._moods = meaning.thresholds, settings, meaning.moods
-        prior, cap = meaning.baseline.prior, meaning.baseline.cap
-        self._baseline = _Baseline(prior, meaning.baseline.weight_windows, cap)
-        self._slow_baseline = _Baseline(prior, meaning.moods.weight_windows, cap)
+        self._baseline = _Baseline(meaning.baseline.prior, meaning.baseline.cap)
+        self._prior_windows, self._slow_prior_windows = meaning.baseline.weight_windows, meaning.moods.weight_windows
         self._smoothed = Smoothed(settings.smooth_s)
         self._label: int | None = None
         self._recent = _Recent(round(max(settings.mood_s, settings.outcome_s) / settings.hop_s))
@@ -163,13 +170,13 @@ class PartyReader:
     def read(self, window: Window, log_posteriors: Sequence[float], hears_anger: bool) -> Verdict:
         """The verdict on a scored window; `hears_anger` freezes the baselines."""
         log_posteriors = [float(log) for log in log_posteriors]  # numpy's own numbers are slow one by one
-        corrected = [math.exp(log) for log in self._baseline.corrected(log_posteriors)]
-        for_mood = [max(log, _LEAST_LOG) for log in self._slow_baseline.corrected(log_posteriors)]
+        corrected = _softmax(self._baseline.corrected(log_posteriors, self._prior_windows))
+        slowly = _log_softmax(self._baseline.corrected(log_posteriors, self._slow_prior_windows))
         if not hears_anger:
-            self._learn(log_posteriors)
+            self._baseline.learn(log_posteriors, self._settings.hop_s / _BASELINE_STEP_S)
         rolling = self._smoothed.add(corrected, window.end / SAMPLE_RATE)
         self._label = self._choose(rolling)
-        self._recent.add(for_mood, self._label)
+        self._recent.add([log if log > _LEAST_LOG else _LEAST_LOG for log in slowly], self._label)
         self._mood = self.mood(self._settings.mood_s)
         confidence = max(rolling) if self._label is None else rolling[self._label]
         label: Label | None = None if self._label is None else LABELS[self._label]
@@ -203,11 +210,6 @@ class PartyReader:
         recent = self._recent.mean(round(over_s / self._settings.hop_s))
         return None if recent is None else recent[: len(LABELS)]
 
-    def _learn(self, log_posteriors: Scores) -> None:
-        windows = self._settings.hop_s / _BASELINE_STEP_S
-        self._baseline.learn(log_posteriors, windows)
-        self._slow_baseline.learn(log_posteriors, windows)
-
     def _choose(self, rolling: Scores) -> int | None:
         best, kept = rolling.index(max(rolling)), self._label
         if kept is not None and rolling[best] - rolling[kept] < _STAY:
@@ -216,7 +218,15 @@ class PartyReader:
         return best if rolling[best] >= threshold else None
 
 
-def _log_softmax(logits: Scores) -> Sequence[float]:
+def _softmax(logits: Scores) -> Scores:
+    """(n,) → (n,) probabilities."""
+    highest = max(logits)
+    shares = [math.exp(logit - highest) for logit in logits]
+    total = sum(shares)
+    return [share / total for share in shares]
+
+
+def _log_softmax(logits: Scores) -> Scores:
     """(n,) → (n,) log probabilities."""
     highest = max(logits)
     total = highest + math.log(sum([math.exp(logit - highest) for logit in logits]))

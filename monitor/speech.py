@@ -7,10 +7,11 @@ and a louder copy of the same call must read the same.
 import itertools
 import math
 from collections.abc import Sequence
+from functools import cache
 
+import _webrtcvad  # what `webrtcvad` wraps: its class is one more call a frame, and its import reads package metadata
 import numpy as np
 import numpy.typing as npt
-import webrtcvad
 
 from monitor.audio import SAMPLE_RATE, Samples, float_to_pcm
 
@@ -43,11 +44,20 @@ Decisions = npt.NDArray[np.bool_]
 """(n,) whether each 20 ms hold speech."""
 
 
+@cache
+def _drift(frames: int) -> tuple[float, float]:
+    """By what level and floor change while so many frames pass."""
+    passed_s = frames * VAD_FRAME / SAMPLE_RATE
+    return 0.5 ** (passed_s / _FALL_S), 10.0 ** (_FLOOR_RISE_DB_S * passed_s / 10.0)
+
+
 class SpeechDetector:
     """Decides on a stream, 20 ms at a time, whatever lengths it is fed."""
 
     def __init__(self) -> None:
-        self._vad = webrtcvad.Vad(_AGGRESSIVENESS)
+        self._vad = _webrtcvad.create()
+        _webrtcvad.init(self._vad)
+        _webrtcvad.set_mode(self._vad, _AGGRESSIVENESS)
         self._rest = np.zeros(0, np.float32)
         self._level = 0.0
         self._floor = float("inf")
@@ -60,14 +70,13 @@ class SpeechDetector:
         """(n,) samples → (m, 160) the frames that are now complete."""
         joined = np.concatenate([self._rest, samples])
         count = joined.size // VAD_FRAME
-        self._rest = joined[count * VAD_FRAME :]
+        self._rest = joined[count * VAD_FRAME :].copy()  # a part of it would keep all of it
         return joined[: count * VAD_FRAME].reshape(count, VAD_FRAME)
 
     def follow(self, powers: Sequence[float]) -> tuple[float, float]:
         """The next frames' powers → the gain for them, and the power that stands out of what never stops:
         line and room noise alone, at any level, is no speech."""
-        fall = 0.5 ** (len(powers) * VAD_FRAME / (SAMPLE_RATE * _FALL_S))
-        rise = 10.0 ** (_FLOOR_RISE_DB_S * len(powers) * VAD_FRAME / SAMPLE_RATE / 10.0)
+        fall, rise = _drift(len(powers))
         least = self._level**2 * _DEEPEST
         softest = min([max(power, least) for power in powers if least or power > _NOTHING], default=self._floor)
         self._level = max(self._level * fall, float(np.float32(math.sqrt(max(powers, default=0.0)))))
@@ -76,9 +85,9 @@ class SpeechDetector:
 
     def hear(self, pcm: bytes) -> list[bool]:
         """WebRTC's decisions on the next frames, 16 bit."""
-        is_speech = self._vad.is_speech
+        process, vad = _webrtcvad.process, self._vad
         starts = range(0, len(pcm), _PCM_FRAME)
-        return [is_speech(pcm[at : at + _PCM_FRAME], SAMPLE_RATE, VAD_FRAME) for at in starts]
+        return [process(vad, SAMPLE_RATE, pcm[at : at + _PCM_FRAME], VAD_FRAME) for at in starts]
 
 
 def detect(pieces: Sequence[tuple[SpeechDetector, Samples]]) -> list[Decisions]:

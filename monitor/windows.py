@@ -4,6 +4,7 @@ The cells of many parties are heard together: one call of numpy for all of them,
 times what it computes. What is heard in a cell does not depend on those beside it.
 """
 
+import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -113,7 +114,7 @@ class PartyWindows:
             start=self._done - samples,
             end=self._done,
             speech_share=min(1.0, speech / samples),
-            level_db=10.0 * float(np.log10(squares / samples)) if squares > 1e-12 * samples else None,
+            level_db=10.0 * math.log10(squares / samples) if squares > 1e-12 * samples else None,
             clipped_share=clipped / samples,
             lost_s=lost / SAMPLE_RATE,
             arrived_s=self._arrived_s,

@@ -61,6 +61,7 @@ LEFT_TO_RIGHT = [
     {"calls"},
     {"pipeline"},
     {"playback"},
+    {"workers"},
     {"board", "course", "followed", "snapshot", "recent", "backlog", "page", "schema", "desktop", "audit"},
     {"history", "history.packing", "history.interruption", "history.database", "history.period"},
     {"history.retrieval"},

@@ -71,6 +71,12 @@ def replay(
     paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="recordings, folders of them, or captures")],
     pace: Annotated[str, typer.Option(help="live, or fast: as fast as possible")] = "live",
     channels: ChannelsOption = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="with --pace fast: processes that score recordings; default: one a core, if there are enough"
+        ),
+    ] = None,
     agent: AgentOption = None,
     name: AsOption = None,
     json: JsonOption = False,
@@ -80,7 +86,7 @@ def replay(
 ) -> None:
     """Recorded calls through the live path: WAV, FLAC, OGG or MP3, 8 to 48 kHz, one or two channels; RTP in pcap files."""
     settings = load_settings(config, overrides, port)
-    sources = _replayed(paths, channels, pace, settings, agent)
+    sources = _replayed(paths, channels, pace, settings, agent, jobs)
     serves = port is not None or (pace == "live" and not json)
     history = _history(settings, always=False)
     _run(_Run(settings, sources, _view(name, json), serves, json, history, posts=pace == "live"))
@@ -180,20 +186,43 @@ def serve(
 
 
 def _replayed(
-    paths: Sequence[str], channels: str | None, pace: str, settings: Settings, agent: str | None
+    paths: Sequence[str], channels: str | None, pace: str, settings: Settings, agent: str | None, jobs: int | None
 ) -> list[Any]:
     from monitor.sources import CallNames
     from monitor.sources.audiofile import is_capture
+    from monitor.sources.recording import count_recordings
 
     captures = [path for path in paths if is_capture(path)]
     recordings = [path for path in paths if path not in captures]
     names = CallNames()
-    sources = [_recordings(recordings, channels, pace, settings, agent, names)] if recordings else []
+    count = count_recordings(recordings)
+    if jobs is not None and pace != "fast":
+        raise SettingError(f"--jobs goes with --pace fast, got --pace {pace}: at live pace one process plays all")
+    sources: list[Any] = []
+    if pace == "fast" and (workers := _workers(count, jobs)) > 1:
+        from monitor.sources.recording import parse_channels
+        from monitor.workers import RecordingsApart
+
+        named = parse_channels(channels) if channels else None
+        sources.append(RecordingsApart(recordings, names, settings, jobs=workers, channels=named, agent=agent))
+    elif recordings:
+        sources.append(_recordings(recordings, channels, pace, settings, agent, names))
     if captures:
         from monitor.sources.pcap import Captures, Casting
 
         sources.append(Captures(captures, names, Casting.parse(channels), settings.rtp, _pace(pace)))
     return sources
+
+
+def _workers(recordings: int, jobs: int | None) -> int:
+    """How many processes play so many recordings."""
+    if recordings < 2:
+        return 1
+    if jobs is not None:
+        return min(jobs, recordings)
+    from monitor.workers import worth_workers
+
+    return worth_workers(recordings)
 
 
 def _pace(text: str) -> Any:

@@ -10,7 +10,7 @@ from monitor.audio import Block
 from monitor.errors import CallmoodError
 from monitor.gathering import Gathering
 from monitor.identities import Identities
-from monitor.messages import Party
+from monitor.messages import AnyMessage, CallEnded, Party
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,21 @@ class Acknowledged:
     by: str
 
 
-Event = Block | CallOpened | CallClosed | Refused | Acknowledged
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A recording that was scored elsewhere: what is to be told of it."""
+
+    messages: Sequence[AnyMessage] = field(repr=False)
+    agent: str | None = None
+    """As in `CallOpened`: how it is shown is decided where it is told."""
+
+    @property
+    def duration_s(self) -> float:
+        """How much audio it stands for, so that what nobody has time to tell waits."""
+        return sum(message.duration_s for message in self.messages if isinstance(message, CallEnded))
+
+
+Event = Block | CallOpened | CallClosed | Refused | Acknowledged | Told
 
 
 class Source(Protocol):
@@ -195,10 +209,10 @@ class BlockQueue:
         with self._lock:
             ready = self._ready(event)
             for one in ready:
-                if wait and isinstance(one, Block) and not self._has_room(one, stop):
-                    self._gathering.forget(one.call)
-                else:
+                if not wait or not isinstance(one, Block | Told) or self._has_room(one, stop):
                     self._add(one)
+                elif isinstance(one, Block):
+                    self._gathering.forget(one.call)
             if ready:
                 self._changed.notify_all()
 
@@ -218,7 +232,7 @@ class BlockQueue:
             self._gathering.begin(event.call)
         return [*self._gathering.finish(event.call), event] if isinstance(event, CallClosed) else [event]
 
-    def _has_room(self, block: Block, stop: threading.Event | None) -> bool:
+    def _has_room(self, block: Block | Told, stop: threading.Event | None) -> bool:
         """Waits for room; False where `stop` comes first."""
         duration_s = block.duration_s
         while self._waiting_s + duration_s > self._limit_s and self._waiting_s and not self._closed:
@@ -229,12 +243,12 @@ class BlockQueue:
 
     def _add(self, event: Event) -> None:
         self._events.append(event)
-        if isinstance(event, Block):
+        if isinstance(event, Block | Told):
             self._waiting_s += event.duration_s
             while self._waiting_s > self._limit_s and self._drop_oldest(event):
                 pass
 
-    def _drop_oldest(self, newest: Block) -> bool:
+    def _drop_oldest(self, newest: Block | Told) -> bool:
         for index, event in enumerate(self._events):
             if isinstance(event, Block) and event is not newest:
                 del self._events[index]
@@ -258,7 +272,7 @@ class BlockQueue:
                 self._changed.wait(timeout_s)
             count = len(self._events) if most is None else min(most, len(self._events))
             events = [self._events.popleft() for _ in range(count)]
-            taken_s = sum(event.duration_s for event in events if isinstance(event, Block))
+            taken_s = sum(event.duration_s for event in events if isinstance(event, Block | Told))
             self._waiting_s = max(0.0, self._waiting_s - taken_s) if self._events else 0.0
             self._changed.notify_all()
             return events

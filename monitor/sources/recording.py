@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 Pace = Literal["live", "fast"]
 
-_STEP_S: dict[Pace, float] = {"live": 0.1, "fast": 1.0}
+_STEP_S: dict[Pace, float] = {"live": 0.1, "fast": 5.0}
 """Length of a block. Readings do not depend on it."""
 _FILES_KEPT_FREE = 128
 """Open files left to the rest of the program."""
@@ -52,6 +52,29 @@ def count_recordings(paths: Iterable[str | Path]) -> int:
     return sum(len(_recordings_in(os.fspath(path))[0]) if os.path.isdir(path) else 1 for path in paths)  # noqa: PTH112
 
 
+def found_recordings(paths: Iterable[str | Path]) -> tuple[list[str], list[AudioError]]:
+    """Every file to play, and what is wrong with paths that lead to none."""
+    found: list[str] = []
+    faults: list[AudioError] = []
+    for given in paths:
+        path = os.fspath(given)
+        # pathlib's own is_dir raises where a folder above may not be read.
+        files, wrong = _recordings_in(path) if os.path.isdir(path) else _recording_at(path)  # noqa: PTH112
+        found += files
+        faults += wrong
+    return found, faults
+
+
+def call_name(path: str) -> str:
+    """What the call in a recording is called, if no other is."""
+    return _text(Path(path).stem)
+
+
+def taken_as(channels: int) -> str:
+    """Who the channels are taken for where nobody says it, for people."""
+    return _TAKEN_AS[channels]
+
+
 class Recordings:
     """Files, and folders of files, as calls: a `Source`. What cannot be played is refused by itself.
 
@@ -79,7 +102,10 @@ class Recordings:
 
     def run(self, queue: BlockQueue, stop: threading.Event) -> None:
         """Play all; when `stop` is set, close what is open as `stopped`. Raises nothing: see Refused."""
-        waiting = self._recordings(queue)
+        found, faults = found_recordings(self._paths)  # paths that lead to none are refused before anything plays
+        for fault in faults:
+            queue.put(Refused(fault))
+        waiting = deque(found)
         playing: list[_Playing] = []
         while (waiting or playing) and not stop.is_set():
             if waiting and len(playing) < self._at_once:
@@ -94,17 +120,6 @@ class Recordings:
         for call in playing:
             call.close("stopped", queue, stop)
 
-    def _recordings(self, queue: BlockQueue) -> deque[str]:
-        """Every file to play; paths that lead to none are refused at once, before anything plays."""
-        found: deque[str] = deque()
-        for path in self._paths:
-            # pathlib's own is_dir raises where a folder above may not be read.
-            files, faults = _recordings_in(path) if os.path.isdir(path) else _recording_at(path)  # noqa: PTH112
-            found += files
-            for fault in faults:
-                queue.put(Refused(fault))
-        return found
-
     def _open(self, path: str, queue: BlockQueue) -> "_Playing | None":
         try:
             file = AudioFile(path)
@@ -112,7 +127,7 @@ class Recordings:
         except AudioError as error:
             queue.put(Refused(error))
             return None
-        call = self._names.take(_text(Path(path).stem))
+        call = self._names.take(call_name(path))
         channels = {party: channel for channel, party in enumerate(parties)}
         queue.put(CallOpened(call, "recording", _text(path), channels, agent=self._agent))
         return _Playing(call, file, parties, self._pace)
@@ -121,7 +136,7 @@ class Recordings:
         if self._channels is None:
             if file.channels not in self._said:
                 self._said.add(file.channels)
-                logger.warning(_TAKEN_AS[file.channels])
+                logger.warning(taken_as(file.channels))
             return _UNNAMED[file.channels]
         if len(self._channels) != file.channels:
             file.close()
