@@ -4,7 +4,7 @@ Blocks end at fixed moments of the call, so they are the same however the audio 
 decoded together, just before they are needed.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import soxr
@@ -59,13 +59,9 @@ class BlockWriter:
             self._undecoded = [payload]
             self._decode()
             self._ready[-1] = self._ready[-1][skip:]
-            return self.add_all((), length - skip, arrived_s)
-        return self.add_all((payload,), length, arrived_s)
-
-    def add_all(self, payloads: Sequence[bytes], length: int, arrived_s: float) -> bool:
-        """The same for several, whose samples together are `length`."""
-        self._undecoded += payloads
-        self.position += length
+        else:
+            self._undecoded.append(payload)
+        self.position += length - skip
         if self.position < self._cut_at:
             return False
         self._cut(arrived_s)
