@@ -8,6 +8,7 @@ blocks → per party: resample → cells of 0.25 s
        → per party: calibrate → baseline → smooth → label, mood or "uncertain" → alerts → bus
 """
 
+import itertools
 import logging
 import threading
 import time
@@ -76,15 +77,12 @@ class Pipeline:
         self._rules = load_rules(settings.alert_rules) if rules is None else rules
         self._unscoring = unscoring
         self._calls: dict[str, CallState] = {}
+        self.parties = 0
+        """Of running calls."""
         self._past_unscored: deque[str] = deque(maxlen=settings.max_calls)
         """The calls that ended last of those that were not scored: one may go on under another name."""
         self._pieces: list[Piece] = []
         self._scoring_since_s: float | None = None
-
-    @property
-    def parties(self) -> int:
-        """Parties of running calls."""
-        return sum(len(call.parties) for call in self._calls.values())
 
     def waited_s(self, now_s: float) -> float:
         """How old what was heard and waits for the network is at `now_s`, monotonic, since it came; 0 where nothing does."""
@@ -163,6 +161,7 @@ class Pipeline:
         why = self._why_unscored(opened)
         call = CallState(opened, self._model.meaning, self._settings, self._rules, unscored=bool(why))
         self._calls[opened.call] = call
+        self.parties += len(call.parties)
         _log.info("%s: call started", call.name)
         if why:
             _log.warning("%s: not scored: %s", call.name, why)
@@ -188,6 +187,7 @@ class Pipeline:
         call = self._calls.pop(closed.call, None)
         if call is None:
             return
+        self.parties -= len(call.parties)
         self._pieces += call.finish(closed)
         if call.unscored:
             self._past_unscored.append(call.name)
@@ -220,9 +220,8 @@ class Pipeline:
     def _tell(self, due: Iterable[Due], scores: Iterator[Scores]) -> None:
         """Every message in order; `scores` of those that were scored."""
         at, now_s = self._now(), time.monotonic()
-        for one in due:
-            for message in one.call.tell(one, next(scores) if one.scored else None, at, now_s):
-                self._bus.publish(message)
+        told = (one.call.tell(one, next(scores) if one.scored else None, at, now_s) for one in due)
+        self._bus.publish_all(itertools.chain.from_iterable(told))
 
     def _tell_error(self, error: CallmoodError) -> None:
         self._bus.publish(Error(at=self._now(), code=error.code, text=str(error)))
