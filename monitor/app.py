@@ -66,13 +66,14 @@ class Node:
         sources: Sequence[Source],
         receivers: Iterable[Receiver] = (),
         history: Path | None = None,
+        looked_at: bool = True,
     ) -> None:
-        """`history`: the file that calls are kept in; None keeps nothing. Raises SettingError where the rules of
-        `alert_rules` cannot hold.
+        """`history`: the file that calls are kept in; None keeps nothing. `looked_at`: whether the board has somebody who
+        looks at more than which calls run. Raises SettingError where the rules of `alert_rules` cannot hold.
         """
         self.settings, self.model = settings, model
         self._rules = load_rules(settings.alert_rules)
-        self.board = Board()
+        self.board = Board(detailed=looked_at)
         self.errors: list[Error] = []
         """What could not be done, as it was published."""
         self.ended: list[CallEnded] = []

@@ -161,11 +161,14 @@ class Pipeline:
         why = self._why_unscored(opened)
         call = CallState(opened, self._model.meaning, self._settings, self._rules, unscored=bool(why))
         self._calls[opened.call] = call
-        self.parties += len(call.parties)
+        self._count_parties()
         _log.info("%s: call started", call.name)
         if why:
             _log.warning("%s: not scored: %s", call.name, why)
         self._bus.publish(call.started(self._now(), self._identities))
+
+    def _count_parties(self) -> None:
+        self.parties = sum(len(call.parties) for call in self._calls.values())
 
     def _why_unscored(self, opened: CallOpened) -> str:
         """In one line; empty where the call is scored. What goes on under another name is scored or not as before."""
@@ -187,7 +190,7 @@ class Pipeline:
         call = self._calls.pop(closed.call, None)
         if call is None:
             return
-        self.parties -= len(call.parties)
+        self._count_parties()
         self._pieces += call.finish(closed)
         if call.unscored:
             self._past_unscored.append(call.name)
