@@ -90,7 +90,7 @@ class Node:
         self._identities = Identities(settings.show_identities, _pseudonyms_key(history))
         self._history = self._made_history(history) if history else None
         self._queue = BlockQueue(settings.queue_s)
-        self._lateness = Lateness(settings.late_s, self._waited_s, settings.when_late)
+        self._lateness = Lateness(settings.late_s, self._waited_s, settings.when_late, settings.full_at, self._busy)
         self._pipeline: Pipeline | None = None
         self._sources = sources
         self._stop = threading.Event()
@@ -246,6 +246,10 @@ class Node:
         """How long the oldest audio without a reading has waited: in the queue, or for the network."""
         heard_s = self._pipeline.waited_s(now_s) if self._pipeline is not None else 0.0
         return max(self._queue.waited_s(now_s), heard_s)
+
+    def _busy(self) -> float:
+        """The share of time in which calls are scored. Recordings may take all of it."""
+        return 0.0 if self._pipeline is None or self._listening is None else self._pipeline.busy
 
     def _late(self) -> str:
         return self._lateness.look(time.monotonic())

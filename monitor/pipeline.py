@@ -21,6 +21,7 @@ from monitor.alerts.rulefile import load_rules
 from monitor.alerts.rules import Rule
 from monitor.audio import Block
 from monitor.bus import Bus
+from monitor.busyness import Busyness
 from monitor.calls import CallState, Due, Piece
 from monitor.cells import Cell
 from monitor.errors import AudioError, CallmoodError, PipelineError, SettingError
@@ -83,6 +84,14 @@ class Pipeline:
         """The calls that ended last of those that were not scored: one may go on under another name."""
         self._pieces: list[Piece] = []
         self._scoring_since_s: float | None = None
+        self._network_s = 0.0
+        """How long the network has worked in all."""
+        self._busyness = Busyness(time.monotonic())
+
+    @property
+    def busy(self) -> float:
+        """The share of the time in which scoring works, 0..1: see Busyness. Of `run` alone."""
+        return self._busyness.share
 
     def waited_s(self, now_s: float) -> float:
         """How old what was heard and waits for the network is at `now_s`, monotonic, since it came; 0 where nothing does."""
@@ -111,9 +120,14 @@ class Pipeline:
 
     def _run(self, queue: BlockQueue, finished: threading.Event, network: ThreadPoolExecutor) -> None:
         scoring: deque[_Scoring] = deque()
+        told_s = self._network_s
         while True:
             over = finished.is_set()  # before the look: what was put before the end is still taken
+            looked_s, worked_s = time.monotonic(), self._network_s
             events = queue.take(_LOOK_S if scoring else 0.05, _MOST_AT_ONCE)
+            now_s = time.monotonic()
+            self._busyness.note(now_s, now_s - looked_s, worked_s - told_s, self.parties)
+            told_s = worked_s
             if over and not events and not scoring:
                 return
             for due in self._heard(events):
@@ -217,8 +231,11 @@ class Pipeline:
 
     def _score(self, due: Iterable[Due]) -> Iterator[Scores]:
         """One ONNX run for all windows that need it: (6,) log probabilities of each."""
+        began_s = time.monotonic()
         powers = [power for one in due if (power := one.to_score()) is not None]
-        return iter(self._model.score(powers).tolist())
+        scores = self._model.score(powers).tolist()
+        self._network_s += time.monotonic() - began_s
+        return iter(scores)
 
     def _tell(self, due: Iterable[Due], scores: Iterator[Scores]) -> None:
         """Every message in order; `scores` of those that were scored."""

@@ -58,7 +58,7 @@ LEFT_TO_RIGHT = [
     {"alerts", "alerts.rules"},
     {"alerts.watches", "alerts.rulefile", "alerts.stretches"},
     {"alerts.trial", "alerts.lines"},
-    {"bus"},
+    {"bus", "busyness"},
     {"calls"},
     {"pipeline"},
     {"playback"},
