@@ -58,13 +58,14 @@ class Node:
         sources: Sequence[Source],
         receivers: Iterable[Receiver] = (),
         history: Path | None = None,
+        looked_at: bool = True,
     ) -> None:
-        """`history`: the file that calls are kept in; None keeps nothing. Raises SettingError where the rules of
-        `alert_rules` cannot hold.
+        """`history`: the file that calls are kept in; None keeps nothing. `looked_at`: whether the board has somebody who
+        looks at more than which calls run. Raises SettingError where the rules of `alert_rules` cannot hold.
         """
         self.settings, self.model = settings, model
         self._rules = load_rules(settings.alert_rules)
-        self.board = Board()
+        self.board = Board(detailed=looked_at)
         self.errors: list[Error] = []
         """What could not be done, as it was published."""
         self.ended: list[CallEnded] = []
@@ -81,7 +82,7 @@ class Node:
         self._identities = Identities(settings.show_identities, _pseudonyms_key(history))
         self._history = self._made_history(history) if history else None
         self._queue = BlockQueue(settings.queue_s)
-        self._lateness = Lateness(settings.late_s, self._waited_s, settings.when_late)
+        self._lateness = Lateness(settings.late_s, self._waited_s, settings.when_late, settings.full_at, self._busy)
         self._pipeline: Pipeline | None = None
         self._sources = sources
         self._stop = threading.Event()
@@ -118,7 +119,7 @@ class Node:
         metrics = server.metrics(self.health, self.board, ties.hello().model, lambda: self._webhooks)
         server.start()
         self._bus.subscribe(metrics.receive)
-        self._bus.subscribe(server.publish)
+        self._bus.subscribe(server.publish, server.wake)
         return server.broadcaster
 
     def post_alerts(self) -> None:
@@ -243,6 +244,10 @@ class Node:
         """How long the oldest audio without a reading has waited: in the queue, or for the network."""
         heard_s = self._pipeline.waited_s(now_s) if self._pipeline is not None else 0.0
         return max(self._queue.waited_s(now_s), heard_s)
+
+    def _busy(self) -> float:
+        """The share of time in which calls are scored. Recordings may take all of it."""
+        return 0.0 if self._pipeline is None or self._listening is None else self._pipeline.busy
 
     def _late(self) -> str:
         return self._lateness.look(time.monotonic())

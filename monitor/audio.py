@@ -80,9 +80,14 @@ class CodedBlock(Block):
         arrived_s: float,
     ) -> None:
         """`codes`: one a sample, at `SAMPLE_RATE`, for `decode`."""
-        values = (call, party, start, SAMPLE_RATE, arrived_s, codes, decode)
-        for name, value in zip(_CODED, values, strict=True):
-            object.__setattr__(self, name, value)
+        put = object.__setattr__  # thousands a second are made: a loop over the names would cost twice as much
+        put(self, "call", call)
+        put(self, "party", party)
+        put(self, "start", start)
+        put(self, "sample_rate", SAMPLE_RATE)
+        put(self, "arrived_s", arrived_s)
+        put(self, "_codes", codes)
+        put(self, "_decode", decode)
 
     @property
     def samples(self) -> Samples:
@@ -95,9 +100,6 @@ class CodedBlock(Block):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return CodedBlock, (self.call, self.party, self.start, self._codes, self._decode, self.arrived_s)
-
-
-_CODED = ("call", "party", "start", "sample_rate", "arrived_s", "_codes", "_decode")
 
 
 def alike(pieces: Sequence[Samples], most: int) -> Iterator[tuple[list[int], Samples]]:

@@ -1,7 +1,7 @@
 """Publish and subscribe, in process: every message goes to every receiver, in order, in the publisher's thread."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from monitor.messages import AnyMessage
 
@@ -16,14 +16,31 @@ class Bus:
 
     def __init__(self) -> None:
         self._receivers: list[Receiver] = []
+        self._afterwards: list[Callable[[], None]] = []
         self.faults = 0
 
-    def subscribe(self, receiver: Receiver) -> None:
-        """From now on `receiver` gets every message."""
+    def subscribe(self, receiver: Receiver, afterwards: Callable[[], None] | None = None) -> None:
+        """From now on `receiver` gets every message. `afterwards` is called after the last of those that are published
+        together: to wake somebody for each would cost more than the message.
+        """
         self._receivers.append(receiver)
+        if afterwards is not None:
+            self._afterwards.append(afterwards)
 
     def publish(self, message: AnyMessage) -> None:
         """Hand `message` to all receivers."""
+        self.publish_all((message,))
+
+    def publish_all(self, messages: Iterable[AnyMessage]) -> None:
+        """The same for what is made at one moment: each as it comes."""
+        try:
+            for message in messages:
+                self._hand(message)
+        finally:
+            for call in self._afterwards:
+                call()
+
+    def _hand(self, message: AnyMessage) -> None:
         for receiver in self._receivers:
             try:
                 receiver(message)

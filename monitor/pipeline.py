@@ -8,6 +8,7 @@ blocks → per party: resample → cells of 0.25 s
        → per party: calibrate → baseline → smooth → label, mood or "uncertain" → alerts → bus
 """
 
+import itertools
 import logging
 import threading
 import time
@@ -22,6 +23,7 @@ from monitor.alerts.rulefile import load_rules
 from monitor.alerts.rules import Rule
 from monitor.audio import Block
 from monitor.bus import Bus
+from monitor.busyness import Busyness
 from monitor.calls import CallState, Due, Piece
 from monitor.cells import Cell
 from monitor.errors import AudioError, CallmoodError, PipelineError, SettingError
@@ -78,15 +80,20 @@ class Pipeline:
         self._rules = load_rules(settings.alert_rules) if rules is None else rules
         self._unscoring = unscoring
         self._calls: dict[str, CallState] = {}
+        self.parties = 0
+        """Of running calls."""
         self._past_unscored: deque[str] = deque(maxlen=settings.max_calls)
         """The calls that ended last of those that were not scored: one may go on under another name."""
         self._pieces: list[Piece] = []
         self._scoring_since_s: float | None = None
+        self._network_s = 0.0
+        """How long the network has worked in all."""
+        self._busyness = Busyness(time.monotonic())
 
     @property
-    def parties(self) -> int:
-        """Parties of running calls."""
-        return sum(len(call.parties) for call in self._calls.values())
+    def busy(self) -> float:
+        """The share of the time in which scoring works, 0..1: see Busyness. Of `run` alone."""
+        return self._busyness.share
 
     def waited_s(self, now_s: float) -> float:
         """How old what was heard and waits for the network is at `now_s`, monotonic, since it came; 0 where nothing does."""
@@ -115,9 +122,14 @@ class Pipeline:
 
     def _run(self, queue: BlockQueue, finished: threading.Event, network: ThreadPoolExecutor) -> None:
         scoring: deque[_Scoring] = deque()
+        told_s = self._network_s
         while True:
             over = finished.is_set()  # before the look: what was put before the end is still taken
+            looked_s, worked_s = time.monotonic(), self._network_s
             events = queue.take(_LOOK_S if scoring else 0.05, _MOST_AT_ONCE)
+            now_s = time.monotonic()
+            self._busyness.note(now_s, now_s - looked_s, worked_s - told_s, self.parties)
+            told_s = worked_s
             if over and not events and not scoring:
                 return
             for due in self._heard(events):
@@ -167,10 +179,14 @@ class Pipeline:
         why = self._why_unscored(opened)
         call = CallState(opened, self._model.meaning, self._settings, self._rules, unscored=bool(why))
         self._calls[opened.call] = call
+        self._count_parties()
         _log.info("%s: call started", call.name)
         if why:
             _log.warning("%s: not scored: %s", call.name, why)
         self._bus.publish(call.started(self._now(), self._identities))
+
+    def _count_parties(self) -> None:
+        self.parties = sum(len(call.parties) for call in self._calls.values())
 
     def _why_unscored(self, opened: CallOpened) -> str:
         """In one line; empty where the call is scored. What goes on under another name is scored or not as before."""
@@ -192,6 +208,7 @@ class Pipeline:
         call = self._calls.pop(closed.call, None)
         if call is None:
             return
+        self._count_parties()
         self._pieces += call.finish(closed)
         if call.unscored:
             self._past_unscored.append(call.name)
@@ -224,15 +241,17 @@ class Pipeline:
 
     def _score(self, due: Iterable[Due]) -> Iterator[Scores]:
         """One ONNX run for all windows that need it: (6,) log probabilities of each."""
+        began_s = time.monotonic()
         powers = [power for one in due if (power := one.to_score()) is not None]
-        return iter(self._model.score(powers).tolist())
+        scores = self._model.score(powers).tolist()
+        self._network_s += time.monotonic() - began_s
+        return iter(scores)
 
     def _tell(self, due: Iterable[Due], scores: Iterator[Scores]) -> None:
         """Every message in order; `scores` of those that were scored."""
         at, now_s = self._now(), time.monotonic()
-        for one in due:
-            for message in one.call.tell(one, next(scores) if one.scored else None, at, now_s):
-                self._bus.publish(message)
+        told = (one.call.tell(one, next(scores) if one.scored else None, at, now_s) for one in due)
+        self._bus.publish_all(itertools.chain.from_iterable(told))
 
     def _tell_error(self, error: CallmoodError) -> None:
         self._bus.publish(Error(at=self._now(), code=error.code, text=str(error)))

@@ -22,8 +22,6 @@ _log = logging.getLogger(__name__)
 
 _MOST_UNPUBLISHED = 65_536
 """Messages that may wait for the websocket's thread; past it readings are dropped and counted, the rest never is."""
-_GATHER_S = 0.01
-"""Messages that come within this go to the loop together: a wake-up a message would cost more than the messages."""
 _LONGEST_STOP_S = 5.0
 """So long its end is waited for."""
 
@@ -68,16 +66,20 @@ class ServiceThread:
             raise
 
     def publish(self, message: AnyMessage) -> None:
-        """Hand `message` over to the loop, which is woken once for all that waits."""
+        """Keep `message` for the loop until that is woken."""
         with self._lock:
             full = len(self._waiting) >= _MOST_UNPUBLISHED and isinstance(message, Reading | Gap)
             if full or self._loop.is_closed():  # scoring that did not end in time tells on after the websocket's end
                 self.unpublished += 1
-                return
-            self._waiting.append(message)
-            woken, self._woken = self._woken, True
-        if not woken:
-            self._loop.call_soon_threadsafe(self._loop.call_later, _GATHER_S, self._publish_waiting)
+            else:
+                self._waiting.append(message)
+
+    def wake(self) -> None:
+        """Let the loop publish what waits: once for all of it."""
+        with self._lock:
+            if self._waiting and not self._woken and not self._loop.is_closed():
+                self._woken = True
+                self._loop.call_soon_threadsafe(self._publish_waiting)
 
     def reload(self) -> None:
         self._loop.call_soon_threadsafe(self._reload)

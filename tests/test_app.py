@@ -242,6 +242,7 @@ def test_a_message_that_cannot_be_sent_costs_none_of_those_behind_it() -> None:
             until(client, "hello")
             for call in ("one", "\ud800", "two"):
                 service.publish(started(call))
+            service.wake()
             assert [until(client, "call_started")["call"] for _ in range(2)] == ["one", "two"]
         assert service.unpublished == 1
     finally:

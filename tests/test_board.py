@@ -368,3 +368,11 @@ def test_a_clock_that_was_set_back_keeps_no_dead_source_alive_and_no_ended_call_
     assert [fault.ago_s for fault in snapshot.faults] == [6.0]
     assert board.snapshot(back_s + ENDED_KEPT_S).ended != ()
     assert board.snapshot(back_s + ENDED_KEPT_S + 1.0).ended == ()
+
+
+def test_a_board_that_nobody_looks_at_knows_which_calls_run_and_whom_they_score() -> None:
+    board = Board(detailed=False)
+    for message in (started("one"), started("two"), reading(3.0, call="one"), ended(4.0, call="two")):
+        board.receive(message)
+    assert (board.running, board.scored_parties) == (1, 1)
+    assert board.snapshot(5.0).calls[0].caller.tone is None  # type: ignore[union-attr]

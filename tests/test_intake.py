@@ -23,6 +23,7 @@ from monitor.settings import RtpSettings
 from monitor.sources import BlockQueue, CallClosed, CallNames, CallOpened, Event
 from monitor.sources.allowlist import AllowList
 from monitor.sources.codecs import COMFORT_NOISE, PCMA, PCMU, TELEPHONE_EVENT
+from monitor.sources.datagram_reader import one_by_one
 from monitor.sources.latch import Latch
 from monitor.sources.outbox import Outbox
 from monitor.sources.recording import Recordings
@@ -187,7 +188,7 @@ def test_a_call_by_rtp_is_heard_as_it_always_was(wrong: str) -> None:
     audio = PartyAudio("call", "customer", CODECS, 0.0, settings.jitter_s, outbox.put)
     sockets: Any = WaitingSocket(), WaitingSocket()
     latch = Latch(settings, AllowList(("127.0.0.0/8",), "rtp.allow"), ())
-    receiver = RtpReceiver(settings, queue, lambda: now_s)
+    receiver = RtpReceiver(settings, queue, lambda: now_s, one_by_one)
     stream = RtpStream(receiver, sockets, audio, outbox, latch)
     coming = deque(Voice(wrong).talk())
     while now_s < 16.0:

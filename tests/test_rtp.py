@@ -17,6 +17,7 @@ from monitor.settings import RtpSettings
 from monitor.sources import BlockQueue, CallClosed, Event, Refused
 from monitor.sources.allowlist import AllowList, check_listener
 from monitor.sources.codecs import PCMA, PCMU, TELEPHONE_EVENT
+from monitor.sources.datagram_reader import one_by_one
 from monitor.sources.latch import Flood, Latch
 from monitor.sources.outbox import Outbox
 from monitor.sources.rtp import RtpReceiver, RtpStream
@@ -416,7 +417,7 @@ class Home:
         self.now_s = 0.0
         self.queue = BlockQueue(60)
         settings, outbox = RtpSettings(), Outbox(self.queue)
-        receiver = RtpReceiver(settings, self.queue, lambda: self.now_s)
+        receiver = RtpReceiver(settings, self.queue, lambda: self.now_s, one_by_one)
         self.audio = PartyAudio("call", "customer", CODECS, 0.0, settings.jitter_s, outbox.put)
         self.sockets: Any = (WaitingSocket(), WaitingSocket())
         latch = Latch(settings, AllowList(settings.allow, "rtp.allow"), ())

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from monitor.audio import Block, float_to_alaw, float_to_mulaw, mulaw_to_float
 from monitor.sources.codecs import PCMA, PCMU, linear
+from monitor.sources.datagrams import Alike, Datagrams
 from monitor.sources.rtp_packet import RtpPacket
 from tests.captures import rtp
 from tests.rtp_streams import CODECS, Heard, Sender, delayed, tones
@@ -323,6 +324,10 @@ def test_audio_that_comes_faster_than_it_can_be_spoken_is_dropped() -> None:
     assert heard.audio.counters.flooded > 2_000
 
 
+def together_on_the_wire(packets: list[RtpPacket]) -> Alike | None:
+    return Datagrams([()] * len(packets), [rtp(packet) for packet in packets]).alike
+
+
 @given(
     st.lists(st.tuples(st.integers(0, 9), st.integers(-3, 3)), max_size=30), st.lists(st.integers(1, 20), min_size=1)
 )
@@ -348,7 +353,8 @@ def test_plain_packets_are_taken_as_if_they_had_been_parsed(wrong: list[tuple[in
         batch, waiting = waiting[: sizes[0]], waiting[sizes.pop(0) :]
         for packet in batch:
             alone.audio.push(packet._replace(arrived_s=now_s))
-        taken = together.audio.push_due([rtp(packet) for packet in batch], now_s)
+        alike = together_on_the_wire(batch)
+        taken = 0 if alike is None else together.audio.push_due(alike, now_s)
         for packet in batch[taken:]:
             together.audio.push(packet._replace(arrived_s=now_s))
         for heard in (alone, together):
@@ -363,16 +369,22 @@ def test_plain_packets_are_taken_as_if_they_had_been_parsed(wrong: list[tuple[in
 def test_only_plain_packets_are_due() -> None:
     packets = [rtp(packet) for packet in Sender().packets(SOUND)]
     heard = Heard()
-    assert heard.audio.push_due(packets, 0.0) == 0, "nothing has begun"
+
+    def due(*some: bytes) -> int:
+        alike = Datagrams([()] * len(some), some).alike
+        assert alike is not None
+        return heard.audio.push_due(alike, 0.3)
+
+    assert due(*packets) == 0, "nothing has begun"
     for packet in Sender().packets(SOUND)[:12]:
         heard.audio.push(packet)
     heard.audio.pass_time(0.3)
     marked = bytes([0x80, 0x80]) + packets[14][2:]
-    assert heard.audio.push_due([packets[12], packets[13], marked, packets[15]], 0.3) == 2
-    assert heard.audio.push_due([packets[15]], 0.3) == 0
+    assert due(packets[12], packets[13], marked, packets[15]) == 2
+    assert due(packets[15]) == 0
     assert heard.audio.counters.received == 14
     heard.audio.set_codecs({8: PCMA})
-    assert heard.audio.push_due([packets[14]], 0.3) == 0, "no longer agreed"
+    assert due(packets[14]) == 0, "no longer agreed"
 
 
 def test_audio_at_another_rate_goes_on_twenty_times_a_second() -> None:

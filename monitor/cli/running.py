@@ -281,7 +281,9 @@ def _run(run: _Run) -> None:
     told = print_json if run.json else print_event if run.listeners else print_line
     receivers = [told] if run.view is None else []
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C, the terminal restored
-    node = Node(run.settings, load_model(run.settings), run.sources, receivers, run.history)
+    node = Node(
+        run.settings, load_model(run.settings), run.sources, receivers, run.history, looked_at=run.view is not None
+    )
     told_to_end = _heed_sigterm(node, drains=bool(run.listeners))
     _heed_sighup(node, run.settings)
     _open(node, run)

@@ -99,9 +99,16 @@ class Settings:
     late_s: float = setting(
         2.0, "while audio waits longer than this for scoring, the node is late: see when_late", "s", 0.2, 60.0
     )
+    full_at: float = setting(
+        0.9,
+        "share of the time that scoring may be busy before the node is full: see when_late; 1 is never",
+        "",
+        0.5,
+        1.0,
+    )
     when_late: str = setting(
         "refuse",
-        "what becomes of new telephone calls while scoring is late: refuse them with 503, or take them unscored",
+        "what becomes of new telephone calls while scoring is late or full: refuse them with 503, or take them unscored",
         choices=("refuse", "unscored"),
     )
     show_identities: bool = setting(

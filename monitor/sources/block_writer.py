@@ -4,7 +4,7 @@ Blocks end at fixed moments of the call, so they are the same however the audio 
 decoded together, just before they are needed.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import soxr
@@ -54,20 +54,14 @@ class BlockWriter:
 
     def add(self, payload: bytes, length: int, arrived_s: float, skip: int = 0) -> bool:
         """Goes on by the `length` samples of `payload`, less its first `skip`; whether that completed a block."""
-        if skip and self._law is not None:
-            payload = payload[skip:]  # a byte is a sample, and what is decoded here must not go beyond the block's end
-        elif skip:
+        if skip and self._law is None:
             self._decode()
             self._undecoded = [payload]
             self._decode()
             self._ready[-1] = self._ready[-1][skip:]
-            return self.add_all((), length - skip, arrived_s)
-        return self.add_all((payload,), length - skip, arrived_s)
-
-    def add_all(self, payloads: Sequence[bytes], length: int, arrived_s: float) -> bool:
-        """The same for several, whose samples together are `length`."""
-        self._undecoded += payloads
-        self.position += length
+        else:  # a byte is a sample, and what is decoded here must not go beyond the block's end
+            self._undecoded.append(payload[skip:] if skip else payload)
+        self.position += length - skip
         if self.position < self._cut_at:
             return False
         self._cut(arrived_s)

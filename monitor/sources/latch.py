@@ -1,13 +1,10 @@
 """Which datagrams on a port belong to its stream: from the address that it follows, and not too many. Pure."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from monitor.settings import RtpSettings
 from monitor.sources.allowlist import AllowList
-
-Address = tuple[Any, ...]
-"""As a socket names it: host, port, …"""
+from monitor.sources.datagrams import Address
 
 
 class Latch:

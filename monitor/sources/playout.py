@@ -10,7 +10,7 @@ The sender's clock and ours differ: whenever packets have come steadily too late
 much.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from monitor.audio import Block
@@ -44,6 +44,8 @@ class Due(NamedTuple):
     """How many ticks a payload lasts."""
     lacks: int
     """Ticks until the next block is complete."""
+    joins: bool
+    """Whether the payloads of several packets, put together, are what one longer packet would bring (G.711)."""
 
 
 class Playout:
@@ -103,10 +105,10 @@ class Playout:
         if not self._goes_on or codec is None or self._expected is None:
             return None
         lacks = -(-self._writer.lacks * codec.clock_rate // self._writer.rate)
-        return Due(self._payload_type, self._expected, codec.measure, lacks)
+        return Due(self._payload_type, self._expected, codec.measure, lacks, codec.law is not None)
 
-    def go_on(self, payloads: Sequence[bytes], ticks: int, arrived_s: float) -> None:
-        """`take` for packets that were `due`, which last for `ticks` together.
+    def go_on(self, payload: bytes, ticks: int, arrived_s: float) -> None:
+        """`take` for packets that were `due`, whose payloads together last for `ticks`.
 
         No more at once than up to the packet that completes what the next block lacks.
         """
@@ -114,7 +116,7 @@ class Playout:
         assert codec is not None
         assert self._expected is not None
         self._expected = (self._expected + ticks) & 0xFFFFFFFF
-        if self._writer.add_all(payloads, ticks * self._writer.rate // codec.clock_rate, arrived_s):
+        if self._writer.add(payload, ticks * self._writer.rate // codec.clock_rate, arrived_s):
             self._follow_clock(arrived_s, codec)
 
     @property

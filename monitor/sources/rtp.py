@@ -17,9 +17,7 @@ import asyncio
 import logging
 import selectors
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
-from itertools import compress
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from monitor.errors import ProtocolError, SourceError
@@ -28,8 +26,10 @@ from monitor.settings import RtpSettings
 from monitor.sources import BlockQueue, Refused
 from monitor.sources.allowlist import AllowList, check_listener
 from monitor.sources.codecs import Codec
+from monitor.sources.datagram_reader import MOST_AT_ONCE, Read, reader
+from monitor.sources.datagrams import Address, Datagrams
 from monitor.sources.jitter import StreamCounters
-from monitor.sources.latch import Address, Flood, Latch
+from monitor.sources.latch import Flood, Latch
 from monitor.sources.outbox import Outbox
 from monitor.sources.rtp_packet import is_rtcp, parse_rtp
 from monitor.sources.rtp_party import PartyAudio
@@ -39,12 +39,8 @@ from monitor.sources.wakefulness import Wakefulness
 _log = logging.getLogger(__name__)
 
 _POLL_S = 0.04
-_MOST_AT_ONCE = 64
-"""Datagrams a socket and look: what a flood beyond that brings waits in, or falls out of, that socket's own buffer."""
 _MOST_READS = 16
 """Of a socket that is closed."""
-_LARGEST_DATAGRAM = 4_096
-"""Bytes; longer ones are no RTP of a phone call and arrive cut."""
 
 
 class RtpStream:
@@ -113,30 +109,28 @@ class RtpStream:
             self._audio.finish(self._receiver.ended_s())
             self._outbox.empty()
 
-    def receive(self, datagrams: Sequence[bytes], addresses: Sequence[Address], now_s: float) -> None:
-        """Takes what came on one port, in its order, each from the address of its number."""
-        more = len(datagrams) == _MOST_AT_ONCE
+    def receive(self, came: Datagrams, now_s: float) -> None:
+        """Takes what came on one port."""
+        more = len(came) == MOST_AT_ONCE
         self._heard_s = float("-inf") if more else now_s
-        if not self._flood.takes_all(len(datagrams), sum(map(len, datagrams)), now_s):
-            datagrams, addresses = self._within_limits(datagrams, addresses, now_s)
+        if not self._flood.takes_all(len(came), came.size, now_s):
+            came = self._within_limits(came, now_s)
         plain = 0
-        if self._latch.follows_all(addresses):
-            plain = self._audio.push_due(datagrams, now_s)
+        if came.alike is not None and self._latch.follows_all(came.addresses):
+            plain = self._audio.push_due(came.alike, now_s)
             if plain:
                 self._latch.heard_s = now_s
         # What waited in the socket for longer than a poll came one after the other, as far as can be told.
-        apart_s = max(0.0, min(self.due_s, now_s) - self._looked_s - _POLL_S) / max(1, len(datagrams))
-        for number in range(plain, len(datagrams)):
-            came_s = now_s - apart_s * (len(datagrams) - 1 - number)
-            self._receive_one(datagrams[number], addresses[number], came_s)
+        apart_s = max(0.0, min(self.due_s, now_s) - self._looked_s - _POLL_S) / max(1, len(came))
+        for number in range(plain, len(came)):
+            came_s = now_s - apart_s * (len(came) - 1 - number)
+            self._receive_one(came[number], came.addresses[number], came_s)
 
-    def _within_limits(
-        self, datagrams: Sequence[bytes], addresses: Sequence[Address], now_s: float
-    ) -> tuple[Sequence[bytes], Sequence[Address]]:
+    def _within_limits(self, came: Datagrams, now_s: float) -> Datagrams:
         """What is left where more came than may."""
-        taken = [self._flood.takes(len(datagram), now_s) for datagram in datagrams]
+        taken = [self._flood.takes(len(datagram), now_s) for datagram in came.each]
         self.counters.flooded += taken.count(False)
-        return [*compress(datagrams, taken)], [*compress(addresses, taken)]
+        return came.only(taken)
 
     def _receive_one(self, datagram: bytes, address: Address, now_s: float) -> None:
         if is_rtcp(datagram):
@@ -180,7 +174,14 @@ class RtpStream:
 class RtpReceiver:
     """All RTP streams of one node; belongs to one running event loop. Raises SettingError for settings that cannot hold."""
 
-    def __init__(self, settings: RtpSettings, queue: BlockQueue, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        settings: RtpSettings,
+        queue: BlockQueue,
+        now: Callable[[], float] = time.monotonic,
+        datagrams: Read | None = None,
+    ) -> None:
+        """`datagrams` reads a socket, by default in the quickest way."""
         check_listener("rtp", settings.host, settings.allow)
         self.settings, self.now = settings, now
         self.host = settings.public_host or settings.host
@@ -191,7 +192,9 @@ class RtpReceiver:
         self._allow = AllowList(settings.allow, "rtp.allow")
         self.ports = RtpPorts(settings, now)
         self._past = StreamCounters()
-        self._selector = selectors.DefaultSelector()
+        self._datagrams = datagrams or reader()
+        self._reports = selectors.DefaultSelector()
+        """RTCP's sockets, in which mostly nothing waits; in RTP's there is, when they are due."""
         self._timer: asyncio.TimerHandle | None = None
         self._wakefulness = Wakefulness(now())
 
@@ -233,8 +236,7 @@ class RtpReceiver:
         audio = PartyAudio(call, party, codecs, opened_s, self.settings.jitter_s, outbox.put)
         latch = Latch(self.settings, self._allow, remote_hosts)
         stream = RtpStream(self, sockets, audio, outbox, latch)
-        for one in stream.sockets:
-            self._selector.register(one, selectors.EVENT_READ, stream)
+        self._reports.register(stream.sockets[1], selectors.EVENT_READ, stream)
         self.streams.add(stream)
         if self._timer is None:
             self._wakefulness = Wakefulness(self.now())
@@ -262,20 +264,20 @@ class RtpReceiver:
         if stream in self.streams:
             self.streams.discard(stream)
             self._past.add(stream.counters)
+            self._reports.unregister(stream.sockets[1])
             for one in stream.sockets:
-                self._selector.unregister(one)
                 one.close()
 
     def close(self) -> None:
         """Close every stream that is still open."""
         for stream in list(self.streams):
             stream.close()
-        self._selector.close()
+        self._reports.close()
         counts = ", ".join(f"{count} {name}" for name, count in vars(self._past).items())
         _log.info("RTP of all streams: %s packets", counts)
 
     def _poll(self) -> None:
-        """Reads what has come on all sockets."""
+        """Reads what has come on all sockets that are due."""
         if not self.streams:
             self._timer = None
             return
@@ -283,9 +285,11 @@ class RtpReceiver:
         now_s = self.now()
         self._wakefulness.look(now_s)
         due = {stream for stream in self.streams if stream.due_s <= now_s}
-        for key, _ in self._selector.select(0):
+        for key, _ in self._reports.select(0):
             if key.data in due:
                 self._read(key.fileobj, key.data, now_s)
+        for stream in due:
+            self._read(stream.sockets[0], stream, now_s)
         for stream in due & self.streams:
             try:
                 stream.pass_time(now_s)
@@ -294,19 +298,15 @@ class RtpReceiver:
 
     def _read(self, one: Any, stream: RtpStream, now_s: float) -> bool:
         """Whether more may wait."""
-        came: list[tuple[bytes, Address]] = []
-        with suppress(OSError):  # nothing more; or what the other side's ICMP says, which is no fault of the stream
-            for _ in range(_MOST_AT_ONCE):
-                came.append(one.recvfrom(_LARGEST_DATAGRAM))  # noqa: PERF401, what came before the error counts
+        came = self._datagrams(one)
         if not came:
             return False
         try:
-            datagrams, addresses = zip(*came, strict=True)
-            stream.receive(datagrams, addresses, now_s)
+            stream.receive(came, now_s)
         except Exception as fault:
             self._give_up(stream, fault)
             return False
-        return len(came) == _MOST_AT_ONCE
+        return len(came) == MOST_AT_ONCE
 
     def _give_up(self, stream: RtpStream, fault: Exception) -> None:
         """A fault of ours in one stream ends that one; the call goes on without it."""

@@ -50,9 +50,15 @@ def parse_rtp(datagram: bytes, arrived_s: float) -> RtpPacket:
     return RtpPacket(second & 0x7F, sequence, timestamp, source, payload, arrived_s)
 
 
-def plain_header(payload_type: int, sequence: int, timestamp: int, source: int) -> bytes:
-    """The first 12 bytes of a packet without marker, padding, extension and CSRCs."""
-    return _HEADER.pack(_VERSION_2, payload_type, sequence, timestamp, source)
+def plain_headers(payload_type: int, sequence: int, timestamp: int, source: int, ticks: int, count: int) -> bytes:
+    """The first 12 bytes of so many packets of `ticks` each, without marker, padding, extension and CSRCs; put together."""
+    pack = _HEADER.pack
+    return b"".join(
+        [
+            pack(_VERSION_2, payload_type, (sequence + step) & 0xFFFF, (timestamp + ticks * step) & 0xFFFFFFFF, source)
+            for step in range(count)
+        ]
+    )
 
 
 def _bare_payload(datagram: bytes, first: int) -> bytes:

@@ -1,15 +1,16 @@
 """One party's RTP: datagrams in, blocks of the call out. Pure: what is live adds a socket, what is recorded a file."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from monitor.audio import Block
 from monitor.errors import ProtocolError
 from monitor.messages import Party
 from monitor.sources.codecs import Codec
+from monitor.sources.datagrams import Alike
 from monitor.sources.jitter import JitterBuffer, Run, StreamCounters
-from monitor.sources.playout import Playout
-from monitor.sources.rtp_packet import HEADER_BYTES, RtpPacket, farewells, plain_header
+from monitor.sources.playout import Due, Playout
+from monitor.sources.rtp_packet import RtpPacket, farewells, plain_headers
 
 
 class PartyAudio:
@@ -56,39 +57,25 @@ class PartyAudio:
         codec = self._playout.codecs.get(packet.payload_type)
         self._play(self._jitter.push(packet, starts=codec is not None and codec.kind != "event"))
 
-    def push_due(self, datagrams: Sequence[bytes], now_s: float) -> int:
-        """Takes those at the beginning of `datagrams`, all of which came at `now_s`, that are the plain next packets of the
+    def push_due(self, alike: Alike, now_s: float) -> int:
+        """Takes those at the beginning of `alike`, all of which came at `now_s`, that are the plain next packets of the
         stream; how many. Most packets are: the others are to be parsed and pushed."""
-        next_packet, due = self._jitter.due, self._playout.due
-        if next_packet is None or due is None or self._held:
+        next_packet = self._jitter.due
+        if next_packet is None or self._held:
             return 0
         sequence, source = next_packet
-        payload_type, timestamp, measure, lacks = due
-        count, ticks, payloads = 0, 0, list[bytes]()
-        for datagram in datagrams:
-            if not datagram.startswith(plain_header(payload_type, sequence, timestamp, source)):
+        taken = 0
+        while taken < alike.packets and (due := self._playout.due) is not None:
+            count, ticks = _count_due(alike, taken, sequence + taken, source, due)
+            if not count:
                 break
-            payload = datagram[HEADER_BYTES:]
-            length = measure(payload)
-            if not length:
-                break
-            payloads.append(payload)
-            count += 1
-            ticks += length
-            sequence, timestamp = (sequence + 1) & 0xFFFF, (timestamp + length) & 0xFFFFFFFF
-            if ticks >= lacks:
-                self._playout.go_on(payloads, ticks, now_s)
-                ticks, payloads = 0, []
-                if (due := self._playout.due) is None:
-                    break
-                payload_type, timestamp, measure, lacks = due
-        if payloads:
-            self._playout.go_on(payloads, ticks, now_s)
-        if count:
-            self._jitter.pass_due(count)
-            self.counters.received += count
+            self._playout.go_on(alike.payload(taken, count), ticks, now_s)
+            taken += count
+        if taken:
+            self._jitter.pass_due(taken)
+            self.counters.received += taken
             self.said_bye = False
-        return count
+        return taken
 
     def push_rtcp(self, datagram: bytes) -> None:
         """Takes a report; only the farewell of the stream's own source matters."""
@@ -137,3 +124,15 @@ class PartyAudio:
     def _play(self, runs: list[Run]) -> None:
         for run in runs:
             self._playout.take_run(run)
+
+
+def _count_due(alike: Alike, first: int, sequence: int, source: int, due: Due) -> tuple[int, int]:
+    """How many from the number `first` on are what is due, at most up to the one that completes a block, or one where payloads
+    cannot be put together; and how many ticks they last."""
+    length = due.measure(alike.payload(first, 1))
+    if not length:
+        return 0, 0
+    most = min(alike.packets - first, -(-due.lacks // length)) if due.joins else 1
+    headers = plain_headers(due.payload_type, sequence, due.timestamp, source, length, most)
+    count = alike.equal(first, headers)
+    return count, count * length

@@ -47,7 +47,7 @@ def serve(options: argparse.Namespace) -> None:
     broadcaster, bus = Broadcaster(settings, Ties(lambda: hello)), Bus()
     service = ServiceThread(broadcaster)
     service.start()
-    bus.subscribe(service.publish)
+    bus.subscribe(service.publish, service.wake)
     parties = {"customer": PartyInfo(channel=0, scored=True)}
     for call in range(options.calls):
         bus.publish(CallStarted(at=at(), call=f"call-{call}", seq=1, source="load", path=None, parties=parties))  # type: ignore[arg-type]
