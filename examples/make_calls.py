@@ -109,10 +109,10 @@ EXPRESSIONS = {
     "sad": Expression(
         "sad",
         tempo=0.7,
-        pitch_st=0.8,
+        pitch_st=4.0,
         pitch_range=0.15,
         fall_st=1.0,
-        effort=-4.5,
+        effort=-3.5,
         breath=0.9,
         punch=0.0,
         level_db=-30.0,
