@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections import deque
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -51,12 +52,19 @@ class Server:
         self.port = int(self._said(r"SIPREC: sip:127\.0\.0\.1:(\d+)"))
 
     def _said(self, pattern: str) -> str:
-        until_s = time.monotonic() + 30
+        until_s = time.monotonic() + 120
         while time.monotonic() < until_s and self.process.poll() is None:
             if found := re.search(pattern, self._log.read_text()):
                 return found[1]
             time.sleep(0.05)
+        self.close()
         raise SystemExit(f"the server did not say {pattern}: {self._log.read_text()}")
+
+    def close(self) -> None:
+        """Where it did not end by itself."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
 
     def _processes(self) -> list[int]:
         children = Path(f"/proc/{self.process.pid}/task").glob("*/children")
@@ -173,7 +181,11 @@ class Client:
 
 def run(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """The load, and what came of it."""
-    server = Server(folder, given)
+    with closing(Server(folder, given)) as server:
+        return _load(given, server)
+
+
+def _load(given: argparse.Namespace, server: Server) -> dict[str, Any]:
     media = Media("127.0.0.1")
     client = Client(server.port, given.transport, media)
     empty_mb = server.rss_mb()

@@ -31,7 +31,7 @@ def main() -> int:
     if given.give is not None:
         if len(given.names) != 1:
             parser.error(f"--give takes one NAME, got {len(given.names)}")
-        print(repr(targets[given.names[0]].parse(given.give.read_bytes())))
+        print(repr(targets[given.names[0]].parse(given.give.read_bytes())))  # what comes out of it may be a traceback
         return 0
     failed = False
     for name in given.names or targets:
