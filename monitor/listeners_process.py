@@ -24,6 +24,8 @@ Command = Literal["start", "drain", "stop"] | tuple[Literal["refuse"], str]
 _TAKE_S = 0.05
 _GATHER_S = 0.05
 """Events that come within this go together: a block at a time would cost both sides more than the audio."""
+_MOST_EVENTS = 1_000
+"""At once: between them it beats, however much has waited."""
 _QUEUE_S = 2_000.0
 """Audio that may wait here (64 MB) while the first process is busy; older is dropped and counted."""
 _MOST_RECORDS = 1_000
@@ -153,7 +155,7 @@ class _Child:
     def _pump(self, queue: BlockQueue) -> None:
         """What was heard, to the first process; all of it before the end."""
         blocks, seconds = 0, 0.0
-        while (events := queue.take(_TAKE_S)) or not self._over.is_set():
+        while (events := queue.take(_TAKE_S, _MOST_EVENTS)) or not self._over.is_set():
             self._send_records()
             if self._beaten.is_set():
                 self._beaten.clear()

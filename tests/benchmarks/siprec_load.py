@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 from collections import deque
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -54,12 +55,19 @@ class Server:
         self.address = self._said(r"websocket: (ws://\S+)")
 
     def _said(self, pattern: str) -> str:
-        until_s = time.monotonic() + 30
+        until_s = time.monotonic() + 120
         while time.monotonic() < until_s and self.process.poll() is None:
             if found := re.search(pattern, self._log.read_text()):
                 return found[1]
             time.sleep(0.05)
+        self.close()
         raise SystemExit(f"the server did not say {pattern}: {self._log.read_text()}")
+
+    def close(self) -> None:
+        """Where it did not end by itself."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
 
     def _processes(self) -> list[int]:
         children = Path(f"/proc/{self.process.pid}/task").glob("*/children")
@@ -176,7 +184,11 @@ class Client:
 
 def run(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """The load, and what came of it."""
-    server = Server(folder, given)
+    with closing(Server(folder, given)) as server:
+        return _load(given, server)
+
+
+def _load(given: argparse.Namespace, server: Server) -> dict[str, Any]:
     media = Media("127.0.0.1")
     client, ear = Client(server.port, given.transport, media), Ear(server.address)
     empty_mb = server.rss_mb()

@@ -34,8 +34,9 @@ from monitor.messages import (
 )
 
 NAMES = ("steady", "stalls", "is cut", "is slow")
-_SLOW_PER_S = 0.5
-"""Messages of a call that the slow one takes: an eighth of what is told of it, so it is to lack the others."""
+_SLOW_PER_S = 1.5
+"""Messages of a call that the slow one takes: less than half of what is told of it, so it is to lack the others. A slower one
+would answer no ping in time, behind all that waits for it, and be cut off."""
 
 _LONGEST_END_S = 60.0
 

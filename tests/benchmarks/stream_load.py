@@ -24,7 +24,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -355,7 +355,11 @@ class Crowd:
 
 def run(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """The load, and what came of it."""
-    server = StreamServer(folder, given.kind, given.calls)
+    with closing(StreamServer(folder, given.kind, given.calls)) as server:
+        return _load(given, server)
+
+
+def _load(given: argparse.Namespace, server: StreamServer) -> dict[str, Any]:
     crowd = Crowd(server.port, given.kind)
     empty_mb = server.rss_mb()
     crowd.play(given.calls / given.calls_per_s + 2, 1 / given.calls_per_s, given.calls)

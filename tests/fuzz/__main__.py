@@ -8,6 +8,7 @@ Such inputs go into files of the folder that `--keep` names, as NAME-1 and so on
 """
 
 import argparse
+import logging
 import sys
 from pathlib import Path
 
@@ -31,8 +32,9 @@ def main() -> int:
     if given.give is not None:
         if len(given.names) != 1:
             parser.error(f"--give takes one NAME, got {len(given.names)}")
-        print(repr(targets[given.names[0]].parse(given.give.read_bytes())))
+        print(repr(targets[given.names[0]].parse(given.give.read_bytes())))  # what comes out of it may be a traceback
         return 0
+    logging.getLogger().addHandler(logging.NullHandler())  # what is told of so many broken inputs is of no use
     failed = False
     for name in given.names or targets:
         outcome = fuzz(targets[name], given.inputs, given.seed)
