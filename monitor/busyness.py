@@ -6,6 +6,8 @@ STRETCH_S = 2.0
 """It is measured over so long."""
 _UNHEARD_STRETCHES = 3
 """A call costs little until its first window is scored, so what is measured now is the work for those of some time ago."""
+_BEFORE = 0.3
+"""What a call costs until then, of what it costs later: blocks, voice activity, features."""
 _MUCH = 0.5
 """Under this the first calls of all would be made too much of."""
 
@@ -32,6 +34,7 @@ class Busyness:
             return
         self._parties.append(parties)
         share = max(1.0 - self._rested_s / passed_s, (network_s - self._network_s) / passed_s)
-        growth = max(1.0, parties / max(1, self._parties[0]))
+        heard = min(parties, self._parties[0])
+        growth = parties / max(1.0, heard + _BEFORE * (parties - heard))
         self.share = min(1.0, share * growth if share > _MUCH else share)
         self._since_s, self._rested_s, self._network_s = now_s, 0.0, network_s

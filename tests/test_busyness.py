@@ -32,7 +32,8 @@ def test_calls_that_have_just_begun_count_as_what_they_will_cost() -> None:
     for stretch, parties in enumerate((100, 110, 120, 120, 120, 120), start=1):
         busy.note(stretch * STRETCH_S, 0.25 * STRETCH_S, 0.0, parties)
         shares.append(busy.share)
-    assert shares == pytest.approx([0.75, 0.825, 0.9, 0.75 * 120 / 110, 0.75, 0.75])
+    of_100, of_110 = 120 / (100 + 0.3 * 20), 120 / (110 + 0.3 * 10)
+    assert shares == pytest.approx([0.75, 0.75 * 110 / (100 + 0.3 * 10), 0.75 * of_100, 0.75 * of_110, 0.75, 0.75])
 
 
 def test_the_first_calls_of_all_fill_no_node() -> None:
