@@ -38,12 +38,18 @@ class Bus:
                 self._hand(message)
         finally:
             for call in self._afterwards:
-                call()
+                try:
+                    call()
+                except Exception:
+                    self._note("after what was published")
 
     def _hand(self, message: AnyMessage) -> None:
         for receiver in self._receivers:
             try:
                 receiver(message)
             except Exception:
-                self.faults += 1
-                _log.exception("a receiver failed on a %s message", type(message).__name__)
+                self._note(f"on a {type(message).__name__} message")
+
+    def _note(self, when: str) -> None:
+        self.faults += 1
+        _log.exception("a receiver failed %s", when)

@@ -26,15 +26,14 @@ class Lateness:
         then += "fewer calls, or more processor"
         self._late = f"late: audio waits longer than {bound_s:g} s to be scored; {then}"
         self._full = f"full: scoring is busy more than {full_at:.0%} of the time; {then}"
-        self._why = ""
-        self._until_s = float("-inf")
+        self._late_until_s = self._full_until_s = float("-inf")
 
     def look(self, now_s: float) -> str:
         """Why no further call should come, in one line; empty when one may. `now_s` on the monotonic clock."""
-        if now_s >= self._until_s:
-            self._why = ""
         if self._waited_s(now_s) > self._bound_s:
-            self._why, self._until_s = self._late, now_s + RECOVERY_S
-        elif self._busy() > self._full_at:
-            self._why, self._until_s = self._why or self._full, now_s + RECOVERY_S
-        return self._why
+            self._late_until_s = now_s + RECOVERY_S
+        if self._busy() > self._full_at:
+            self._full_until_s = now_s + RECOVERY_S
+        if now_s < self._late_until_s:
+            return self._late
+        return self._full if now_s < self._full_until_s else ""

@@ -122,14 +122,12 @@ class Pipeline:
 
     def _run(self, queue: BlockQueue, finished: threading.Event, network: ThreadPoolExecutor) -> None:
         scoring: deque[_Scoring] = deque()
-        told_s = self._network_s
         while True:
             over = finished.is_set()  # before the look: what was put before the end is still taken
-            looked_s, worked_s = time.monotonic(), self._network_s
+            began_s = time.monotonic()
             events = queue.take(_LOOK_S if scoring else 0.05, _MOST_AT_ONCE)
             now_s = time.monotonic()
-            self._busyness.note(now_s, now_s - looked_s, worked_s - told_s, self.parties)
-            told_s = worked_s
+            self._busyness.note(now_s, now_s - began_s, self._network_s, self.parties)
             if over and not events and not scoring:
                 return
             for due in self._heard(events):

@@ -31,3 +31,12 @@ def test_what_was_published_before_a_fault_is_not_left_waiting() -> None:
     except ValueError:
         heard.append("raised")
     assert heard == [started(), "all", "raised"]
+
+
+def test_a_fault_afterwards_is_counted_and_the_others_are_called_all_the_same() -> None:
+    heard: list[object] = []
+    bus = Bus()
+    bus.subscribe(heard.append, lambda: heard.index("missing"))
+    bus.subscribe(heard.append, lambda: heard.append("all"))
+    bus.publish(started())
+    assert (heard, bus.faults) == ([started(), started(), "all"], 1)

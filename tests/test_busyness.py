@@ -13,7 +13,7 @@ def test_the_busier_of_the_two_threads_counts_over_a_whole_stretch(
     busy = Busyness(10.0)
     busy.note(10.0 + STRETCH_S / 2, rested_s / 2, network_s / 2, 10)
     assert busy.share == 0.0, "not yet known"
-    busy.note(10.0 + STRETCH_S, rested_s / 2, network_s / 2, 10)
+    busy.note(10.0 + STRETCH_S, rested_s / 2, network_s, 10)
     assert busy.share == pytest.approx(share)
 
 
@@ -22,6 +22,9 @@ def test_every_stretch_begins_anew() -> None:
     busy.note(STRETCH_S, 0.0, 0.0, 1)
     busy.note(2 * STRETCH_S, STRETCH_S, 0.0, 1)
     assert busy.share == 0.0
+    busy.note(3 * STRETCH_S, STRETCH_S, 0.5 * STRETCH_S, 1)
+    busy.note(4 * STRETCH_S, STRETCH_S, 0.6 * STRETCH_S, 1)
+    assert busy.share == pytest.approx(0.1)
 
 
 def test_calls_that_have_just_begun_count_as_what_they_will_cost() -> None:
@@ -29,7 +32,8 @@ def test_calls_that_have_just_begun_count_as_what_they_will_cost() -> None:
     for stretch, parties in enumerate((100, 110, 120, 120, 120, 120), start=1):
         busy.note(stretch * STRETCH_S, 0.25 * STRETCH_S, 0.0, parties)
         shares.append(busy.share)
-    assert shares == pytest.approx([0.75, 0.825, 0.9, 0.75 * 120 / 110, 0.75, 0.75])
+    of_100, of_110 = 120 / (100 + 0.3 * 20), 120 / (110 + 0.3 * 10)
+    assert shares == pytest.approx([0.75, 0.75 * 110 / (100 + 0.3 * 10), 0.75 * of_100, 0.75 * of_110, 0.75, 0.75])
 
 
 def test_the_first_calls_of_all_fill_no_node() -> None:

@@ -23,7 +23,7 @@ def test_it_says_what_becomes_of_new_calls() -> None:
 
 
 def test_a_node_is_full_before_anything_is_late_and_late_is_said_first() -> None:
-    busy, waited_s = {0.0: 0.9, 1.0: 0.95, 2.0: 0.3, 3.0: 0.3, 1.0 + 2 * RECOVERY_S: 0.3}, {3.0: 2.5}
+    busy, waited_s = {0.0: 0.9, 1.0: 0.95, 2.0: 0.3, 3.0: 0.95, 1.0 + 2 * RECOVERY_S: 0.3}, {3.0: 2.5}
     shares = iter(busy.values())
     lateness = Lateness(2.0, lambda now_s: waited_s.get(now_s, 0.0), "refuse", 0.9, lambda: next(shares))
     said = [lateness.look(now_s) for now_s in busy]

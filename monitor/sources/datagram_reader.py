@@ -79,10 +79,8 @@ class _ManyAtOnce:
         sizes = (HEADER_BYTES, _USUAL, _LARGEST - HEADER_BYTES - _USUAL)
         memory = [bytearray(MOST_AT_ONCE * size) for size in sizes]
         self._headers, self._payloads, self._rests = [memoryview(one) for one in memory]
-        addresses, messages = (
-            bytearray(MOST_AT_ONCE * _ADDRESS_BYTES),
-            bytearray(MOST_AT_ONCE * ctypes.sizeof(_Message)),
-        )
+        addresses = bytearray(MOST_AT_ONCE * _ADDRESS_BYTES)
+        messages = bytearray(MOST_AT_ONCE * ctypes.sizeof(_Message))
         self._addresses = memoryview(addresses)
         self._parts = (_Part * (len(sizes) * MOST_AT_ONCE))()
         self._messages = (_Message * MOST_AT_ONCE).from_buffer(messages)
@@ -136,7 +134,7 @@ def _address(raw: bytes) -> Address:
     """`sockaddr_in` or `sockaddr_in6` as the socket module says it."""
     (family,) = struct.unpack_from("=H", raw)
     if family == socket.AF_INET6:
-        port, flow, host, scope = struct.unpack_from("!HI16sI", raw, 2)
-        return socket.inet_ntop(family, host), port, flow, socket.htonl(scope) if sys.byteorder == "little" else scope
+        port, flow, host = struct.unpack_from("!HI16s", raw, 2)
+        return socket.inet_ntop(family, host), port, flow, *struct.unpack_from("=I", raw, 24)
     port, host = struct.unpack_from("!H4s", raw, 2)
     return socket.inet_ntop(socket.AF_INET, host), port
