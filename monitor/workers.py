@@ -15,6 +15,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 
 from monitor.errors import SourceError
@@ -89,7 +90,7 @@ class RecordingsApart:
         playing: deque[Future[list[AnyMessage]]] = deque()
         while asked:
             with suppress(BrokenProcessPool):
-                playing += [pool.submit(_messages, *one) for one in list(asked)[len(playing) : ahead]]
+                playing += [pool.submit(_messages, *one) for one in islice(asked, len(playing), ahead)]
             messages = _through(playing[0], stop) if playing else None
             if messages is None:
                 return not stop.is_set()
@@ -147,9 +148,7 @@ _worker: tuple[EmotionModel, Settings, tuple[Party, ...] | None]
 def _begin(settings: Settings, channels: tuple[Party, ...] | None) -> None:
     """In a worker, once."""
     global _worker
-    signal.signal(
-        signal.SIGINT, signal.SIG_DFL
-    )  # Ctrl-C ends it without a word; whoever began it says what is to be said
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it without a word: whoever began it has the last
     logging.getLogger("monitor").setLevel(logging.ERROR)
     model = EmotionModel(Path(settings.model) if settings.model else default_path(), threads=1)
     _worker = model, settings, channels
