@@ -86,13 +86,13 @@ EXPRESSIONS = {
     "annoyed": Expression(
         "anger",
         tempo=1.25,
-        pitch_st=8,
+        pitch_st=9.5,
         pitch_range=1.2,
-        effort=2,
+        effort=3,
         breath=0.2,
         roughness_st=1.0,
         punch=1.0,
-        level_db=-23.0,
+        level_db=-22.0,
     ),
     "anger": Expression(
         "anger",
