@@ -56,7 +56,7 @@ def test_rules_are_tried_on_printed_messages_against_labels(tmp_path: Path, prin
     assert (done.returncode, done.stderr) == (0, "")
     first, blank, header, *rows, _, total = done.stdout.splitlines()
     assert first.startswith(
-        "    0:15  bad                   sustained_anger (critical, customer): since 0:12, 6 readings"
+        "    0:15  bad                   sustained_anger (critical, customer): since 0:11, 8 readings"
     )
     assert (blank, header.split()[:3]) == ("", ["rule", "raised", "an"])
     assert rows[0].split() == [
@@ -71,12 +71,12 @@ def test_rules_are_tried_on_printed_messages_against_labels(tmp_path: Path, prin
         "(1",
         "of",
         "1)",
-        "5.0",
+        "5.5",
         "s",
     ]
     assert total == "2 calls, 60:00 of call time, 1 of them labelled"
     told = json.loads(run(tmp_path, "alerts", "try", "default", printed, "--labels", labels, "--json").stdout)
-    assert [(a["call"], a["rule"], a["raised_s"]) for a in told["alerts"]] == [("bad", "sustained_anger", 15.0)]
+    assert [(a["call"], a["rule"], a["raised_s"]) for a in told["alerts"]] == [("bad", "sustained_anger", 15.5)]
     assert told["hours"] == 1.0
     assert told["rules"][0]["median_time_s"] == 5.0
 

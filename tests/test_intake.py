@@ -39,8 +39,8 @@ Datagram = tuple[float, bytes, tuple[str, int]]
 
 EXAMPLES = {
     "calm": "a3d3a48094e28d5c",
-    "growing_anger": "811989009cce5ae0",
-    "sad": "d9b050d87a4a254f",
+    "growing_anger": "5047ba3af3fe9838",
+    "sad": "77e5321ebd79ac72",
     "won_back": "30f281aaf09bf855",
 }
 RTP = {

@@ -30,6 +30,7 @@ ON_THE_WALL = {
     "subscriber.py": "`at`",
     "tokens.py": "until when a token is good",
     "watch.py": "what the other machine's clock says",
+    "workers.py": "`at` of errors",
     "webhooks/post.py": "the signature's time; a date in Retry-After",
     "webhooks/service.py": "when a delivery was queued, and what is too old",
     "dashboard/screen.py": "the clock of the messages",

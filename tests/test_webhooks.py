@@ -454,8 +454,8 @@ def test_a_message_costs_the_live_path_next_to_nothing(tmp_path: Path, secret: s
 
 
 def test_a_recording_posts_at_live_pace_and_never_at_fast_pace(tmp_path: Path, secret: str) -> None:
-    samples, rate = soundfile.read(ROOT / "examples" / "calls" / "growing_anger.flac")
-    soundfile.write(tmp_path / "angry.wav", samples[46 * rate : 62 * rate], rate)
+    samples, rate = soundfile.read(ROOT / "examples" / "calls" / "won_back.flac")
+    soundfile.write(tmp_path / "angry.wav", samples[30 * rate : 46 * rate], rate)
     with receiving(secret) as receiver:
         (tmp_path / "settings.toml").write_text(settings_for(tmp_path, receiver).to_toml())
         options = ["--json", "--config", str(tmp_path / "settings.toml"), "--channels", "agent,customer"]

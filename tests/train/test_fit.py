@@ -78,7 +78,7 @@ def test_every_epoch_is_the_same_whichever_is_asked_for_first(tiny_corpus: Path,
     assert list(heads) == ["sex"]  # the corpus has one sentence and no votes
     wanted, schedule = (
         [np.eye(6, dtype=np.float32)[[0] * len(workshop.clips)], heads["sex"]],
-        Schedule(epochs=4, batch=10),
+        Schedule(epochs=4, short_share=0.75, batch=10),
     )
 
     def teacher(features: np.ndarray) -> np.ndarray:
