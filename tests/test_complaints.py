@@ -14,3 +14,9 @@ def test_no_more_is_logged_than_a_reader_can_take(caplog: pytest.LogCaptureFixtu
     now_s = 1.0
     complaints.tell("one more")
     assert caplog.messages[-1] == "one more (80 such warnings before it were left out)"
+
+
+def test_what_a_peer_wrote_is_made_visible(caplog: pytest.LogCaptureFixture) -> None:
+    complaints = Complaints(logging.getLogger("tests.complaints"), lambda: 0.0)
+    complaints.tell("got au\udcd4io\x1b[2J\r\nforged: line")
+    assert caplog.messages == [r"got au\udcd4io\x1b[2J\r\nforged: line"]

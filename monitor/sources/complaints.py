@@ -3,6 +3,8 @@
 import logging
 from collections.abc import Callable
 
+from monitor.sources.audiofile import printable
+
 _A_SECOND = 2.0
 _AT_ONCE = 20.0
 
@@ -34,11 +36,11 @@ class Complaints:
         self._left_out = 0
 
     def tell(self, text: str) -> None:
-        """One warning, unless there have been too many."""
+        """One warning, unless there have been too many; what peers wrote may stand in it."""
         if self._budget.owed_s(self._now()):
             self._left_out += 1
             return
         self._budget.spend()
         left_out = f" ({self._left_out} such warnings before it were left out)" if self._left_out else ""
         self._left_out = 0
-        self._log.warning("%s%s", text, left_out)
+        self._log.warning("%s%s", printable(text), left_out)
