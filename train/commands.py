@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from monitor.errors import ModelError
 from monitor.features import Normalisation, window_features
 from monitor.messages import LABELS
 from monitor.model import EmotionModel
+from train import variants
 from train.corpus import Clip, Corpus, CorpusError, balance, load_corpus
 from train.live import speech_powers
 from train.measuring import load, tuning_clips
@@ -236,6 +237,31 @@ def calibrate_model(path: Path, clips: tuple[Clip, ...]) -> EmotionModel:
 def calibrate_file(cremad: Path | None, data: Path | None, actors: tuple[str, ...] | None, path: Path) -> EmotionModel:
     """The same of any model file, by default on the actors that it says it was tuned on."""
     return calibrate_model(path, tuning_clips(cremad, data, actors, EmotionModel(path)))
+
+
+def train_ablations(
+    cremad: Path, names: str | None, epochs: int | None, work: Path, out: Path, noise: Path | None
+) -> None:
+    """Trains the variants in `names`, or all, whose predictions are not in `out` yet."""
+    chosen = variants.named(names)
+    corpus = load_corpus(cremad)
+    _print_dropped(corpus)
+    split = _split(corpus, cremad, variants.FOLD)
+    schedule = replace(variants.SCHEDULE, epochs=epochs or variants.SCHEDULE.epochs)
+    console.print(f"{', '.join(variant.name for variant in chosen)}; {_split_words(split)}", highlight=False)
+    from train.ablate import Bench, ablate
+    from train.network import Architecture
+
+    bench = Bench(corpus, split, _noise_folder(cremad, noise), schedule, Architecture(), work)
+    with _progress() as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def told(name: str, row: dict[str, float]) -> None:
+            if name not in tasks:
+                tasks[name] = progress.add_task(name, total=schedule.epochs, loss=float("nan"), uar="")
+            _tell(progress, tasks[name], row)
+
+        ablate(bench, chosen, out, told)
 
 
 def run_baseline(cremad: Path, models: Path, cache: Path, epochs: int, seed: int) -> None:

@@ -19,9 +19,8 @@ from monitor.features import Normalisation
 from monitor.messages import LABELS
 from train.batches import Batches, Schedule
 from train.corpus import Clip, Corpus, CorpusError
-from train.dataset import Recipe, Workshop, asked_besides, average_spectrum, targets
+from train.dataset import Recipe, Workshop, asked_besides, targets
 from train.network import Architecture, build_network, rebuilt
-from train.noise import noise_bank
 from train.scoring import Predict, score_clips
 from train.split import Split
 
@@ -53,9 +52,7 @@ def optimiser(schedule: Schedule, steps: int) -> keras.optimizers.Optimizer:
 
 def prepare(corpus: Corpus, split: Split, noise_folder: Path | None, recipe: Recipe, seed: int) -> Workshop:
     """What makes the windows: the fitted actors' clips, noises, and the features' spectrum measured on them."""
-    clips = corpus.of(split.fitted)
-    noises = noise_bank([clip.samples for clip in clips[::20]], noise_folder, seed)
-    return Workshop(clips, noises, Normalisation(recipe.floor_db, average_spectrum(clips)), recipe, seed)
+    return Workshop.of(corpus.of(split.fitted), noise_folder, recipe, seed)
 
 
 def fit(
@@ -69,7 +66,7 @@ def fit(
     teacher: Predict | None = None,
 ) -> keras.Model:
     """The trained network, with its heads. Interrupted, it goes on from the last whole epoch in `work`, which `start_work`
-    has checked.
+    has checked. Without `tuning` nobody looks.
 
     `start` is a network to train further, in place of a new one of `architecture`. What `teacher` says of a window is what
     the network learns of it, in place of the emotion that was acted (Hinton et al. 2015, with the windows that the
@@ -88,7 +85,7 @@ def fit(
             _compile(network, schedule, batches.steps)
         for epoch in range(len(history), schedule.epochs):
             row = {"epoch": epoch + 1.0, **_one_epoch(network, batches, epoch)}
-            if (epoch + 1) % TUNED_EVERY == 0 or epoch + 1 == schedule.epochs:
+            if tuning and ((epoch + 1) % TUNED_EVERY == 0 or epoch + 1 == schedule.epochs):
                 row["tuning_uar"] = tuning_uar(network, tuning, workshop.normalisation)
             history.append(row)
             network.save(work / CHECKPOINT)

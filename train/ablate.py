@@ -1,0 +1,135 @@
+"""Trains the ablations' variants one after the other, alike but for what each leaves out or adds; read top to bottom.
+
+Windows are made before a network learns from them, once for all variants that learn from the same.
+"""
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from train import fit
+from train.ablations import is_judged, predictions_path, start_folder
+from train.batches import Schedule, generation_path, make_generation, save
+from train.corpus import Clip, Corpus, CorpusError
+from train.dataset import Workshop
+from train.folds import write_predictions
+from train.frame_measures import MEASURES, MeasuringWorkshop, read_clip
+from train.network import Architecture
+from train.scoring import Predict, clip_features, score_clips
+from train.split import Split
+from train.variants import JUDGED, Variant
+
+Told = Callable[[str, dict[str, float]], None]
+"""Is told each network's name and each of its epochs' rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What all variants have in common."""
+
+    corpus: Corpus
+    split: Split
+    noise_folder: Path | None
+    schedule: Schedule
+    architecture: Architecture
+    work: Path
+    """Keeps windows and networks; an interrupted training goes on from here."""
+
+    def parts(self, variant: Variant) -> tuple[tuple[Clip, ...], tuple[Clip, ...]]:
+        """The fitted clips and the judged ones. A leaky variant's are drawn from all clips, as many of each."""
+        fitted, judged = self.corpus.of(self.split.fitted), self.corpus.of(self.split.validation)
+        if variant.leaky:
+            order = np.random.default_rng(self.schedule.seed).permutation(len(self.corpus.clips))
+            chosen, others = order[: len(judged)], order[len(judged) : len(judged) + len(fitted)]
+            judged, fitted = (tuple(self.corpus.clips[place] for place in sorted(part)) for part in (chosen, others))
+        if not variant.asks_sex:
+            fitted = tuple(replace(clip, sex=None) for clip in fitted)
+        return fitted, judged
+
+
+def ablate(bench: Bench, variants: Sequence[Variant], out: Path, told: Told) -> None:
+    """Trains the variants whose predictions are not in `out` yet, and writes them. Raises `CorpusError`."""
+    _check_sexes(bench.corpus, variants)
+    start_folder(out, _described(bench))
+    missing = [variant for variant in variants if not is_judged(out, variant)]
+    for number, variant in enumerate(missing):
+        judged, scores = _judge(bench, variant, told)
+        for condition, rows in scores.items():
+            write_predictions(predictions_path(out, variant, condition), judged, rows)
+        if variant.windows not in {other.windows for other in missing[number + 1 :]}:
+            shutil.rmtree(bench.work / f"windows-{variant.windows}")
+
+
+def _check_sexes(corpus: Corpus, variants: Sequence[Variant]) -> None:
+    unknown = sum(clip.sex is None for clip in corpus.clips)
+    if unknown and (asking := [variant.name for variant in variants if variant.by_sex or not variant.asks_sex]):
+        raise CorpusError(
+            f"{unknown} clips do not say the speaker's sex, expected all to for {', '.join(asking)}: add "
+            "VideoDemographics.csv or name other variants by --only"
+        )
+
+
+def _described(bench: Bench) -> dict[str, object]:
+    """What must be alike for rows to be compared."""
+    workshop_clips = len(bench.corpus.of(bench.split.fitted))
+    schedule = {name: getattr(bench.schedule, name) for name in ("epochs", "generations", "short_share", "seed")}
+    split = {name: list(getattr(bench.split, name)) for name in ("fitted", "validation")}
+    return {"schedule": schedule, "split": {"source": bench.split.source, **split}, "fitted_clips": workshop_clips}
+
+
+def _judge(bench: Bench, variant: Variant, told: Told) -> tuple[tuple[Clip, ...], dict[str, np.ndarray]]:
+    """The judged clips, and under each condition their (clips, 6) probabilities."""
+    fitted, judged = bench.parts(variant)
+    kind = MeasuringWorkshop if variant.measures else Workshop
+    workshop = kind.of(fitted, bench.noise_folder, variant.recipe, bench.schedule.seed)
+    windows = _make_windows(bench, variant, workshop)
+    scores = {condition: np.zeros((len(judged), 6)) for condition in JUDGED}
+    for group, own, others in _groups(variant, fitted, judged):
+        predict = _learn(bench, variant, group, workshop, own, windows, told)
+        clips = [judged[place] for place in others]
+        for name, condition in JUDGED.items():
+            read = read_clip if variant.measures else clip_features
+            scores[name][others] = score_clips(predict, clips, workshop.normalisation, condition, read)
+        keras.backend.clear_session()
+    return judged, scores
+
+
+def _groups(
+    variant: Variant, fitted: Sequence[Clip], judged: Sequence[Clip]
+) -> Iterator[tuple[str, list[int], list[int]]]:
+    """Name and places of the fitted and the judged clips that one network learns from and judges."""
+    groups = sorted({clip.sex or "" for clip in judged}) if variant.by_sex else [None]
+    for group in groups:
+        places = [[n for n, clip in enumerate(clips) if group in (None, clip.sex)] for clips in (fitted, judged)]
+        yield variant.name if group is None else f"{variant.name}-{group.lower()}", places[0], places[1]
+
+
+def _make_windows(bench: Bench, variant: Variant, workshop: Workshop) -> Path:
+    """The folder of the variant's windows, those that were missing made."""
+    work = bench.work / f"windows-{variant.windows}"
+    fit.start_work(work, fit.meaning(workshop, bench.split, bench.schedule, bench.architecture))
+    folder = work / fit.WINDOWS
+    folder.mkdir(exist_ok=True)
+    for number in range(bench.schedule.generations_by(bench.schedule.epochs - 1)):
+        if not (path := generation_path(folder, number)).is_file():
+            make_generation(workshop, number, path)
+    return folder
+
+
+def _learn(
+    bench: Bench, variant: Variant, name: str, workshop: Workshop, places: list[int], windows: Path, told: Told
+) -> Predict:
+    """The trained network of the fitted clips in `places`."""
+    schedule = replace(bench.schedule, seed=bench.schedule.seed + variant.further_seed)
+    own = replace(workshop, clips=tuple(workshop.clips[place] for place in places), seed=schedule.seed)
+    architecture = replace(bench.architecture, beside=MEASURES if variant.measures else 0)
+    work = bench.work / name
+    fit.start_work(work, fit.meaning(own, bench.split, schedule, architecture))
+    (work / fit.WINDOWS).mkdir(exist_ok=True)
+    for path in windows.glob("*.npy"):
+        save(work / fit.WINDOWS / path.name, [np.load(path, mmap_mode="r")[places]])
+    return fit.predictor(fit.fit(own, (), schedule, architecture, work, lambda row: told(name, row)))
