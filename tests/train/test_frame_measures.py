@@ -1,7 +1,5 @@
 """Zero-crossing rate and spectral centroid are those of a frame, and lie beside the bands in training and in judging alike."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -50,7 +48,7 @@ def test_a_clip_is_read_with_the_measures_of_its_own_windows() -> None:
     assert not short[0, 65:, 64:].any()
 
 
-def test_training_windows_have_them_too_and_no_mask_or_warp_touches_them(tmp_path: Path) -> None:
+def test_training_windows_have_them_too_and_no_mask_or_warp_touches_them() -> None:
     recipe = Recipe(mixup=0.0, warped_share=1.0)
     windows = MeasuringWorkshop.of(cast(2, each=1), None, recipe, 1).features(0, range(4))
     assert (windows.shape, windows.dtype) == ((4, 188, 66), np.float16)
