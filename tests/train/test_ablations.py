@@ -8,13 +8,19 @@ import pytest
 from typer.testing import CliRunner
 
 from monitor.messages import LABELS
+from monitor.model import EmotionModel
+from tests.tiny_model import write_tiny_model
 from tests.train.voices import cast
+from train import folds
 from train.__main__ import app
 from train.ablations import TRAINED, predictions_path, read_ablations, start_folder
+from train.card import card_figures
 from train.corpus import Clip, CorpusError
 from train.folds import kept_folds, write_predictions
+from train.measuring import kept_ablations
 from train.variants import DEFAULT, JUDGED, VARIANTS, named
 
+REPORT = json.loads((Path(__file__).parents[2] / "models" / "evaluation.json").read_text(encoding="utf-8"))
 SCHEDULE = {"schedule": {"epochs": 2}, "split": {"source": "test", "fitted": [], "validation": []}}
 
 
@@ -105,3 +111,31 @@ def test_variants_are_named_in_the_order_of_the_tables() -> None:
     assert [variant.name for variant in named("without_speed, default")] == ["default", "without_speed"]
     assert [variant.name for variant in named(None)] == list(VARIANTS)
     assert {variant.windows for variant in named("default,without_sex,separate_sexes,default_again")} == {DEFAULT}
+
+
+def test_the_card_has_a_row_for_each_with_its_difference(folder: Path) -> None:
+    found = read_ablations(folder)
+    assert found is not None
+    text = card_figures(REPORT | {"ablations": found | {"split": "fold 1"}})
+    assert "short trainings of 2 epochs" in text
+    assert "| without noise in training | 0.500 | 0.000 to 1.000 | -0.250 (-0.750 to +0.000) | 0.500 | " in text
+    assert "| clips held out at random: leaky, not comparable | 1.000 | 1.000 to 1.000 |  | 1.000 |  |" in text
+    assert text.startswith(card_figures(REPORT | {"ablations": None}))
+
+
+def test_an_evaluation_takes_the_ablations_of_its_own_models_actors_only(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start_folder(folder, SCHEDULE)
+    trained = SCHEDULE | {"split": {"source": "test", "fitted": ["1005"], "validation": ["1001"]}}
+    (folder / TRAINED).write_text(json.dumps(trained))
+    monkeypatch.setattr(folds, "EXPERIMENTS", folder)
+    told = {}
+    for actor in ("1005", "4711"):
+        facts = {"data": "none", "fitted": [actor], "tuned": ["1003"], "validated": ["1001", "1002"]}
+        model = EmotionModel(write_tiny_model(tmp_path / f"{actor}.onnx", training=facts))
+        told[actor] = kept_ablations(model)
+    assert told["4711"] is None
+    assert told["1005"] is not None
+    assert told["1005"]["split"] == "test"
+    assert list(told["1005"]["rows"]) == [DEFAULT, "without_noise", "random_split_leaky"]
