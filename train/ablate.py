@@ -38,6 +38,9 @@ class Bench:
     architecture: Architecture
     work: Path
     """Keeps windows and networks; an interrupted training goes on from here."""
+    told: Told
+    said: Callable[[str], None]
+    """Is told in a line what else takes minutes."""
 
     def parts(self, variant: Variant) -> tuple[tuple[Clip, ...], tuple[Clip, ...]]:
         """The fitted clips and the judged ones. A leaky variant's are drawn from all clips, as many of each."""
@@ -51,13 +54,13 @@ class Bench:
         return fitted, judged
 
 
-def ablate(bench: Bench, variants: Sequence[Variant], out: Path, told: Told) -> None:
+def ablate(bench: Bench, variants: Sequence[Variant], out: Path) -> None:
     """Trains the variants whose predictions are not in `out` yet, and writes them. Raises `CorpusError`."""
     _check_sexes(bench.corpus, variants)
     start_folder(out, _described(bench))
     missing = [variant for variant in variants if not is_judged(out, variant)]
     for number, variant in enumerate(missing):
-        judged, scores = _judge(bench, variant, told)
+        judged, scores = _judge(bench, variant)
         for condition, rows in scores.items():
             write_predictions(predictions_path(out, variant, condition), judged, rows)
         if variant.windows not in {other.windows for other in missing[number + 1 :]}:
@@ -81,7 +84,7 @@ def _described(bench: Bench) -> dict[str, object]:
     return {"schedule": schedule, "split": {"source": bench.split.source, **split}, "fitted_clips": workshop_clips}
 
 
-def _judge(bench: Bench, variant: Variant, told: Told) -> tuple[tuple[Clip, ...], dict[str, np.ndarray]]:
+def _judge(bench: Bench, variant: Variant) -> tuple[tuple[Clip, ...], dict[str, np.ndarray]]:
     """The judged clips, and under each condition their (clips, 6) probabilities."""
     fitted, judged = bench.parts(variant)
     kind = MeasuringWorkshop if variant.measures else Workshop
@@ -89,7 +92,7 @@ def _judge(bench: Bench, variant: Variant, told: Told) -> tuple[tuple[Clip, ...]
     windows = _make_windows(bench, variant, workshop)
     scores = {condition: np.zeros((len(judged), 6)) for condition in JUDGED}
     for group, own, others in _groups(variant, fitted, judged):
-        predict = _learn(bench, variant, group, workshop, own, windows, told)
+        predict = _learn(bench, variant, group, workshop, own, windows)
         clips = [judged[place] for place in others]
         for name, condition in JUDGED.items():
             read = read_clip if variant.measures else clip_features
@@ -114,15 +117,15 @@ def _make_windows(bench: Bench, variant: Variant, workshop: Workshop) -> Path:
     fit.start_work(work, fit.meaning(workshop, bench.split, bench.schedule, bench.architecture))
     folder = work / fit.WINDOWS
     folder.mkdir(exist_ok=True)
-    for number in range(bench.schedule.generations_by(bench.schedule.epochs - 1)):
+    count = bench.schedule.generations_by(bench.schedule.epochs - 1)
+    for number in range(count):
         if not (path := generation_path(folder, number)).is_file():
+            bench.said(f"{variant.name}: windows {number + 1} of {count} of every clip")
             make_generation(workshop, number, path)
     return folder
 
 
-def _learn(
-    bench: Bench, variant: Variant, name: str, workshop: Workshop, places: list[int], windows: Path, told: Told
-) -> Predict:
+def _learn(bench: Bench, variant: Variant, name: str, workshop: Workshop, places: list[int], windows: Path) -> Predict:
     """The trained network of the fitted clips in `places`."""
     schedule = replace(bench.schedule, seed=bench.schedule.seed + variant.further_seed)
     own = replace(workshop, clips=tuple(workshop.clips[place] for place in places), seed=schedule.seed)
@@ -132,4 +135,4 @@ def _learn(
     (work / fit.WINDOWS).mkdir(exist_ok=True)
     for path in windows.glob("*.npy"):
         save(work / fit.WINDOWS / path.name, [np.load(path, mmap_mode="r")[places]])
-    return fit.predictor(fit.fit(own, (), schedule, architecture, work, lambda row: told(name, row)))
+    return fit.predictor(fit.fit(own, (), schedule, architecture, work, lambda row: bench.told(name, row)))

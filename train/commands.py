@@ -5,6 +5,7 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -252,7 +253,6 @@ def train_ablations(
     from train.ablate import Bench, ablate
     from train.network import Architecture
 
-    bench = Bench(corpus, split, _noise_folder(cremad, noise), schedule, Architecture(), work)
     with _progress() as progress:
         tasks: dict[str, TaskID] = {}
 
@@ -261,7 +261,9 @@ def train_ablations(
                 tasks[name] = progress.add_task(name, total=schedule.epochs, loss=float("nan"), uar="")
             _tell(progress, tasks[name], row)
 
-        ablate(bench, chosen, out, told)
+        noises = _noise_folder(cremad, noise)
+        said = partial(progress.console.print, highlight=False)
+        ablate(Bench(corpus, split, noises, schedule, Architecture(), work, told, said), chosen, out)
 
 
 def run_baseline(cremad: Path, models: Path, cache: Path, epochs: int, seed: int) -> None:

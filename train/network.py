@@ -27,7 +27,7 @@ class Architecture:
     stages: tuple[tuple[int, int, int], ...] = ((16, 2, 2), (32, 2, 2), (64, 1, 2))
     """Residual blocks: channels, stride in time, stride in frequency."""
     vector: int = 96
-    """Length of what describes a frame (62.5 ms) before pooling."""
+    """Length of what describes a frame (125 ms) before pooling."""
     context: tuple[int, ...] = (1, 2)
     """Dilations of the residual convolutions over three of these frames each."""
     attention: int = 64
