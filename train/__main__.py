@@ -57,7 +57,7 @@ def main() -> NoReturn:
     except CallmoodError as error:
         _fail(str(error))
     except (KeyboardInterrupt, typer.Abort):
-        _fail("stopped; `fit` with the same options goes on from its last whole epoch")
+        _fail("stopped; a training with the same options goes on from its last whole epoch")
     except Exception as error:
         if not hasattr(error, "format_message"):
             raise

@@ -5,7 +5,7 @@ Windows are made before a network learns from them, once for all variants that l
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import keras
@@ -15,7 +15,7 @@ from train import fit
 from train.ablations import is_judged, predictions_path, start_folder
 from train.batches import Schedule, generation_path, make_generation, save
 from train.corpus import Clip, Corpus, CorpusError
-from train.dataset import Workshop
+from train.dataset import Recipe, Workshop
 from train.folds import write_predictions
 from train.frame_measures import MEASURES, MeasuringWorkshop, read_clip
 from train.network import Architecture
@@ -78,10 +78,13 @@ def _check_sexes(corpus: Corpus, variants: Sequence[Variant]) -> None:
 
 def _described(bench: Bench) -> dict[str, object]:
     """What must be alike for rows to be compared."""
-    workshop_clips = len(bench.corpus.of(bench.split.fitted))
-    schedule = {name: getattr(bench.schedule, name) for name in ("epochs", "generations", "short_share", "seed")}
-    split = {name: list(getattr(bench.split, name)) for name in ("fitted", "validation")}
-    return {"schedule": schedule, "split": {"source": bench.split.source, **split}, "fitted_clips": workshop_clips}
+    return {
+        "schedule": asdict(bench.schedule),
+        "architecture": asdict(bench.architecture),
+        "augmentation": Recipe().words(),
+        "split": asdict(bench.split),
+        "fitted_clips": len(bench.corpus.of(bench.split.fitted)),
+    }
 
 
 def _judge(bench: Bench, variant: Variant) -> tuple[tuple[Clip, ...], dict[str, np.ndarray]]:
@@ -93,10 +96,10 @@ def _judge(bench: Bench, variant: Variant) -> tuple[tuple[Clip, ...], dict[str, 
     scores = {condition: np.zeros((len(judged), 6)) for condition in JUDGED}
     for group, own, others in _groups(variant, fitted, judged):
         predict = _learn(bench, variant, group, workshop, own, windows)
-        clips = [judged[place] for place in others]
+        read = read_clip if variant.measures else clip_features
         for name, condition in JUDGED.items():
-            read = read_clip if variant.measures else clip_features
-            scores[name][others] = score_clips(predict, clips, workshop.normalisation, condition, read)
+            # All of them, since a clip's noise comes from its place: every variant hears the same.
+            scores[name][others] = score_clips(predict, judged, workshop.normalisation, condition, read)[others]
         keras.backend.clear_session()
     return judged, scores
 
@@ -108,6 +111,10 @@ def _groups(
     groups = sorted({clip.sex or "" for clip in judged}) if variant.by_sex else [None]
     for group in groups:
         places = [[n for n, clip in enumerate(clips) if group in (None, clip.sex)] for clips in (fitted, judged)]
+        if not places[0]:
+            raise CorpusError(
+                f"no fitted clip of a {group} speaker, expected some for {variant.name}: leave it out by --only"
+            )
         yield variant.name if group is None else f"{variant.name}-{group.lower()}", places[0], places[1]
 
 

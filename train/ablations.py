@@ -17,7 +17,7 @@ from train.folds import ABLATION, Predictions, read_predictions
 from train.variants import DEFAULT, FOLD, JUDGED, VARIANTS, Variant
 
 TRAINED = "ablations.json"
-"""How all variants of a folder were trained: schedule, actors of each part, augmentation."""
+"""How all variants of a folder were trained: schedule, network, augmentation, actors of each part."""
 
 
 def predictions_path(folder: Path, variant: Variant, condition: str) -> Path:
@@ -38,8 +38,8 @@ def start_folder(folder: Path, trained: Mapping[str, Any]) -> None:
         not path.is_file() or json.loads(path.read_text(encoding="utf-8")) != json.loads(text)
     ):
         raise CorpusError(
-            f"{folder} holds ablations of another schedule or other actors, expected these or none: give another --out or "
-            f"remove {ABLATION}*.csv"
+            f"{folder} holds ablations that were trained otherwise (see {TRAINED} there), expected these or none: give "
+            f"another --out or remove {ABLATION}*.csv"
         )
     folder.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")

@@ -79,7 +79,7 @@ def test_nothing_is_read_without_the_default(tmp_path: Path) -> None:
 
 def test_variants_of_another_schedule_do_not_join(folder: Path) -> None:
     start_folder(folder, SCHEDULE)
-    with pytest.raises(CorpusError, match="holds ablations of another schedule or other actors"):
+    with pytest.raises(CorpusError, match="holds ablations that were trained otherwise"):
         start_folder(folder, SCHEDULE | {"schedule": {"epochs": 3}})
     assert json.loads((folder / TRAINED).read_text())["schedule"] == {"epochs": 2}
 
