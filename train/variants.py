@@ -8,7 +8,7 @@ from train.dataset import Recipe
 from train.evaluate import CONDITIONS
 from train.scoring import Condition
 
-SCHEDULE = Schedule(epochs=16, short_share=0.75, generations=4)
+SCHEDULE = Schedule(epochs=10, short_share=0.8, generations=3)
 """Of every variant alike: short, so that all of them fit into a morning."""
 FOLD = 1
 """The fold whose actors are judged."""
