@@ -23,8 +23,8 @@ from train.scoring import Predict, clip_features, score_clips
 from train.split import Split
 from train.variants import JUDGED, Variant
 
-Told = Callable[[str, dict[str, float]], None]
-"""Is told each network's name and each of its epochs' rows."""
+Told = Callable[[str, int, dict[str, float]], None]
+"""Is told each network's name, how many epochs it learns for, and each epoch's row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +134,13 @@ def _make_windows(bench: Bench, variant: Variant, workshop: Workshop) -> Path:
 
 def _learn(bench: Bench, variant: Variant, name: str, workshop: Workshop, places: list[int], windows: Path) -> Predict:
     """The trained network of the fitted clips in `places`."""
-    schedule = replace(bench.schedule, seed=bench.schedule.seed + variant.further_seed)
-    own = replace(workshop, clips=tuple(workshop.clips[place] for place in places), seed=schedule.seed)
+    epochs, seed = bench.schedule.epochs * variant.times, bench.schedule.seed + variant.further_seed
+    schedule = replace(bench.schedule, epochs=epochs, seed=seed)
+    own = replace(workshop, clips=tuple(workshop.clips[place] for place in places), seed=seed)
     architecture = replace(bench.architecture, beside=MEASURES if variant.measures else 0)
     work = bench.work / name
     fit.start_work(work, fit.meaning(own, bench.split, schedule, architecture))
     (work / fit.WINDOWS).mkdir(exist_ok=True)
     for path in windows.glob("*.npy"):
         save(work / fit.WINDOWS / path.name, [np.load(path, mmap_mode="r")[places]])
-    return fit.predictor(fit.fit(own, (), schedule, architecture, work, lambda row: bench.told(name, row)))
+    return fit.predictor(fit.fit(own, (), schedule, architecture, work, lambda row: bench.told(name, epochs, row)))

@@ -256,9 +256,9 @@ def train_ablations(
     with _progress() as progress:
         tasks: dict[str, TaskID] = {}
 
-        def told(name: str, row: dict[str, float]) -> None:
+        def told(name: str, epochs: int, row: dict[str, float]) -> None:
             if name not in tasks:
-                tasks[name] = progress.add_task(name, total=schedule.epochs, loss=float("nan"), uar="")
+                tasks[name] = progress.add_task(name, total=epochs, loss=float("nan"), uar="")
             _tell(progress, tasks[name], row)
 
         noises = _noise_folder(cremad, noise)

@@ -35,6 +35,8 @@ class Variant:
     leaky: bool = False
     """Clips are held out at random, in place of actors: those judged speak in the fitted clips too, and on other clips than
     the default's."""
+    times: int = 1
+    """How many times the schedule's epochs."""
     further_seed: int = 0
     """Added to the schedule's seed."""
 
@@ -48,8 +50,10 @@ VARIANTS: dict[str, Variant] = {
     variant.name: variant
     for variant in (
         Variant(DEFAULT, "the default: one network, sex as an auxiliary task"),
+        Variant("default_again", "the default again, another seed: what chance does", further_seed=1),
         Variant("without_sex", "without sex as an auxiliary task", asks_sex=False),
         Variant("separate_sexes", "a network for women, another for men", by_sex=True),
+        Variant("separate_sexes_longer", "the same, each with as many steps as the default", by_sex=True, times=2),
         Variant(
             "zero_crossings_and_centroid", "zero-crossing rate and spectral centroid as added inputs", measures=True
         ),
@@ -60,7 +64,6 @@ VARIANTS: dict[str, Variant] = {
             "without changes of speed, tempo, pitch and bands",
             Recipe(voice_share=0.0, warped_share=0.0),
         ),
-        Variant("default_again", "the default again, another seed: what chance does", further_seed=1),
         Variant("random_split_leaky", "clips held out at random: leaky, not comparable", leaky=True),
     )
 }
