@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from rich.console import Console
@@ -18,8 +18,8 @@ from monitor.features import Normalisation, window_features
 from monitor.messages import LABELS
 from monitor.model import EmotionModel
 from train.corpus import Clip, Corpus, CorpusError, balance, load_corpus
-from train.live import speech_powers
-from train.measuring import load, tuning_clips
+from train.live import speech_powers, with_meaning
+from train.measuring import load, named_actors, tuning_clips
 from train.progress import console
 from train.recordings import speaker_split
 from train.split import Split, fold_split, read_split
@@ -87,11 +87,14 @@ def fit_network(
     start: Path | None = None,
     fold: int | None = None,
     teachers: Sequence[Path] = (),
+    with_tuning: bool = False,
 ) -> None:
-    """Trains, from nothing or from the checkpoint in `start`, on the emotions or on what `teachers` say; draws the curve."""
+    """Trains, from nothing or from the checkpoint in `start`, on the emotions or on what `teachers` say of them as well, without
+    or `with_tuning` actors; draws the curve."""
     corpus = load(cremad, data)
     _print_dropped(corpus)
     split = _split(corpus, cremad, fold)
+    split = split.with_tuning_fitted() if with_tuning else split
     # Only now, when the data is known to be sound: these import TensorFlow, which talks on stderr.
     from train import fit
     from train.dataset import Recipe
@@ -104,15 +107,19 @@ def fit_network(
     if start:
         network, before = load_checkpoint(start)
         architecture = Architecture(**before["architecture"])
-        words += f"; started from a network trained on {before.get('data', fit.CREMAD)}"
+        if (learnt := before.get("data", fit.CREMAD)) != words:
+            words += f"; started from a network trained on {learnt}"
         workshop = replace(workshop, normalisation=_normalisation(before))
     teacher, taught = None, {}
     if teachers:
-        several = [_teacher(path, split, workshop.normalisation) for path in teachers]
-        taught = {"teachers": [digest for _, digest in several]}
+        several = [_teacher(path, split) for path in teachers]
+        if not start:
+            workshop = replace(workshop, normalisation=several[0].normalisation)
+        _refuse_other_features(several, workshop.normalisation)
+        taught = {"teachers": [teacher.digest for teacher in several]}
 
         def teacher(features: np.ndarray) -> np.ndarray:
-            return np.mean([predict(features) for predict, _ in several], axis=0, dtype=np.float32)
+            return np.mean([one.predict(features) for one in several], axis=0, dtype=np.float32)
 
     console.print(f"{len(workshop.clips)} clips; {_split_words(split)}; {workshop.noises.source}", highlight=False)
     fit.start_work(work, fit.meaning(workshop, split, schedule, architecture) | {"data": words} | taught)
@@ -135,11 +142,19 @@ def _normalisation(meaning: Mapping[str, Any]) -> Normalisation:
     return Normalisation(meaning["floor_db"], np.array(meaning["spectrum"], np.float32))
 
 
-def _teacher(path: Path, split: Split, normalisation: Normalisation) -> tuple["Predict", str]:
-    """A model file's or a training's network, and its file's SHA-256.
+class Teacher(NamedTuple):
+    """A finished network whom another learns from."""
 
-    Raises `CorpusError` for one that knows people whom the pupil is measured on, or that reads other features.
-    """
+    path: Path
+    predict: "Predict"
+    normalisation: Normalisation
+    """Of the features that it reads."""
+    digest: str
+    """SHA-256 of its file."""
+
+
+def _teacher(path: Path, split: Split) -> Teacher:
+    """A model file's or a training's network. Raises `CorpusError` for one that knows people whom the pupil is measured on."""
     if path.suffix == ".onnx":
         model = EmotionModel(path)
         features, known = model.meaning.features, model.meaning.training["fitted"]
@@ -156,9 +171,15 @@ def _teacher(path: Path, split: Split, normalisation: Normalisation) -> tuple["P
             f"teacher {path} was fitted on {', '.join(others[:3])}, who are kept from fitting here: expected one of the same "
             "split"
         )
-    if own.floor_db != normalisation.floor_db or not np.allclose(own.spectrum, normalisation.spectrum, atol=1e-8):
-        raise CorpusError(f"teacher {path} reads other features, expected one fitted on the same clips: train it again")
-    return predict, hashlib.sha256(file.read_bytes()).hexdigest()
+    return Teacher(path, predict, own, hashlib.sha256(file.read_bytes()).hexdigest())
+
+
+def _refuse_other_features(teachers: Sequence[Teacher], pupil: Normalisation) -> None:
+    for path, _, own, _ in teachers:
+        if own.floor_db != pupil.floor_db or not np.allclose(own.spectrum, pupil.spectrum, atol=1e-8):
+            raise CorpusError(
+                f"teacher {path} reads other features, expected one fitted on the same clips as the others: train it again"
+            )
 
 
 def _progress() -> Progress:
@@ -203,10 +224,19 @@ def load_checkpoint(folder: Path) -> tuple[Any, dict[str, Any]]:
         ) from error
 
 
-def export_model(cremad: Path | None, data: Path | None, work: Path, models: Path) -> EmotionModel:
-    """Writes emotion.onnx, calibrated on the tuning actors, and the checkpoint that another training may start from."""
+def export_model(
+    cremad: Path | None, data: Path | None, work: Path, models: Path, calibrated_like: Path | None = None
+) -> EmotionModel:
+    """Writes emotion.onnx, calibrated on the tuning actors, or as another model file is, and the checkpoint that another
+    training may start from. Raises `CorpusError` where the tuning actors were fitted and no such file is named."""
+    like = EmotionModel(calibrated_like) if calibrated_like else None
     network, meaning = load_checkpoint(work)
-    clips = load(cremad, data, meaning["split"]["tuning"]).clips
+    if not (actors := meaning["split"]["tuning"]) and not like:
+        raise CorpusError(
+            f"{work} has the tuning actors fitted, expected another model's calibration: name one of the same recipe that was "
+            "trained without them by --calibrated-like"
+        )
+    clips = load(cremad, data, named_actors(like, "tuned") if like else actors).clips
     from train.export import export
 
     path = models / "emotion.onnx"
@@ -215,7 +245,17 @@ def export_model(cremad: Path | None, data: Path | None, work: Path, models: Pat
     kept.mkdir(parents=True, exist_ok=True)
     network.save(kept / "last.keras")
     shutil.copyfile(work / "meaning.json", kept / "meaning.json")
-    return calibrate_model(path, clips)
+    return _recalibrated(path, like) if like else calibrate_model(path, clips)
+
+
+def _recalibrated(path: Path, like: EmotionModel) -> EmotionModel:
+    """The model file with the calibration, baseline, thresholds and moods of another."""
+    from train.calibrate import write_meaning
+
+    taken = {name: getattr(like.meaning, name) for name in ("calibration", "baseline", "thresholds", "moods")}
+    model = with_meaning(EmotionModel(path), **taken)
+    write_meaning(model, path)
+    return model
 
 
 def _real_windows(clips: tuple[Clip, ...], meaning: dict[str, Any]) -> np.ndarray:

@@ -71,9 +71,9 @@ def fit(
     """The trained network, with its heads. Interrupted, it goes on from the last whole epoch in `work`, which `start_work`
     has checked.
 
-    `start` is a network to train further, in place of a new one of `architecture`. What `teacher` says of a window is what
-    the network learns of it, in place of the emotion that was acted (Hinton et al. 2015, with the windows that the
-    teacher heard: Beyer et al. 2022).
+    `start` is a network to train further, in place of a new one of `architecture`. What `teacher` says of a window is most
+    of what the network learns of it, beside the emotion that was acted (Hinton et al. 2015, with the windows that the
+    teacher heard: Beyer et al. 2022). Without `tuning` clips the curve tells the loss only.
     """
     keras.utils.set_random_seed(schedule.seed)
     history = _resume(work)
@@ -88,7 +88,7 @@ def fit(
             _compile(network, schedule, batches.steps)
         for epoch in range(len(history), schedule.epochs):
             row = {"epoch": epoch + 1.0, **_one_epoch(network, batches, epoch)}
-            if (epoch + 1) % TUNED_EVERY == 0 or epoch + 1 == schedule.epochs:
+            if tuning and ((epoch + 1) % TUNED_EVERY == 0 or epoch + 1 == schedule.epochs):
                 row["tuning_uar"] = tuning_uar(network, tuning, workshop.normalisation)
             history.append(row)
             network.save(work / CHECKPOINT)
