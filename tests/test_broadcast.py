@@ -51,7 +51,7 @@ async def test_hello_comes_first_and_then_every_message_as_it_was_published() ->
         got = await received(client)
         assert isinstance(got, Hello)
         assert (got.epoch, got.after, got.heartbeat_s, got.expires_at) == (broadcaster.epoch, {}, 7.0, None)
-        assert (got.node, got.model, got.schema) == ("test", "tiny 1", "1.2")
+        assert (got.node, got.model, got.schema) == ("test", "tiny 1", "1.3")
         for message in messages:
             broadcaster.publish(message)
         assert [await received(client) for _ in messages] == messages

@@ -127,7 +127,7 @@ async def test_a_call_is_heard_from_hello_to_its_end_and_then_the_iteration_ends
 
 
 def hello_of(broadcaster: Broadcaster, after: dict[str, int]) -> Hello:
-    return replace(hello(), epoch=broadcaster.epoch, after=after, heartbeat_s=10.0)
+    return replace(hello(), epoch=broadcaster.epoch, after=after, begun=len(after), heartbeat_s=10.0)
 
 
 @pytest.mark.parametrize("path", ["/v1/calls", "/v1/calls/a", "/v1/agents/4711"])
@@ -204,7 +204,10 @@ async def test_a_greeting_that_is_cut_short_is_told_again_without_doubles() -> N
             started("b"),
             reading(2, "b"),
         ]
-        assert service.asked == [("/v1/calls", None), ("/v1/calls?after=run", '{"type":"resume","after":{}}')]
+        assert service.asked == [
+            ("/v1/calls", None),
+            ("/v1/calls?after=run", '{"type":"resume","after":{"a":0,"b":0},"begun":0}'),
+        ]
 
 
 @on_a_loop

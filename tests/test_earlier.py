@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from monitor.broadcast import Broadcaster
 from monitor.client import Client
-from monitor.greeting import FORGOTTEN, LEFT_OUT, RESTARTED, TOO_OLD, greeting
+from monitor.greeting import FORGOTTEN, LEFT_OUT, RESTARTED, TOO_OLD, Hole, greeting
 from monitor.history import earlier
 from monitor.history.earlier import past
 from monitor.identities import Identities
@@ -217,7 +217,7 @@ def test_what_is_told_is_bounded_and_what_is_left_out_is_counted(path: Path, mon
     start = greeting(found.memory, ALL_CALLS, {"f": 1})
     assert {message.call for message in start.told} == set("cdef"), "the last that began"
     assert [message.seq for message in start.told if message.call == "f"] == [20, 21, 22]
-    assert ("f", 18, TOO_OLD) in start.missed
+    assert Hole("f", 18, TOO_OLD, 19) in start.holes
 
 
 @on_a_loop
@@ -271,7 +271,7 @@ def test_whatever_the_moment_of_the_cut_nothing_comes_twice_and_nothing_is_missi
         return
     assert found is not None
     start = greeting(found.memory, ALL_CALLS, named)
-    assert start.missed == []
+    assert start.holes == []
     assert start.after == {}
     left = max(number for number, message in enumerate(lines[:cut]) if message.call in named)
     again = {message.call for message in lines[left:cut] if isinstance(message, CallStarted)} - named.keys()

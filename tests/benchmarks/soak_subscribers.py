@@ -143,7 +143,8 @@ class Subscriber:
                 if self.pause_s:
                     if isinstance(event, Hello):
                         self._shrink()
-                    await asyncio.sleep(self.pause_s)
+                    if isinstance(event, CallMessage):
+                        await asyncio.sleep(self.pause_s)
                 if self._stall_s:
                     stall_s, self._stall_s = self._stall_s, 0.0
                     self._shrink()
