@@ -9,7 +9,7 @@ import pytest
 
 from monitor.errors import ModelError
 from train.batches import Batches, Schedule, blended, warp
-from train.commands import load_checkpoint
+from train.checkpoint import load_checkpoint
 from train.corpus import CorpusError, load_corpus
 from train.dataset import Recipe, asked_besides
 from train.split import read_split
