@@ -57,7 +57,7 @@ def main() -> NoReturn:
     except CallmoodError as error:
         _fail(str(error))
     except (KeyboardInterrupt, typer.Abort):
-        _fail("stopped; `fit` with the same options goes on from its last whole epoch")
+        _fail("stopped; a training with the same options goes on from its last whole epoch")
     except Exception as error:
         if not hasattr(error, "format_message"):
             raise
@@ -266,9 +266,9 @@ def folds(
 ) -> None:
     """Cross-validated figures of every try whose folds' predictions are kept."""
     from train.corpus import CorpusError
-    from train.folds import EXPERIMENTS, summaries
+    from train.folds import EXPERIMENTS, kept_folds, summaries
 
-    paths = files or sorted(EXPERIMENTS.glob("*.csv"))
+    paths = files or kept_folds(EXPERIMENTS)
     if not paths:
         raise CorpusError(f"no predictions in {EXPERIMENTS}, expected some by `python -m train evaluate --predictions`")
     rows = summaries(paths)
@@ -285,6 +285,37 @@ def folds(
 
 
 @app.command()
+def ablations(
+    cremad: MaybeCremad = None,
+    only: Annotated[str | None, typer.Option(metavar="NAMES", help="these variants, with commas between")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="times through the clips, of every variant alike")] = None,
+    work: Work = Path("build/ablations"),
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="where predictions go; by default train/experiments")
+    ] = None,
+    noise: Noise = None,
+    json_output: Json = False,
+) -> None:
+    """What the article suggests, one by one: short trainings that differ in one thing, judged on the same actors.
+
+    Without --cremad nothing is trained: the table of what was.
+    """
+    from train.ablations import read_ablations
+    from train.corpus import CorpusError
+    from train.folds import EXPERIMENTS
+
+    folder = out or EXPERIMENTS
+    if cremad:
+        from train import commands
+
+        commands.train_ablations(cremad, only, epochs, work, folder, noise)
+    found = read_ablations(folder)
+    if found is None:
+        raise CorpusError(f"no ablations in {folder}, expected at least the default: give --cremad DIR to train them")
+    typer.echo(json.dumps(found)) if json_output else _print_ablations(found)
+
+
+@app.command()
 def baseline(
     cremad: Cremad,
     models: Models = Path("models"),
@@ -298,6 +329,23 @@ def baseline(
     from train import commands
 
     commands.run_baseline(cremad, models, cache, epochs, seed)
+
+
+def _print_ablations(found: Mapping[str, Any]) -> None:
+    first = next(iter(found["rows"].values()))
+    typer.echo(
+        f"{found['schedule']['epochs']} epochs each; {first['clips']} clips of {first['actors']} actors, noise 10 dB under"
+    )
+    typer.echo(f"{'variant':<58}{'uar':>7}{'to the default':>25}{'noisy':>7}{'to the default':>25}")
+    for row in found["rows"].values():
+        clean, noisy = (f"{row[name]['uar']:>7.3f}{_difference(row[name]):>25}" for name in ("clean", "snr_10"))
+        typer.echo(f"{row['words']:<58}{clean}{noisy}")
+
+
+def _difference(row: Mapping[str, Any]) -> str:
+    if row["difference"] is None:
+        return ""
+    return f"{row['difference']:+.3f} ({row['difference_low']:+.3f}..{row['difference_high']:+.3f})"
 
 
 def _print_figures(conditions: Mapping[str, Any]) -> None:

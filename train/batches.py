@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from monitor.audio import Samples
+from monitor.features import BANDS
 from train.dataset import FRAMES, Recipe, Workshop
 from train.scoring import Predict
 
@@ -72,11 +73,21 @@ def _end_with_parent() -> None:
 def _make(generation: int, path: Path) -> None:
     """Runs in the worker."""
     assert _workshop is not None
-    clips = range(len(_workshop.clips))
-    _save(path, [_workshop.features(generation, clips[at : at + _TOGETHER]) for at in range(0, len(clips), _TOGETHER)])
+    make_generation(_workshop, generation, path)
 
 
-def _save(path: Path, parts: Sequence[np.ndarray]) -> None:
+def make_generation(workshop: Workshop, generation: int, path: Path) -> None:
+    """Writes one window of every clip: (clips, 188, 64) float16."""
+    clips = range(len(workshop.clips))
+    save(path, [workshop.features(generation, clips[at : at + _TOGETHER]) for at in range(0, len(clips), _TOGETHER)])
+
+
+def generation_path(folder: Path, number: int) -> Path:
+    """Where a generation, from 0, is kept; one that is there already is not made again."""
+    return folder / f"windows-{number:02d}.npy"
+
+
+def save(path: Path, parts: Sequence[np.ndarray]) -> None:
     """The file is whole or not there."""
     unfinished = path.with_suffix(".part.npy")
     np.save(unfinished, np.concatenate(parts))
@@ -117,7 +128,8 @@ class Batches:
         generations = self._generations(schedule.generations_by(epoch))
         order, drawn = generator.permutation(clips), generator.integers(len(generations), size=clips)
         frames = schedule.frames(epoch)
-        starts = generator.integers(FRAMES - frames + 1, size=clips)
+        places = generator if self._workshop.recipe.moved else np.random.default_rng(self._workshop.seed)
+        starts = places.integers(FRAMES - frames + 1, size=clips)
         for step in range(self.steps):
             chosen = order[step * schedule.batch : (step + 1) * schedule.batch]
             windows = [generations[drawn[clip]][0][clip, starts[clip] : starts[clip] + frames] for clip in chosen]
@@ -151,20 +163,24 @@ class Batches:
         path = self._folder / f"taught-{number:02d}.npy"
         if not path.is_file():
             parts = [windows[at : at + _TOGETHER].astype(np.float32) for at in range(0, len(windows), _TOGETHER)]
-            _save(path, [self._teacher(part) for part in parts])
+            save(path, [self._teacher(part) for part in parts])
         taught: Samples = np.load(path)
         return taught
 
     def _path(self, number: int) -> Path:
-        return self._folder / f"windows-{number:02d}.npy"
+        return generation_path(self._folder, number)
 
 
 def blended(
     features: np.ndarray, wanted: Sequence[Samples], recipe: Recipe, generator: np.random.Generator
 ) -> tuple[np.ndarray, list[Samples]]:
-    """Other vocal tracts, SpecAugment (Park et al. 2019), mixup (Zhang et al. 2018) of each window with another of the batch."""
-    features = warp(features, recipe, generator)
-    for window in features:
+    """Other vocal tracts, SpecAugment (Park et al. 2019), mixup (Zhang et al. 2018) of each window with another of the batch.
+
+    `features` (n, frames, 64 or more) are altered in place; what lies beside the 64 bands is mixed only.
+    """
+    bands = features[..., :BANDS]
+    bands[:] = warp(bands, recipe, generator)
+    for window in bands:
         mask(window, recipe, generator)
     if not recipe.mixup:
         return features, list(wanted)

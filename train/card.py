@@ -25,6 +25,15 @@ CONDITION_WORDS = {
     "gain_down_12": "12 dB softer",
 }
 
+ABLATIONS = """\
+One thing at a time (`python -m train ablations`): short trainings of {epochs} epochs, alike but for what the row says. They rank
+changes and say nothing of the network that ships. The network alone, without baseline or calibration, on {clips} clips of
+{actors} actors ({split}), none of them fitted on but in the row that leaks. Differences are to the first row, their
+intervals 95 % by bootstrap over the same actors for both. What chance does in a training is not in these intervals:
+the row with another seed shows it.
+
+"""
+
 
 def card_figures(report: Mapping[str, Any]) -> str:
     """The card's figures in Markdown, from what evaluation.json holds."""
@@ -47,6 +56,7 @@ def _lines(report: Mapping[str, Any]) -> Iterator[str]:
     yield from _calls(report["pseudo_calls"])
     yield from _calm(report["calm_calls"] or {})
     yield from _beside(report["beside"] or {})
+    yield from _ablations(report.get("ablations") or {})
 
 
 def _pairs(values: Mapping[str, float]) -> str:
@@ -105,6 +115,28 @@ def _beside(found: Mapping[str, Any]) -> Iterator[str]:
         yield "|---|---|---|---|"
     for name, row in found.items():
         yield f"| {name.replace('_', ' ')} | {row['clips']} | {row['accuracy']:.3f} | {row['uar']:.3f} |"
+
+
+def _ablations(found: Mapping[str, Any]) -> Iterator[str]:
+    if not found:
+        return
+    rows = found["rows"]
+    first = next(iter(rows.values()))
+    yield ""
+    yield from ABLATIONS.format(**first, epochs=found["schedule"]["epochs"], split=found["split"]).splitlines()
+    yield "| short training | UAR | interval | difference | noise 10 dB under | difference |"
+    yield "|---|---|---|---|---|---|"
+    for row in rows.values():
+        clean, noisy = row["clean"], row["snr_10"]
+        span = f"{clean['uar_low']:.3f} to {clean['uar_high']:.3f}"
+        rest = f"{_difference(clean)} | {noisy['uar']:.3f} | {_difference(noisy)}"
+        yield f"| {row['words']} | {clean['uar']:.3f} | {span} | {rest} |"
+
+
+def _difference(row: Mapping[str, Any]) -> str:
+    if row["difference"] is None:
+        return ""
+    return f"{row['difference']:+.3f} ({row['difference_low']:+.3f} to {row['difference_high']:+.3f})"
 
 
 def with_figures(card: str, report: Mapping[str, Any]) -> str:

@@ -4,17 +4,19 @@ import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from monitor.features import window_features
 from monitor.messages import LABELS
 from monitor.model import EmotionModel
+from train import variants
 from train.checkpoint import (
     MEANING,
     WEIGHTS,
@@ -213,6 +215,32 @@ def calibrate_file(cremad: Path | None, data: Path | None, actors: tuple[str, ..
             f"{path} was fitted on {', '.join(known[:3])}, expected actors that it never heard: it is too sure of the others"
         )
     return calibrate_model(path, tuning_clips(cremad, data, actors, model))
+
+
+def train_ablations(
+    cremad: Path, names: str | None, epochs: int | None, work: Path, out: Path, noise: Path | None
+) -> None:
+    """Trains the variants in `names`, or all, whose predictions are not in `out` yet."""
+    chosen = variants.named(names)
+    corpus = load_corpus(cremad)
+    _print_dropped(corpus)
+    split = _split(corpus, cremad, variants.FOLD)
+    schedule = replace(variants.SCHEDULE, epochs=epochs or variants.SCHEDULE.epochs)
+    console.print(f"{', '.join(variant.name for variant in chosen)}; {_split_words(split)}", highlight=False)
+    from train.ablate import Bench, ablate
+    from train.network import Architecture
+
+    with _progress() as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def told(name: str, epochs: int, row: dict[str, float]) -> None:
+            if name not in tasks:
+                tasks[name] = progress.add_task(name, total=epochs, loss=float("nan"), uar="")
+            _tell(progress, tasks[name], row)
+
+        noises = _noise_folder(cremad, noise)
+        said = partial(progress.console.print, highlight=False)
+        ablate(Bench(corpus, split, noises, schedule, Architecture(), work, told, said), chosen, out)
 
 
 def run_baseline(cremad: Path, models: Path, cache: Path, epochs: int, seed: int) -> None:

@@ -5,6 +5,8 @@ A window depends on nothing but the seed, the epoch and its clip, so that any pr
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
 
 import numpy as np
 
@@ -13,7 +15,7 @@ from monitor.features import Normalisation, frame_count, mel_power, window_featu
 from monitor.messages import LABELS
 from train import augment
 from train.corpus import Clip
-from train.noise import NoiseBank
+from train.noise import NoiseBank, noise_bank
 
 WINDOW_S = 3.0
 WINDOW = int(WINDOW_S * SAMPLE_RATE)
@@ -29,6 +31,9 @@ class Recipe:
     """`Normalisation.floor_db`."""
     joined_share: float = 0.5
     """Windows cut from stretches of one actor and emotion, full of speech; the others hold one clip."""
+    moved: bool = True
+    """A clip lies anywhere in its window, and half a window is another half each time; else the clip begins the window, and
+    its half is always the same."""
     pause_s: tuple[float, float] = (0.0, 0.3)
     """Between joined clips."""
     voice_share: float = 0.2
@@ -94,6 +99,12 @@ class Workshop:
     recipe: Recipe
     seed: int
 
+    @classmethod
+    def of(cls, clips: tuple[Clip, ...], noise_folder: Path | None, recipe: Recipe, seed: int) -> Self:
+        """With noises, babble of the clips themselves, and the features' spectrum measured on them."""
+        noises = noise_bank([clip.samples for clip in clips[::20]], noise_folder, seed)
+        return cls(clips, noises, Normalisation(recipe.floor_db, average_spectrum(clips)), recipe, seed)
+
     def features(self, epoch: int, indices: Sequence[int]) -> np.ndarray:
         """(len(indices), 188, 64) float16: the windows of these clips in this epoch."""
         power = np.stack([mel_power(self.window(epoch, index)) for index in indices])
@@ -123,8 +134,10 @@ class Workshop:
         return joined[start : start + WINDOW]
 
     def _single(self, index: int, generator: np.random.Generator) -> Samples:
-        """A window with one clip somewhere in it, at times cut off by up to a quarter at an end."""
+        """A window with one clip somewhere in it, at times cut off by up to a quarter at an end; unmoved from its beginning."""
         samples = vary_voice(self.clips[index].samples, self.recipe, generator)
+        if not self.recipe.moved:
+            return np.pad(samples, (0, max(0, WINDOW - len(samples))))[:WINDOW]
         slack = len(samples) // 4 if generator.random() < 0.3 else 0
         lowest, highest = sorted((-slack, WINDOW - len(samples) + slack))
         place = int(generator.integers(lowest, highest + 1))

@@ -53,8 +53,8 @@ def condition_scores(model: EmotionModel, clips: Sequence[Clip], condition: Cond
     return clip_scores((condition.apply(clip.samples, seed) for seed, clip in enumerate(clips)), model)
 
 
-def interval(right: np.ndarray, labels: np.ndarray, actors: np.ndarray, seed: int = 0) -> tuple[float, float]:
-    """95 % interval of the UAR when whole actors are drawn with replacement. All arrays (clips,)."""
+def resampled_recalls(right: np.ndarray, labels: np.ndarray, actors: np.ndarray, seed: int = 0) -> np.ndarray:
+    """(RESAMPLES,) UAR of actors drawn with replacement: the same draws for the same actors and seed. All arrays (clips,)."""
     names, places = np.unique(actors, return_inverse=True)
     hits, counts = np.zeros((len(names), len(LABELS))), np.zeros((len(names), len(LABELS)))
     np.add.at(hits, (places, labels), right)
@@ -62,7 +62,17 @@ def interval(right: np.ndarray, labels: np.ndarray, actors: np.ndarray, seed: in
     drawn = np.random.default_rng(seed).integers(len(names), size=(RESAMPLES, len(names)))
     total = counts[drawn].sum(axis=1)
     recalls = np.where(total > 0, hits[drawn].sum(axis=1) / np.maximum(total, 1), np.nan)
-    low, high = np.nanpercentile(np.nanmean(recalls, axis=1), [2.5, 97.5])
+    return np.nanmean(recalls, axis=1)  # type: ignore[no-any-return]
+
+
+def interval(right: np.ndarray, labels: np.ndarray, actors: np.ndarray, seed: int = 0) -> tuple[float, float]:
+    """95 % interval of the UAR when whole actors are drawn with replacement. All arrays (clips,)."""
+    return middle_95(resampled_recalls(right, labels, actors, seed))
+
+
+def middle_95(values: np.ndarray) -> tuple[float, float]:
+    """What lies between the lowest and the highest 2.5 %."""
+    low, high = np.nanpercentile(values, [2.5, 97.5])
     return float(low), float(high)
 
 

@@ -20,9 +20,8 @@ from monitor.messages import LABELS
 from train.batches import Batches, Schedule
 from train.checkpoint import MEANING, WEIGHTS
 from train.corpus import Clip, Corpus, CorpusError
-from train.dataset import Recipe, Workshop, asked_besides, average_spectrum, targets
+from train.dataset import Recipe, Workshop, asked_besides, targets
 from train.network import Architecture, build_network, rebuilt
-from train.noise import noise_bank
 from train.scoring import Predict, score_clips
 from train.split import Split
 
@@ -54,9 +53,7 @@ def optimiser(schedule: Schedule, steps: int) -> keras.optimizers.Optimizer:
 
 def prepare(corpus: Corpus, split: Split, noise_folder: Path | None, recipe: Recipe, seed: int) -> Workshop:
     """What makes the windows: the fitted actors' clips, noises, and the features' spectrum measured on them."""
-    clips = corpus.of(split.fitted)
-    noises = noise_bank([clip.samples for clip in clips[::20]], noise_folder, seed)
-    return Workshop(clips, noises, Normalisation(recipe.floor_db, average_spectrum(clips)), recipe, seed)
+    return Workshop.of(corpus.of(split.fitted), noise_folder, recipe, seed)
 
 
 def fit(
@@ -70,7 +67,7 @@ def fit(
     teacher: Predict | None = None,
 ) -> keras.Model:
     """The trained network, with its heads. Interrupted, it goes on from the last whole epoch in `work`, which `start_work`
-    has checked.
+    has checked. Without `tuning` nobody looks.
 
     `start` is a network to train further, in place of a new one of `architecture`. What `teacher` says of a window is most
     of what the network learns of it, beside the emotion that was acted (Hinton et al. 2015, with the windows that the

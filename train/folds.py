@@ -16,6 +16,8 @@ from train.evaluate import interval, rounded
 
 EXPERIMENTS = Path("train/experiments")
 """Where finished folds are kept: `TRY-foldN.csv`."""
+ABLATION = "ablation-"
+"""How the names of the ablations' files in the same folder begin: `train.ablations` reads them."""
 HEADER = ("clip", "label", *LABELS)
 
 
@@ -35,6 +37,16 @@ class Predictions:
     def trial(self) -> str:
         """What stands before `-fold` in the file's name."""
         return self.path.stem.rsplit("-fold", 1)[0]
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """(n,) places in `LABELS`."""
+        return self.scores.argmax(axis=1)  # type: ignore[no-any-return]
+
+    @property
+    def right(self) -> np.ndarray:
+        """(n,)"""
+        return self.predicted == self.labels  # type: ignore[no-any-return]
 
     @property
     def actors(self) -> np.ndarray:
@@ -69,6 +81,11 @@ def read_predictions(path: Path) -> Predictions:
     return Predictions(path, tuple(row[0] for row in rows), labels, scores)
 
 
+def kept_folds(folder: Path) -> list[Path]:
+    """The folds' predictions in `folder`, without the ablations'."""
+    return sorted(path for path in folder.glob("*.csv") if not path.name.startswith(ABLATION))
+
+
 def summaries(paths: Iterable[Path]) -> list[dict[str, Any]]:
     """A row a try, over all its folds. Raises `CorpusError` where folds of a try share an actor."""
     tries: dict[str, list[Predictions]] = defaultdict(list)
@@ -100,5 +117,5 @@ def _summary(name: str, folds: Sequence[Predictions]) -> dict[str, Any]:
         "uar_high": rounded(high),
         "accuracy": rounded(np.mean(predicted == labels)),
         "ece": rounded(calibration_error(scores, labels)),
-        "uar_of_folds": [rounded(unweighted_recall(f.scores.argmax(axis=1), f.labels)) for f in folds],
+        "uar_of_folds": [rounded(unweighted_recall(f.predicted, f.labels)) for f in folds],
     }

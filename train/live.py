@@ -47,11 +47,15 @@ def windows(samples: Samples, settings: Settings = LIVE) -> list[Window]:
     return [item for item in items if isinstance(item, Window)]
 
 
-def speech_powers(samples: Samples, settings: Settings = LIVE) -> list[Samples]:
-    """(188, 64) mel power of the windows that would be scored live; of all of them where that is none."""
+def speech_windows(samples: Samples, settings: Settings = LIVE) -> list[Window]:
+    """The windows of (n,) `samples` that would be scored live; all of them where that is none."""
     cut = windows(samples, settings)
-    scored = [window for window in cut if unscored_state(window, settings) is None]
-    return [window.power for window in scored or cut if window.power is not None]
+    return [window for window in cut if unscored_state(window, settings) is None] or cut
+
+
+def speech_powers(samples: Samples, settings: Settings = LIVE) -> list[Samples]:
+    """(188, 64) mel power of its `speech_windows`."""
+    return [window.power for window in speech_windows(samples, settings) if window.power is not None]
 
 
 def heard(

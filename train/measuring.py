@@ -10,6 +10,7 @@ from monitor.messages import LABELS, Party
 from monitor.model import EmotionModel
 from monitor.settings import Settings
 from train import calls, evaluate, folds
+from train.ablations import read_ablations
 from train.call_folder import read_folder, tell, tell_calm, tell_stitched
 from train.card import write_card
 from train.corpus import Clip, Corpus, CorpusError, load_corpus
@@ -103,6 +104,7 @@ def report(
         "pseudo_calls": pseudo,
         "calm_calls": _calm(calm, model) if calm else None,
         "beside": _beside(models / BASELINE),
+        "ablations": kept_ablations(model),
         "parameters": model.meaning.parameters,
         "mflop": model.meaning.mflop,
     }
@@ -130,6 +132,16 @@ def _beside(baseline: Path) -> dict[str, Any] | None:
     return {
         name: {figure: article[key][figure] for figure in ("clips", "accuracy", "uar")} for name, key in names.items()
     }
+
+
+def kept_ablations(model: EmotionModel) -> dict[str, Any] | None:
+    """The ablations that are kept; None where there are none, or of actors that are not the model's."""
+    found = read_ablations(folds.EXPERIMENTS)
+    parts = (model.meaning.training.get(part) or () for part in ("fitted", "tuned", "validated"))
+    known = {str(actor) for part in parts for actor in part}
+    if found is None or not known.issuperset(found["split"]["fitted"] + found["split"]["validation"]):
+        return None
+    return found | {"split": found["split"]["source"]}
 
 
 def _write(found: Mapping[str, Any], models: Path) -> None:

@@ -5,6 +5,7 @@ time.
 six probabilities. Residual blocks: He et al. 2016; squeeze-and-excitation: Hu et al. 2018; pooling: Okabe et al. 2018.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -26,11 +27,13 @@ class Architecture:
     stages: tuple[tuple[int, int, int], ...] = ((16, 2, 2), (32, 2, 2), (64, 1, 2))
     """Residual blocks: channels, stride in time, stride in frequency."""
     vector: int = 96
-    """Length of what describes a frame (62.5 ms) before pooling."""
+    """Length of what describes a frame (125 ms) before pooling."""
     context: tuple[int, ...] = (1, 2)
     """Dilations of the residual convolutions over three of these frames each."""
     attention: int = 64
     dropout: float = 0.25
+    beside: int = 0
+    """Values a frame (15.6 ms) that lie beside the bands. Their means join what a frame's vector is made of."""
 
     @classmethod
     def of(cls, channels: Sequence[int]) -> "Architecture":
@@ -65,6 +68,13 @@ def _residual(x: keras.KerasTensor, channels: int, stride: tuple[int, int]) -> k
     return layers.ReLU()(layers.Add()([x, y]))
 
 
+def _beside(features: keras.KerasTensor, sizes: Architecture) -> keras.KerasTensor:
+    """(batch, frames, 64 + c) → (batch, as many frames as the stages leave, c): means of what lies beside the bands."""
+    stride = math.prod((2, *(stage[1] for stage in sizes.stages)))
+    means = layers.AveragePooling1D(stride, padding="same")(features[..., BANDS:])
+    return layers.BatchNormalization()(means)
+
+
 def _in_context(x: keras.KerasTensor, dilation: int) -> keras.KerasTensor:
     """(batch, frames, c) → the same shape: what every frame is among its neighbours, `dilation` frames before and after."""
     y = layers.Conv1D(x.shape[-1], 3, dilation_rate=dilation, padding="same", use_bias=False)(x)
@@ -83,17 +93,20 @@ def _statistics(x: keras.KerasTensor, attention: int) -> keras.KerasTensor:
 def build_network(
     architecture: Architecture | None = None, frames: int | None = FRAMES, heads: Mapping[str, int] | None = None
 ) -> keras.Model:
-    """`features` (batch, frames, 64) → `probabilities` (batch, 6) in the order of `LABELS`, and after it one more softmax a head.
+    """`features` (batch, frames, 64 and what lies beside) → `probabilities` (batch, 6) in the order of `LABELS`, and after it
+    one more softmax a head.
 
     `frames` None takes windows of any length; `heads` are name → classes of what is asked in training besides the emotion.
     """
     sizes = architecture or Architecture()
-    features = keras.Input((frames, BANDS), name="features")
-    x = layers.Reshape((-1, BANDS, 1))(features)
+    features = keras.Input((frames, BANDS + sizes.beside), name="features")
+    x = layers.Reshape((-1, BANDS, 1))(features[..., :BANDS] if sizes.beside else features)
     x = layers.ReLU()(_convolution(x, sizes.stem, 5, (2, 2)))
     for channels, *stride in sizes.stages:
         x = _residual(x, channels, (stride[0], stride[1]))
     x = layers.Reshape((-1, x.shape[2] * x.shape[3]))(x)
+    if sizes.beside:
+        x = layers.Concatenate()([x, _beside(features, sizes)])
     x = layers.Conv1D(sizes.vector, 1, use_bias=False)(x)
     x = layers.ReLU()(layers.BatchNormalization()(x))
     for dilation in sizes.context:

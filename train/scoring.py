@@ -17,6 +17,8 @@ from train.noise import pink_noise
 
 Predict = Callable[[np.ndarray], np.ndarray]
 """(n, 188, 64) float32 features → (n, 6) probabilities."""
+Read = Callable[[Samples, Normalisation], Samples]
+"""(n,) samples of a clip → (windows, 188, 64 or more), what a network reads of it."""
 
 CODEC_LEVEL_DB = -26.0
 """dBFS RMS of a clip before a codec: the level that telephony tests use (ITU-T P.56)."""
@@ -60,13 +62,22 @@ class Condition:
         return np.resize(self.noise[start : start + count], count)
 
 
+def clip_features(samples: Samples, normalisation: Normalisation) -> Samples:
+    """(n,) at 8 kHz → (windows, 188, 64) features of its windows, cut as live."""
+    return window_features(np.stack(speech_powers(samples)), normalisation)
+
+
 def score_clips(
-    predict: Predict, clips: Sequence[Clip], normalisation: Normalisation, condition: Condition | None = None
+    predict: Predict,
+    clips: Sequence[Clip],
+    normalisation: Normalisation,
+    condition: Condition | None = None,
+    read: Read = clip_features,
 ) -> np.ndarray:
-    """(clips, 6) mean probabilities over each clip's windows, cut as live."""
+    """(clips, 6) mean probabilities over each clip's windows."""
     altered = condition or Condition()
-    powers = [speech_powers(altered.apply(clip.samples, seed)) for seed, clip in enumerate(clips)]
-    features = [window_features(power, normalisation) for several in powers for power in several]
-    parts = [predict(np.stack(features[at : at + BATCH])) for at in range(0, len(features), BATCH)]
-    ends = np.cumsum([len(several) for several in powers])
+    features = [read(altered.apply(clip.samples, seed), normalisation) for seed, clip in enumerate(clips)]
+    together = np.concatenate(features)
+    parts = [predict(together[at : at + BATCH]) for at in range(0, len(together), BATCH)]
+    ends = np.cumsum([len(several) for several in features])
     return np.stack([part.mean(axis=0) for part in np.split(np.concatenate(parts), ends[:-1])])
