@@ -67,7 +67,7 @@ def fit(
     teacher: Predict | None = None,
 ) -> keras.Model:
     """The trained network, with its heads. Interrupted, it goes on from the last whole epoch in `work`, which `start_work`
-    has checked. Without `tuning` nobody looks.
+    has checked.
 
     `start` is a network to train further, in place of a new one of `architecture`. What `teacher` says of a window is most
     of what the network learns of it, beside the emotion that was acted (Hinton et al. 2015, with the windows that the
