@@ -9,7 +9,7 @@ from monitor.backlog import Backlog
 from monitor.errors import RequestError
 from monitor.greeting import Greeting, Hole, greeting
 from monitor.memory import Memory
-from monitor.messages import AnyMessage, CallMessage, Heartbeat, Hello, Missed, decode
+from monitor.messages import AnyMessage, CallKey, CallMessage, Heartbeat, Hello, Missed, decode
 from monitor.position import ENDED_NAMED_S, Position
 from monitor.subscription import ALL_CALLS
 from tests.broadcasting import AT, cleared, ended, raised, reading, started
@@ -50,6 +50,11 @@ class Line:
         kinds = {1: started(call), 3: raised(3, call), 5: cleared(5, call), 8: ended(8, call)}
         told = self.memory.tell(kinds.get(seq, reading(seq, call)), self.now_s)
         self.backlog.add(told.full)
+
+    def erase(self) -> None:
+        """Every call that has ended."""
+        for name, call in self.memory.of().items():
+            self.memory.drop(CallKey(name, call.began_ms))
 
     def connect(self) -> None:
         self.memory.forget(self.now_s)
@@ -97,7 +102,7 @@ class Line:
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.sampled_from("abc"), st.sampled_from([1, 1, 3, 8])),
-        st.sampled_from(["cut", "cut", "a minute", "minutes"]),
+        st.sampled_from(["cut", "cut", "a minute", "minutes", "erased"]),
         st.integers(1, 9),
     ),
     max_size=100,
@@ -120,6 +125,8 @@ def test_wherever_the_line_is_cut_nothing_comes_twice_and_whatever_lacks_is_coun
                 line.connect()
             case "a minute" | "minutes":
                 line.now_s += 65.0 if step == "a minute" else 400.0
+            case "erased":
+                line.erase()
             case int():
                 line.deliver(step)
             case (letter, count):
