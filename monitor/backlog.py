@@ -6,6 +6,9 @@ from collections import OrderedDict, deque
 
 import msgspec
 
+MOST_OWED = 100_000
+"""Lines that went and of which their call's next line has yet to tell: 0.8 MB."""
+
 Key = tuple[str, str]
 """A call, and what of it a newer message replaces: the readings of one party, say."""
 
@@ -30,8 +33,9 @@ class Backlog:
     (of the line that comes, if it can be), else the oldest passing line of all: the newest reading of every
     call stays as long as there is room for one of each. What went is counted by call, and told when the call's next line
     leaves: whoever has taken that has all of the call until then, or was told of it. A *lasting* line (a
-    call's start and end, an alert) is never dropped. Where only lasting lines are left and one more comes, no honest stream is
-    possible any more: the backlog is abandoned, and its subscriber has to connect anew.
+    call's start and end, an alert) is never dropped. Where only lasting lines are left and one more comes, or more than
+    `MOST_OWED` lines are not told of yet, no honest stream is possible any more: the backlog is abandoned, and its subscriber
+    has to connect anew.
     """
 
     def __init__(self, limit: int) -> None:
@@ -47,11 +51,13 @@ class Backlog:
         self._added = 0
         self._missed: dict[str, array[int]] = {}
         """Call → `seq` of its lines that went and are not told yet, in order."""
+        self._owed = 0
+        """Of all calls."""
 
     @property
     def owes(self) -> bool:
         """Lines went of which the next `take` of their call has to tell."""
-        return bool(self._missed)
+        return self._owed > 0
 
     def __len__(self) -> int:
         return len(self._passing) + len(self._lasting)
@@ -77,7 +83,8 @@ class Backlog:
         gone = self._remove_passing(crowded or self._oldest_key())
         if gone.call:
             insort(self._missed.setdefault(gone.call, array("Q")), gone.seq)
-        return 1
+            self._owed += 1
+        return 1 if self._owed <= MOST_OWED else 1 + self.abandon()
 
     def take(self) -> tuple[int, Line]:
         """The oldest line that waits, and how many of its call before it were lost. Raises IndexError if empty."""
@@ -95,6 +102,7 @@ class Backlog:
             return 0
         count = bisect_left(gone, line.seq)
         del gone[:count]
+        self._owed -= count
         if not gone:
             del self._missed[line.call]
         return count
@@ -107,6 +115,7 @@ class Backlog:
         self._crowded.clear()
         self._lasting.clear()
         self._missed.clear()
+        self._owed = 0
         self.abandoned = True
         return lost
 

@@ -323,11 +323,12 @@ class Broadcaster:
 
     def _opening(self, subscriber: Subscriber, start: Greeting, epoch: str) -> list[Line]:
         """One run of the server, from its `hello` on."""
+        counts = epoch == self.epoch and subscriber.topic == ALL_CALLS  # how many others call is no agent's business
         hello = replace(
             self._ties.hello(),
             epoch=epoch,
             after=start.after,
-            begun=start.begun,
+            begun=self._memory.begun if counts else 0,
             heartbeat_s=self._settings.heartbeat_s,
             expires_at=moment(subscriber.grant),
         )

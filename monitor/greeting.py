@@ -40,18 +40,8 @@ class Greeting:
 
     after: dict[str, int] = field(default_factory=dict)
     """Running call → its last `seq` so far: the resume point."""
-    begun: int = 0
-    """Calls so far."""
     lines: list[Hole | Told] = field(default_factory=list)
     """Messages as they were published, in that order, and of each call where some are missing."""
-
-    @property
-    def told(self) -> list[Told]:
-        return [line for line in self.lines if isinstance(line, Told)]
-
-    @property
-    def holes(self) -> list[Hole]:
-        return [line for line in self.lines if isinstance(line, Hole)]
 
 
 def greeting(
@@ -72,14 +62,15 @@ def greeting(
     calls = _calls(memory, topic, resume is not None and same_epoch)
     desktop = topic.kind == "agent"
     running = {name: call.last(desktop=desktop) for name, call in calls.items() if call.ended_s is None}
-    greeting = Greeting(running, memory.begun)
+    greeting = Greeting(running)
     if resume is not None and same_epoch:
         _check_begun(memory, begun)
         greeting.lines += [Hole(name, 0, FORGOTTEN) for name in resume if name not in calls]
         greeting.lines += _missed(_unheard(calls, resume, begun), resume, desktop)
     else:
         told = [told for call in calls.values() if call.ended_s is None for told in call.now()]
-        greeting.lines += [Hole(None, 0, RESTARTED)] * (resume is not None)
+        if resume is not None:
+            greeting.lines.append(Hole(None, 0, RESTARTED))
         greeting.lines += sorted(told, key=attrgetter("position"))
     return greeting
 
@@ -101,7 +92,8 @@ def _check_begun(memory: Memory, begun: int | None) -> None:
     if begun is None:
         return
     if begun > memory.begun:
-        raise RequestError(f"{begun} calls are more than have begun: {memory.begun}", 400, "resume")
+        text = f"{begun} calls are more than have begun here, {memory.begun}: subscribe anew"
+        raise RequestError(text, 400, "resume")
     if begun < memory.gone:
         text = f"calls came and went since the {begun} that you know of, of which nothing is kept: subscribe anew"
         raise RequestError(text, 400, "resume")

@@ -199,11 +199,12 @@ class Memory:
             if len(self._ended) <= ENDED_KEPT and now_s - _ended_s(oldest) < ENDED_KEPT_S:
                 return
             self._drop(name)
-            self.gone = max(self.gone, oldest.number)
 
-    def _drop(self, ended: str) -> None:
-        self._ended.pop(ended, None)
-        self._lately.pop(ended, None)
+    def _drop(self, name: str) -> None:
+        self._lately.pop(name, None)
+        ended = self._ended.pop(name, None)
+        if ended is not None:
+            self.gone = max(self.gone, ended.number)
 
 
 def _ended_s(call: CallMemory) -> float:

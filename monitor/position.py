@@ -28,8 +28,8 @@ class Position:
         """What was heard of a greeting that has not come to its end."""
         self.begun = 0
         """Calls of this run that had begun before this subscriber came, or of which it was told."""
-        self._begun_at_hello: int | None = None
-        """Of one that came back: what `begun` is once it has been told what it missed; null when it has."""
+        self._resumed: Hello | None = None
+        """Of one that came back, until it has been told what it missed; from then on its `begun` counts."""
 
     def seq(self, call: str) -> int:
         """The last message heard of `call`."""
@@ -64,7 +64,7 @@ class Position:
             self.epoch, self._greeting, self.begun = hello.epoch or None, dict(hello.after), hello.begun
         else:
             self._heard = dict.fromkeys(self._greeting, 0) | self._heard
-            self._greeting, self._begun_at_hello = {}, hello.begun
+            self._greeting, self._resumed = {}, hello
 
     def _note(self, message: CallMessage, now_s: float) -> bool:
         call, seq = message.call, message.seq
@@ -75,7 +75,7 @@ class Position:
         if seq <= self._heard.get(call, 0):
             return False
         self._heard[call] = seq
-        if isinstance(message, CallStarted) and self._begun_at_hello is None:
+        if isinstance(message, CallStarted) and self._resumed is None:
             self.begun += 1
         if isinstance(message, CallEnded):
             self._ended[call] = now_s
@@ -86,21 +86,28 @@ class Position:
         return True
 
     def _go_live_beyond(self, call: str, seq: int) -> None:
-        """Message `seq` of `call` has come: a newcomer's greeting is over where it goes beyond that."""
-        if self._greeting and seq > self._greeting.get(call, 0):
+        """Message `seq` of `call` has come: what comes before everything live is over where it goes beyond that.
+
+        A newcomer is greeted with running calls only. One that came back also hears of ended ones, and a `heartbeat` tells it
+        when that is all; but a server of contract 1.2 sends none as long as something happens.
+        """
+        if self._greeting:
+            live = seq > self._greeting.get(call, 0)
+        else:
+            live = self._resumed is not None and seq > self._resumed.after.get(call, seq)
+        if live:
             self._go_live()
 
     def _go_live(self) -> None:
         """The greeting has come to its end."""
-        if self._begun_at_hello is not None:
-            self.begun, self._begun_at_hello = self._begun_at_hello, None
-        if self._greeting:
-            self._heard = self._greeting | self._heard
-            self._greeting = {}
-            self._greeted.clear()
+        if self._resumed is not None:
+            self.begun, self._resumed = self._resumed.begun, None
+        self._heard = self._greeting | self._heard
+        self._greeting = {}
+        self._greeted.clear()
 
     def _purge(self, now_s: float) -> None:
-        if self._begun_at_hello is not None:
+        if self._resumed is not None:
             return  # until `begun` counts them, their names tell that they were heard
         while self._ended and now_s - next(iter(self._ended.values())) > ENDED_NAMED_S:
             self._drop(next(iter(self._ended)))

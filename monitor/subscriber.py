@@ -213,7 +213,7 @@ class Subscriber:
         """Wait for it. False after `finish`, when nothing more comes."""
         while not self.backlog:
             if self.backlog.abandoned:
-                raise _TooSlowError("more calls and alerts waited than are kept")
+                raise _TooSlowError("more waited, or was lost untold, than is kept")
             if self._finishing:
                 return False
             self._woken.clear()

@@ -71,6 +71,18 @@ def test_a_backlog_that_would_lose_a_lasting_message_is_abandoned() -> None:
     assert backlog.add(passing(b"1")) == 1
 
 
+def test_a_backlog_that_owes_more_than_it_may_is_abandoned(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("monitor.backlog.MOST_OWED", 2)
+    backlog = Backlog(1)
+    assert [backlog.add(passing(b"%d" % seq, seq=seq)) for seq in (1, 2, 3)] == [0, 1, 1]
+    assert backlog.take() == (2, passing(b"3", seq=3))
+    assert [backlog.add(passing(b"%d" % seq, seq=seq)) for seq in (4, 5, 6)] == [0, 1, 1], (
+        "what was told is owed no more"
+    )
+    assert backlog.add(passing(b"7", seq=7)) == 2
+    assert (backlog.abandoned, backlog.owes, len(backlog)) == (True, False, 0)
+
+
 def test_an_empty_backlog_has_nothing_to_take() -> None:
     with pytest.raises(IndexError):
         Backlog(2).take()

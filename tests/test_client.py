@@ -127,7 +127,7 @@ async def test_a_call_is_heard_from_hello_to_its_end_and_then_the_iteration_ends
 
 
 def hello_of(broadcaster: Broadcaster, after: dict[str, int]) -> Hello:
-    return replace(hello(), epoch=broadcaster.epoch, after=after, begun=len(after), heartbeat_s=10.0)
+    return replace(hello(), epoch=broadcaster.epoch, after=after, heartbeat_s=10.0)
 
 
 @pytest.mark.parametrize("path", ["/v1/calls", "/v1/calls/a", "/v1/agents/4711"])
@@ -208,6 +208,16 @@ async def test_a_greeting_that_is_cut_short_is_told_again_without_doubles() -> N
             ("/v1/calls", None),
             ("/v1/calls?after=run", '{"type":"resume","after":{"a":0,"b":0},"begun":0}'),
         ]
+
+
+@on_a_loop
+async def test_who_follows_an_agent_counts_no_calls() -> None:
+    async with serving_lines(
+        [greeting_of("run", {"a": 5}), reading(6, "a")], [greeting_of("run", {"a": 7}), reading(7, "a")]
+    ) as service:
+        async with Client(service.address.replace("calls", "agents/4711"), timing=Waits().timing) as events:
+            await taken(events, reading(7, "a"))
+        assert service.asked[1] == ("/v1/agents/4711?after=run", '{"type":"resume","after":{"a":6}}')
 
 
 @on_a_loop
@@ -539,7 +549,7 @@ class Script:
         path = connection.request.path if connection.request else ""
         turn = len(self.asked)
         self.asked.append((path, None))
-        if path.startswith("/v1/calls?after="):
+        if "?after=" in path and "/v1/calls/" not in path:
             self.asked[-1] = (path, str(await connection.recv()))
         for line in self._lines[min(turn, len(self._lines) - 1)]:
             await connection.send(line if isinstance(line, str | bytes) else encode(line).decode())

@@ -9,7 +9,7 @@ from monitor.backlog import Backlog
 from monitor.errors import RequestError
 from monitor.greeting import Greeting, Hole, greeting
 from monitor.memory import Memory
-from monitor.messages import AnyMessage, CallMessage, Heartbeat, Hello, Missed, decode
+from monitor.messages import AnyMessage, CallKey, CallMessage, Heartbeat, Hello, Missed, decode
 from monitor.position import ENDED_NAMED_S, Position
 from monitor.subscription import ALL_CALLS
 from tests.broadcasting import AT, cleared, ended, raised, reading, started
@@ -51,6 +51,11 @@ class Line:
         told = self.memory.tell(kinds.get(seq, reading(seq, call)), self.now_s)
         self.backlog.add(told.full)
 
+    def erase(self) -> None:
+        """Every call that has ended."""
+        for name, call in self.memory.of().items():
+            self.memory.drop(CallKey(name, call.began_ms))
+
     def connect(self) -> None:
         self.memory.forget(self.now_s)
         position = self.position
@@ -65,7 +70,7 @@ class Line:
         self.exact &= not any(seq == 0 for seq in position.named(self.now_s).values())
         lines = [line.told(AT) if isinstance(line, Hole) else decode(line.full.text) for line in start.lines]
         heartbeat = [Heartbeat(at=AT)] * (position.epoch is not None)
-        self.opening = deque([hello(start.after, begun=start.begun), *lines, *heartbeat])
+        self.opening = deque([hello(start.after, begun=self.memory.begun), *lines, *heartbeat])
         self.backlog = Backlog(8)
 
     def resumed(self) -> Greeting:
@@ -97,7 +102,7 @@ class Line:
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.sampled_from("abc"), st.sampled_from([1, 1, 3, 8])),
-        st.sampled_from(["cut", "cut", "a minute", "minutes"]),
+        st.sampled_from(["cut", "cut", "a minute", "minutes", "erased"]),
         st.integers(1, 9),
     ),
     max_size=100,
@@ -120,6 +125,8 @@ def test_wherever_the_line_is_cut_nothing_comes_twice_and_whatever_lacks_is_coun
                 line.connect()
             case "a minute" | "minutes":
                 line.now_s += 65.0 if step == "a minute" else 400.0
+            case "erased":
+                line.erase()
             case int():
                 line.deliver(step)
             case (letter, count):
@@ -170,6 +177,27 @@ def test_a_newcomers_calls_count_as_heard_once_something_live_has_come() -> None
         assert position.take(live, 0.0)
         assert position.named(0.0) == {"a": 6 if live == reading(6, "a") else 5}
         assert not position.take(started("a"), 0.0)
+
+
+def test_a_service_that_ends_what_was_missed_by_no_heartbeat_is_followed_live_from_what_goes_beyond_its_hello() -> None:
+    position = Position()
+    for message in (hello({"a": 1}), started("a"), started("b"), ended(2, "b")):
+        position.take(message, 0.0)
+    for message in (hello({"a": 3}), started("c"), reading(3, "a"), ended(2, "c")):
+        assert position.take(message, 1.0)
+    assert position.named(1.1 + ENDED_NAMED_S) == {"a": 3, "b": 2, "c": 2}, "it may not be through yet"
+    assert position.take(reading(4, "a"), 2.0)
+    assert position.named(1.1 + ENDED_NAMED_S) == {"a": 4}
+
+
+def test_what_was_heard_of_a_greeting_that_was_cut_is_forgotten_once_it_has_been_told() -> None:
+    position = Position()
+    for message in (hello({"a": 3}), started("a"), raised(2, "a"), hello({"a": 3})):
+        assert position.take(message, 0.0)
+    assert not position.take(started("a"), 1.0)
+    assert position.take(Missed(at=AT, count=2, reason="too old", call="a", seq=3), 1.0)
+    assert position.take(Heartbeat(at=AT), 1.0)
+    assert not position._greeted
 
 
 def test_another_run_of_the_service_makes_everything_new() -> None:

@@ -73,6 +73,11 @@ def test_what_is_neither_delivered_nor_counted_is_a_problem() -> None:
     ]
     assert list(account_problems("stalls", account | {"missed": {}, "unknown": ["a"]}, calls)) == []
     assert list(account_problems("stalls", account | {"missed": {}, "unknown": [""]}, calls)) == []
+    for unknown in ([], [""]):
+        strange = {"calls": calls, "missed": {"": 1, "z": 2}, "unknown": unknown}
+        assert list(account_problems("stalls", strange, calls)) == [
+            "subscriber that stalls: missed told of calls that nobody heard: no call in particular, z"
+        ]
     twice = {"calls": calls | {"a": heard(doubles=1)}, "missed": {}, "unknown": []}
     assert list(account_problems("is cut", twice, calls)) == ["subscriber that is cut: 1 messages twice"]
 

@@ -72,6 +72,9 @@ def account_problems(name: str, account: Mapping[str, Any], calls: Mapping[str, 
     heard, missed, unknown = account["calls"], account["missed"], set(account["unknown"])
     if doubles := sum(call["doubles"] for call in heard.values()):
         yield f"subscriber that {name}: {doubles} messages twice"
+    if strange := missed.keys() - calls.keys():
+        names = ", ".join(sorted(call or "no call in particular" for call in strange))
+        yield f"subscriber that {name}: missed told of calls that nobody heard: {names}"
     if "" in unknown:
         return
     wrong = []
