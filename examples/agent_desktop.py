@@ -42,7 +42,7 @@ class Desktop:
                 self._tell(event.call, f"ended, {event.outcome}")
                 del self._said[event.call]
             case Missed():
-                say(f"{'callmood':20} {event.count or 'some'} messages missed: {event.reason}")
+                say(f"{event.call or 'callmood':20} {event.count or 'some'} messages missed: {event.reason}")
             case Error():
                 say(f"{'callmood':20} {event.text}")
 

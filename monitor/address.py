@@ -39,6 +39,11 @@ class Address:
         return cls(f"{scheme}://{parts.netloc}{path}" + (f"?{parts.query}" if parts.query else ""), one)
 
     @property
+    def all_calls(self) -> bool:
+        """Whether it is of all calls."""
+        return urlsplit(self.url).path.endswith(PATH)
+
+    @property
     def secure(self) -> bool:
         """Whether it is reached through TLS."""
         return self.url.startswith("wss:")

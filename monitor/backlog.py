@@ -1,8 +1,13 @@
 """What waits for one slow subscriber: bounded, with a policy and a count. Pure."""
 
+from array import array
+from bisect import bisect_left, insort
 from collections import OrderedDict, deque
 
 import msgspec
+
+MOST_OWED = 100_000
+"""Lines that went and of which their call's next line has yet to tell: 0.8 MB."""
 
 Key = tuple[str, str]
 """A call, and what of it a newer message replaces: the readings of one party, say."""
@@ -15,16 +20,22 @@ class Line(msgspec.Struct, frozen=True, gc=False):
     """UTF-8 JSON."""
     key: Key | None = None
     """A newer message of the same key makes this one old; null for what is never dropped."""
+    call: str = ""
+    """Empty for what is of no call."""
+    seq: int = 0
+    """Of the call's messages, as the subscriber counts them."""
 
 
 class Backlog:
     """Lines in order, at most `limit`, of two kinds.
 
     A *passing* line (a reading, a gap) has a key. When there is no room, the oldest line of a key that has a newer one goes
-    (of the line that comes, if it can be), else the oldest passing line of all, and is counted: the newest reading of every
-    call stays as long as there is room for one of each. A *lasting* line (a
-    call's start and end, an alert) is never dropped. Where only lasting lines are left and one more comes, no honest stream is
-    possible any more: the backlog is abandoned, and its subscriber has to connect anew.
+    (of the line that comes, if it can be), else the oldest passing line of all: the newest reading of every
+    call stays as long as there is room for one of each. What went is counted by call, and told when the call's next line
+    leaves: whoever has taken that has all of the call until then, or was told of it. A *lasting* line (a
+    call's start and end, an alert) is never dropped. Where only lasting lines are left and one more comes, or more than
+    `MOST_OWED` lines are not told of yet, no honest stream is possible any more: the backlog is abandoned, and its subscriber
+    has to connect anew.
     """
 
     def __init__(self, limit: int) -> None:
@@ -38,13 +49,21 @@ class Backlog:
         """Keys of which more than one line waits, in the order in which they came to that."""
         self._lasting: deque[tuple[int, Line]] = deque()
         self._added = 0
-        self._missed = 0
+        self._missed: dict[str, array[int]] = {}
+        """Call → `seq` of its lines that went and are not told yet, in order."""
+        self._owed = 0
+        """Of all calls."""
+
+    @property
+    def owes(self) -> bool:
+        """Lines went of which the next `take` of their call has to tell."""
+        return self._owed > 0
 
     def __len__(self) -> int:
         return len(self._passing) + len(self._lasting)
 
     def add(self, line: Line) -> int:
-        """Append `line`. Returns how many lines were lost by it, itself included."""
+        """Append `line`. Returns how many lines were lost by it, itself included; `line` is newer than all of its call."""
         if self.abandoned:
             return 1
         self._added += 1
@@ -60,22 +79,33 @@ class Backlog:
             return 0
         if not self._passing:
             return self.abandon()
-        if line.key is not None and line.key in self._crowded:
-            self._remove_passing(line.key)
-        else:
-            self._remove_passing(next(iter(self._crowded), None) or self._oldest_key())
-        self._missed += 1
-        return 1
+        crowded = line.key if line.key in self._crowded else next(iter(self._crowded), None)
+        gone = self._remove_passing(crowded or self._oldest_key())
+        if gone.call:
+            insort(self._missed.setdefault(gone.call, array("Q")), gone.seq)
+            self._owed += 1
+        return 1 if self._owed <= MOST_OWED else 1 + self.abandon()
 
     def take(self) -> tuple[int, Line]:
-        """How many lines were lost since the last `take`, and the oldest that waits. Raises IndexError if empty."""
+        """The oldest line that waits, and how many of its call before it were lost. Raises IndexError if empty."""
         first = next(iter(self._passing), None)
         if first is None or (self._lasting and self._lasting[0][0] < first):
             line = self._lasting.popleft()[1]
         else:
             line = self._remove_passing(self._oldest_key())
-        missed, self._missed = self._missed, 0
-        return missed, line
+        return self._missed_before(line), line
+
+    def _missed_before(self, line: Line) -> int:
+        """How many lines of the same call went that have not been told."""
+        gone = self._missed.get(line.call)
+        if gone is None:
+            return 0
+        count = bisect_left(gone, line.seq)
+        del gone[:count]
+        self._owed -= count
+        if not gone:
+            del self._missed[line.call]
+        return count
 
     def abandon(self) -> int:
         """Empty it for good. Returns how many lines were lost by that."""
@@ -84,6 +114,8 @@ class Backlog:
         self._places.clear()
         self._crowded.clear()
         self._lasting.clear()
+        self._missed.clear()
+        self._owed = 0
         self.abandoned = True
         return lost
 

@@ -14,7 +14,7 @@ import socket
 import ssl
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from monitor.audit import Audit
 from monitor.backlog import Backlog, Line
 from monitor.conversation import Conversation, decoded, moment
 from monitor.errors import AccessError, RequestError, ServiceError
-from monitor.greeting import LEFT_OUT, Greeting, greeting
+from monitor.greeting import LEFT_OUT, Greeting, Hole, greeting
 from monitor.handshake import Connection, Door, Ties, kept_by, select_subprotocol
 from monitor.history.earlier import Past
 from monitor.identities import Identities
@@ -37,7 +37,7 @@ from monitor.messages import (
     CallKey,
     CallMessage,
     Error,
-    Missed,
+    Heartbeat,
     Resume,
     encode,
     rfc3339,
@@ -244,10 +244,10 @@ class Broadcaster:
         except ConnectionClosed:
             pass  # before it had said where to go on from
 
-    async def _serve(self, connection: Connection, after: Mapping[str, int] | None) -> None:
-        """Greet a subscriber and serve it to its end. Raises RequestError where `after` is no resume point of ours."""
+    async def _serve(self, connection: Connection, resume: Resume | None) -> None:
+        """Greet a subscriber and serve it to its end. Raises RequestError where `resume` is no resume point of ours."""
         subscription, grant = connection.subscription, connection.grant
-        past = await self._past(subscription, after)
+        past = await self._past(subscription, resume)
         assert grant is not None, "it was admitted"
         subscriber = Subscriber(
             connection,
@@ -260,7 +260,7 @@ class Broadcaster:
             stuck_s=self._stuck_s,
         )
         # In one step with what follows: nothing is published in between.
-        lines = self._greeting(subscriber, subscription, after, past)
+        lines = self._greeting(subscriber, subscription, resume, past)
         topic = subscription.topic
         who: dict[str, str | int | float] = {
             "subject": grant.subject,
@@ -285,63 +285,72 @@ class Broadcaster:
                 del self._subscribers[topic]
             self._audit.note("left", **who, seconds=round(time.monotonic() - began_s, 1))
 
-    async def _past(self, subscription: Subscription, after: Mapping[str, int] | None) -> Past | None:
+    async def _past(self, subscription: Subscription, resume: Resume | None) -> Past | None:
         """What the history holds of an earlier run that the subscriber comes from."""
-        if after is None or subscription.epoch is None or subscription.epoch == self.epoch:
+        if resume is None or subscription.epoch is None or subscription.epoch == self.epoch:
             return None
         with suppress(TimeoutError):
             async with asyncio.timeout(PAST_S), self._looking:
-                return await asyncio.to_thread(self._ties.past, subscription.epoch, subscription.topic, after)
+                return await asyncio.to_thread(self._ties.past, subscription.epoch, subscription.topic, resume.after)
         return None
 
     def _greeting(
         self,
         subscriber: Subscriber,
         subscription: Subscription,
-        after: Mapping[str, int] | None,
+        resume: Resume | None,
         past: Past | None,
     ) -> list[Line]:
         """All that comes before everything live: what was missed of an earlier run, then this one as to a newcomer."""
         self._memory.forget(time.monotonic())
         topic, lines = subscription.topic, list[Line]()
+        after = resume.after if resume is not None else None
+        begun = resume.begun if resume is not None and isinstance(resume.begun, int) and topic == ALL_CALLS else None
         if past is not None:
             start = greeting(past.memory, topic, after)
             if not past.whole:
-                start.missed.append((None, 0, LEFT_OUT))
+                start.lines.insert(0, Hole(None, 0, LEFT_OUT))
             lines, after = self._opening(subscriber, start, subscription.epoch or ""), None
         if past is None or topic.kind != "call":
-            start = greeting(self._memory, topic, after, same_epoch=subscription.epoch == self.epoch)
+            same = subscription.epoch == self.epoch
+            start = greeting(self._memory, topic, after, begun=begun if same else None, same_epoch=same)
             lines += self._opening(subscriber, start, self.epoch)
+        if resume is not None and subscription.epoch == self.epoch and topic.kind != "call":
+            lines.append(Line(encode(Heartbeat(at=rfc3339(time.time())))))  # it has been told all that it missed
         if topic.kind == "call" and not start.after:
             subscriber.expect_no_more()  # it has ended, which this subscriber may have heard before its cut
         return lines
 
     def _opening(self, subscriber: Subscriber, start: Greeting, epoch: str) -> list[Line]:
         """One run of the server, from its `hello` on."""
+        counts = epoch == self.epoch and subscriber.topic == ALL_CALLS  # how many others call is no agent's business
         hello = replace(
             self._ties.hello(),
             epoch=epoch,
             after=start.after,
+            begun=self._memory.begun if counts else 0,
             heartbeat_s=self._settings.heartbeat_s,
             expires_at=moment(subscriber.grant),
         )
         at = rfc3339(time.time())
-        missed = [Missed(at=at, call=call, count=count, reason=reason) for call, count, reason in start.missed]
-        told = []
-        for one in start.told:
+        lines = [Line(encode(hello))]
+        for one in start.lines:
+            if isinstance(one, Hole):
+                lines.append(Line(encode(one.told(at))))
+                continue
             self._note_call(subscriber, one)
             if (line := subscriber.picked(one)) is not None:
-                told.append(line)
-        return [Line(encode(hello)), *(Line(encode(one)) for one in missed), *told]
+                lines.append(line)
+        return lines
 
 
-async def _resume_point(connection: Connection) -> Mapping[str, int] | None:
+async def _resume_point(connection: Connection) -> Resume | None:
     """Where a subscription goes on from: None for a fresh start. Raises RequestError."""
     subscription = connection.subscription
     if subscription.epoch is None:
         return None
     if subscription.seq is not None:
-        return {subscription.topic.name: subscription.seq}
+        return Resume(after={subscription.topic.name: subscription.seq})
     try:
         async with asyncio.timeout(HANDSHAKE_S):
             text = await connection.recv()
@@ -352,7 +361,7 @@ async def _resume_point(connection: Connection) -> Mapping[str, int] | None:
     said = decoded(text)
     if not isinstance(said, Resume):
         raise RequestError("after ?after=EPOCH the first message is a resume", 400, "resume")
-    return said.after
+    return said
 
 
 def _why_not(settings: Settings, error: OSError) -> str:

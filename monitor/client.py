@@ -149,7 +149,7 @@ class Client:
         """Connect, and say where to go on from. Raises LostError, ServiceError, AccessError, RequestError."""
         address, position = self.address, self._position
         named = position.named(self._timing.now())
-        resume = msgspec.json.encode(Resume(after=named))
+        resume = msgspec.json.encode(Resume(after=named, begun=position.begun if address.all_calls else msgspec.UNSET))
         if address.call is None and len(resume) > RESUME_BYTES:
             raise RequestError(f"{len(named)} calls are more than a resume can name: this begins anew", 400)
         try:

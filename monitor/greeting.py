@@ -1,10 +1,15 @@
 """How a subscription begins: what a subscriber must know first, or what it missed since its resume point. Pure."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from operator import attrgetter, itemgetter
+
+from msgspec import UNSET, UnsetType
 
 from monitor.errors import RequestError
 from monitor.memory import CallMemory, Memory, Told
+from monitor.messages import Missed
 from monitor.subscription import Topic
 
 RESTARTED = "the server was started anew since: nobody knows how many"
@@ -13,35 +18,60 @@ TOO_OLD = "the server keeps no more of this call"
 LEFT_OUT = "more calls went on before the server was started anew than are told"
 
 
+@dataclass(frozen=True, slots=True)
+class Hole:
+    """Messages that cannot be had any more."""
+
+    call: str | None
+    count: int
+    """0: nobody knows."""
+    reason: str
+    seq: int | UnsetType = UNSET
+    """The last of them, where they are counted."""
+
+    def told(self, at: str) -> Missed:
+        """As it is told at the moment `at`."""
+        return Missed(at=at, call=self.call, count=self.count, reason=self.reason, seq=self.seq)
+
+
 @dataclass
 class Greeting:
     """What comes before everything live."""
 
     after: dict[str, int] = field(default_factory=dict)
     """Running call → its last `seq` so far: the resume point."""
-    missed: list[tuple[str | None, int, str]] = field(default_factory=list)
-    """Call, count (0: unknown) and reason of what cannot be had any more."""
-    told: list[Told] = field(default_factory=list)
-    """Messages as they were published, in that order."""
+    lines: list[Hole | Told] = field(default_factory=list)
+    """Messages as they were published, in that order, and of each call where some are missing."""
 
 
-def greeting(memory: Memory, topic: Topic, resume: Mapping[str, int] | None, *, same_epoch: bool = True) -> Greeting:
+def greeting(
+    memory: Memory,
+    topic: Topic,
+    resume: Mapping[str, int] | None,
+    *,
+    begun: int | None = None,
+    same_epoch: bool = True,
+) -> Greeting:
     """The greeting of a subscriber of `topic`; of an agent's topic, `name` is as `call_started` shows it.
 
     `resume`: call → the last `seq` that the subscriber heard, None for a fresh start. A call that `resume` does not name
-    is told from its beginning. Raises RequestError (404) for one call that is not running, (400) for a resume point that
-    lies in the future.
+    is told from its beginning, unless it is among the first `begun`, which the subscriber knows of; without `begun`, unless it
+    ended more than a minute ago. Raises RequestError (404) for one call that is not running, (400) for a resume point that lies
+    in the future, or so far back that calls may have come and gone of which nothing is kept.
     """
     calls = _calls(memory, topic, resume is not None and same_epoch)
     desktop = topic.kind == "agent"
-    greeting = Greeting({name: call.last(desktop=desktop) for name, call in calls.items() if call.ended_s is None})
+    running = {name: call.last(desktop=desktop) for name, call in calls.items() if call.ended_s is None}
+    greeting = Greeting(running)
     if resume is not None and same_epoch:
-        _catch_up(greeting, calls, resume, desktop)
+        _check_begun(memory, begun)
+        greeting.lines += [Hole(name, 0, FORGOTTEN) for name in resume if name not in calls]
+        greeting.lines += _missed(_unheard(calls, resume, begun), resume, desktop)
     else:
-        greeting.told = [told for call in calls.values() if call.ended_s is None for told in call.now()]
+        told = [told for call in calls.values() if call.ended_s is None for told in call.now()]
         if resume is not None:
-            greeting.missed = [(None, 0, RESTARTED)]
-    greeting.told.sort(key=lambda told: told.position)
+            greeting.lines.append(Hole(None, 0, RESTARTED))
+        greeting.lines += sorted(told, key=attrgetter("position"))
     return greeting
 
 
@@ -58,14 +88,40 @@ def _calls(memory: Memory, topic: Topic, with_ended: bool) -> dict[str, CallMemo
     return {topic.name: call}
 
 
-def _catch_up(greeting: Greeting, calls: Mapping[str, CallMemory], resume: Mapping[str, int], desktop: bool) -> None:
+def _check_begun(memory: Memory, begun: int | None) -> None:
+    if begun is None:
+        return
+    if begun > memory.begun:
+        text = f"{begun} calls are more than have begun here, {memory.begun}: subscribe anew"
+        raise RequestError(text, 400, "resume")
+    if begun < memory.gone:
+        text = f"calls came and went since the {begun} that you know of, of which nothing is kept: subscribe anew"
+        raise RequestError(text, 400, "resume")
+
+
+def _unheard(calls: Mapping[str, CallMemory], resume: Mapping[str, int], begun: int | None) -> dict[str, CallMemory]:
+    """The calls of which the subscriber may lack something."""
+
+    def news(call: CallMemory) -> bool:
+        return call.whole if begun is None else call.number > begun
+
+    return {name: call for name, call in calls.items() if name in resume or news(call)}
+
+
+def _missed(calls: Mapping[str, CallMemory], resume: Mapping[str, int], desktop: bool) -> list[Hole | Told]:
+    """What came of `calls` since; a hole stands before the message that follows it, or at the end."""
+    lines: list[tuple[float, Hole | Told]] = []
     for name, call in calls.items():
         seq, last = resume.get(name, 0), call.last(desktop=desktop)
         if seq > last:
             text = f"the resume point {seq} of {name[:40]!a} lies in the future: its last message is {last}"
             raise RequestError(text, 400, "resume")
-        kept = call.since(seq, desktop=desktop)
-        greeting.told += kept
-        if lost := last - seq - len(kept):
-            greeting.missed.append((name, lost, TOO_OLD))
-    greeting.missed += [(name, 0, FORGOTTEN) for name in resume if name not in calls]
+        for told in call.since(seq, desktop=desktop):
+            this = told.desktop_seq if desktop else told.seq
+            if this > seq + 1:
+                lines.append((told.position, Hole(name, this - seq - 1, TOO_OLD, this - 1)))
+            lines.append((told.position, told))
+            seq = this
+        if seq < last:
+            lines.append((math.inf, Hole(name, last - seq, TOO_OLD, last)))
+    return [line for _, line in sorted(lines, key=itemgetter(0))]

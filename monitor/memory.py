@@ -29,8 +29,10 @@ LASTING_KEPT = 1_024
 """A call's events and alerts that are kept for whoever comes back."""
 ENDED_KEPT = 1_000
 """Ended calls that are kept at most."""
-ENDED_KEPT_S = 60.0
-"""How long an ended call is kept."""
+ENDED_KEPT_S = 600.0
+"""How long an ended call's events and alerts are kept."""
+READINGS_KEPT_S = 60.0
+"""How long an ended call's readings are kept."""
 
 
 class Told(msgspec.Struct, frozen=True, gc=False):
@@ -60,6 +62,8 @@ class CallMemory:
     """No party but the agent is scored."""
     began_ms: int
     """Of its first message, Unix milliseconds."""
+    number: int
+    """Counts the calls by their beginnings, from 1."""
     last_seq: int = 0
     hidden: list[int] = field(default_factory=list)
     """`seq` of what is kept from desktops, in order."""
@@ -72,6 +76,8 @@ class CallMemory:
     """Alert → its raising and, when somebody looks after it, its acknowledgement."""
     lasting: deque[Told] = field(default_factory=lambda: deque(maxlen=LASTING_KEPT))
     passing: deque[Told] = field(default_factory=deque)
+    whole: bool = True
+    """Its readings are kept, as many as of any call."""
 
     def keep(self, told: Told, message: AnyCallMessage) -> None:
         """Take in the call's next message."""
@@ -93,6 +99,11 @@ class CallMemory:
                 self.open_alerts.clear()
                 self.acknowledging.clear()
         self.lasting.append(told)
+
+    def thin(self) -> None:
+        """Keep no readings any more."""
+        self.whole = False
+        self.passing.clear()
 
     def now(self) -> Iterator[Told]:
         """What a subscriber that comes late must know: the start, and each open alert."""
@@ -130,8 +141,12 @@ class Memory:
         self._position = 0
         self._calls: OrderedDict[str, CallMemory] = OrderedDict()
         self._ended: OrderedDict[str, CallMemory] = OrderedDict()
-        self.running = 0
-        """Calls that run."""
+        self._lately: OrderedDict[str, CallMemory] = OrderedDict()
+        """Ended calls whose readings are kept."""
+        self.begun = 0
+        """Calls so far."""
+        self.gone = 0
+        """The highest `number` of a call of which nothing is kept any more."""
 
     def tell(self, message: AnyCallMessage, now_s: float) -> Told:
         """Encode and keep `message`; `now_s` monotonic."""
@@ -147,6 +162,7 @@ class Memory:
         if told.final:
             call.ended_s = now_s
             self._ended[message.call] = self._calls.pop(message.call)
+            self._lately[message.call] = call
         return told
 
     def call(self, name: str) -> CallMemory | None:
@@ -162,36 +178,50 @@ class Memory:
         agent, scored = None, {"customer"}
         if isinstance(message, CallStarted):
             agent, scored = message.agent, {party for party, info in message.parties.items() if info.scored}
-        self._ended.pop(message.call, None)
-        call = self._calls[message.call] = CallMemory(agent, scored <= {"agent"}, unix_ms(message.at))
+            self.begun += 1
+        self._drop(message.call)
+        call = CallMemory(agent, scored <= {"agent"}, unix_ms(message.at), self.begun)
+        self._calls[message.call] = call
         return call
 
     def drop(self, call: CallKey) -> None:
         """Keep nothing of a call that has ended; another of its name stays."""
         ended = self._ended.get(call.name)
         if ended is not None and ended.began_ms == call.began_ms:
-            del self._ended[call.name]
+            self._drop(call.name)
 
     def forget(self, now_s: float) -> None:
-        """Drop what ended a while ago."""
+        """Drop what ended a while ago: first its readings, then all."""
+        while self._lately and now_s - _ended_s(next(iter(self._lately.values()))) >= READINGS_KEPT_S:
+            self._lately.popitem(last=False)[1].thin()
         while self._ended:
-            oldest = next(iter(self._ended.values()))
-            assert oldest.ended_s is not None, "it has ended"
-            if len(self._ended) <= ENDED_KEPT and now_s - oldest.ended_s < ENDED_KEPT_S:
+            name, oldest = next(iter(self._ended.items()))
+            if len(self._ended) <= ENDED_KEPT and now_s - _ended_s(oldest) < ENDED_KEPT_S:
                 return
-            self._ended.popitem(last=False)
+            self._drop(name)
+
+    def _drop(self, name: str) -> None:
+        self._lately.pop(name, None)
+        ended = self._ended.pop(name, None)
+        if ended is not None:
+            self.gone = max(self.gone, ended.number)
+
+
+def _ended_s(call: CallMemory) -> float:
+    assert call.ended_s is not None, "it has ended"
+    return call.ended_s
 
 
 def _told(message: AnyCallMessage, position: int, call: CallMemory) -> Told:
     key = (message.call, f"{type(message).__name__} {message.party}") if isinstance(message, Reading | Gap) else None
-    full = Line(encode(message), key)
+    full = Line(encode(message), key, message.call, message.seq)
     seen = desktop_view(message, agent_only=call.agent_only)
     if seen is None:
         call.hidden.append(message.seq)
     desktop_seq = call.desktop_seq(message.seq)
     if seen is not None and call.hidden:
         seen = _renumbered(seen, desktop_seq, call)
-    desktop = full if seen is message else None if seen is None else Line(encode(seen), key)
+    desktop = full if seen is message else None if seen is None else Line(encode(seen), key, message.call, desktop_seq)
     reading = (message.party, message.end_s) if isinstance(message, Reading) else None
     final = isinstance(message, CallEnded)
     return Told(message.call, message.seq, desktop_seq, position, full, desktop, reading, final)

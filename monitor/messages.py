@@ -18,7 +18,7 @@ Party = Literal["agent", "customer", "mixed"]
 Severity = Literal["info", "warning", "critical"]
 About = Literal["party", "call"]
 
-SCHEMA = "1.2"
+SCHEMA = "1.3"
 """Version of the contract: the second number counts what was added to v1."""
 LABELS: tuple[Label, ...] = ("anger", "disgust", "fear", "happy", "neutral", "sad")
 """The six emotions, in the order of every score vector."""
@@ -198,6 +198,8 @@ class Hello(Message, frozen=True, kw_only=True, tag="hello"):
     """Names this run of the server: `seq` of another run means nothing here."""
     after: dict[str, int] = msgspec.field(default_factory=dict)
     """The resume point: each running call that this subscriber hears, and the last `seq` before what follows."""
+    begun: int = 0
+    """On `/v1/calls`: calls that have begun so far in this run, over or not. 0 elsewhere, and of an earlier run."""
     expires_at: str | None = None
     """When the subscriber's token expires: UTC, RFC 3339; null without one."""
 
@@ -217,7 +219,9 @@ class Missed(Message, frozen=True, kw_only=True, tag="missed"):
     """0 where nobody knows how many."""
     reason: str
     call: str | None = None
-    """The call that they were of; null where they were of several, or of an earlier run of the server."""
+    """The call that they were of; null where nobody knows, or where they were of an earlier run of the server."""
+    seq: int | msgspec.UnsetType = msgspec.UNSET
+    """The last of them: it counts as heard, like the `seq` of a message. Absent where `count` is 0."""
 
 
 class Heartbeat(Message, frozen=True, kw_only=True, tag="heartbeat"):
@@ -255,6 +259,9 @@ class Resume(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="r
 
     after: dict[str, Annotated[int, msgspec.Meta(ge=0)]]
     """Call → the last `seq` that was heard of it in that epoch, calls that ended lately included."""
+    begun: Annotated[int, msgspec.Meta(ge=0)] | msgspec.UnsetType = msgspec.UNSET
+    """On `/v1/calls`: how many calls of that epoch this subscriber knows to have begun. Absent: what began and ended more than
+    a minute ago, and is not named, is not told."""
 
 
 ClientMessage = Acknowledge | NewToken | Resume

@@ -34,7 +34,8 @@ def line(message: messages.AnyMessage) -> str | None:
         case messages.Error():
             return f"error {plain(message.code)}: {plain(message.text)}"
         case messages.Missed():
-            return f"missed {message.count or 'some'} messages: {plain(message.reason)}"
+            of = "" if message.call is None else f" of {plain(message.call)}"
+            return f"missed {message.count or 'some'} messages{of}: {plain(message.reason)}"
         case messages.Hello():
             return None
 

@@ -56,7 +56,8 @@ def _described(kind: type[msgspec.Struct], shape: dict[str, Any]) -> dict[str, A
     for name, text in texts.items():
         properties[name] = {"description": text} | properties[name]
     always = issubclass(kind, messages.Message) and not config.omit_defaults
-    return shape | {"properties": properties, "required": list(properties) if always else shape["required"]}
+    sent = [name for name in properties if msgspec.UnsetType not in typing.get_args(hints.get(name))]
+    return shape | {"properties": properties, "required": sent if always else shape["required"]}
 
 
 def _precise(name: str, hint: Any, field: dict[str, Any]) -> dict[str, Any]:

@@ -123,7 +123,7 @@ class Subscriber:
         """Send `line` at once if nothing is on its way; queue it else, where it may cost the oldest passing message."""
         if self._leaving or self._connection.transport.is_closing():
             return
-        if self._idle and not self._connection.transport.get_write_buffer_size():
+        if self._idle and not (self.backlog.owes or self._connection.transport.get_write_buffer_size()):
             broadcast((self._connection,), line.text, text=True)
             self._note_sent()
             return
@@ -182,7 +182,7 @@ class Subscriber:
                 while await self._something_waits():
                     missed, line = self.backlog.take()
                     if missed:
-                        await self._send(_missed(missed))
+                        await self._send(_missed(line, missed))
                     await self._send(line.text)
             except _TooSlowError as reason:
                 self._drop(str(reason))
@@ -213,7 +213,7 @@ class Subscriber:
         """Wait for it. False after `finish`, when nothing more comes."""
         while not self.backlog:
             if self.backlog.abandoned:
-                raise _TooSlowError("more calls and alerts waited than are kept")
+                raise _TooSlowError("more waited, or was lost untold, than is kept")
             if self._finishing:
                 return False
             self._woken.clear()
@@ -255,5 +255,6 @@ class _TooSlowError(Exception):
     """This subscriber cannot be served any further; the text goes into its close frame."""
 
 
-def _missed(count: int) -> bytes:
-    return encode(Missed(at=rfc3339(time.time()), count=count, reason="this subscriber reads too slowly"))
+def _missed(before: Line, count: int) -> bytes:
+    why = "this subscriber reads too slowly"
+    return encode(Missed(at=rfc3339(time.time()), call=before.call, count=count, seq=before.seq - 1, reason=why))

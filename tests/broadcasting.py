@@ -11,7 +11,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from monitor.broadcast import Broadcaster
+from monitor.greeting import Greeting, Hole
 from monitor.handshake import Ties
+from monitor.memory import Told
 from monitor.messages import (
     Acknowledge,
     AlertAcknowledged,
@@ -72,6 +74,14 @@ async def broadcasting(
         yield broadcaster
     finally:
         await broadcaster.stop()
+
+
+def told_in(greeting: Greeting) -> list[Told]:
+    return [line for line in greeting.lines if isinstance(line, Told)]
+
+
+def holes_in(greeting: Greeting) -> list[Hole]:
+    return [line for line in greeting.lines if isinstance(line, Hole)]
 
 
 def acknowledgement(seq: int, said: Acknowledge) -> AlertAcknowledged:

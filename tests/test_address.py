@@ -23,6 +23,7 @@ from monitor.subscription import ALL_CALLS, Topic, parse_subscription
 )
 def test_an_address_at_hand_becomes_that_of_a_subscription(text: str, url: str) -> None:
     assert Address.parse(text) == Address(url)
+    assert Address(url).all_calls == ("/v1/agents/" not in url)
 
 
 @pytest.mark.parametrize(

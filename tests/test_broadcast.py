@@ -51,7 +51,7 @@ async def test_hello_comes_first_and_then_every_message_as_it_was_published() ->
         got = await received(client)
         assert isinstance(got, Hello)
         assert (got.epoch, got.after, got.heartbeat_s, got.expires_at) == (broadcaster.epoch, {}, 7.0, None)
-        assert (got.node, got.model, got.schema) == ("test", "tiny 1", "1.2")
+        assert (got.node, got.model, got.schema) == ("test", "tiny 1", "1.3")
         for message in messages:
             broadcaster.publish(message)
         assert [await received(client) for _ in messages] == messages
@@ -229,7 +229,7 @@ async def test_more_alerts_than_the_backlog_holds_close_a_subscriber_rather_than
             seq += 1
             broadcaster.publish(raised(seq, alert=f"a:{seq}"))
             await asyncio.sleep(0)
-        assert await goodbye(slow) == (TOO_SLOW, "more calls and alerts waited than are kept")
+        assert await goodbye(slow) == (TOO_SLOW, "more waited, or was lost untold, than is kept")
         async with subscribed(broadcaster) as again:
             assert await seqs(again, seq) == list(range(1, seq + 1)), "whoever comes back learns of every open alert"
 

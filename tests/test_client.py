@@ -204,7 +204,20 @@ async def test_a_greeting_that_is_cut_short_is_told_again_without_doubles() -> N
             started("b"),
             reading(2, "b"),
         ]
-        assert service.asked == [("/v1/calls", None), ("/v1/calls?after=run", '{"type":"resume","after":{}}')]
+        assert service.asked == [
+            ("/v1/calls", None),
+            ("/v1/calls?after=run", '{"type":"resume","after":{"a":0,"b":0},"begun":0}'),
+        ]
+
+
+@on_a_loop
+async def test_who_follows_an_agent_counts_no_calls() -> None:
+    async with serving_lines(
+        [greeting_of("run", {"a": 5}), reading(6, "a")], [greeting_of("run", {"a": 7}), reading(7, "a")]
+    ) as service:
+        async with Client(service.address.replace("calls", "agents/4711"), timing=Waits().timing) as events:
+            await taken(events, reading(7, "a"))
+        assert service.asked[1] == ("/v1/agents/4711?after=run", '{"type":"resume","after":{"a":6}}')
 
 
 @on_a_loop
@@ -536,7 +549,7 @@ class Script:
         path = connection.request.path if connection.request else ""
         turn = len(self.asked)
         self.asked.append((path, None))
-        if path.startswith("/v1/calls?after="):
+        if "?after=" in path and "/v1/calls/" not in path:
             self.asked[-1] = (path, str(await connection.recv()))
         for line in self._lines[min(turn, len(self._lines) - 1)]:
             await connection.send(line if isinstance(line, str | bytes) else encode(line).decode())

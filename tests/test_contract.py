@@ -103,6 +103,12 @@ def test_a_message_is_valid_and_what_is_broken_in_it_is_not(message: msgspec.Str
         assert not validator.is_valid(broken), broken
 
 
+def test_how_far_missed_goes_is_said_where_it_is_known() -> None:
+    missed = as_json(Missed(at=AT, call="a", count=5, reason="slow", seq=7))
+    to_subscribers.validate(missed)
+    assert not to_subscribers.is_valid(missed | {"seq": 0})
+
+
 def broken_ones(whole: dict[str, Any], optional: set[str]) -> Iterator[dict[str, Any]]:
     """Without a field, with one of another kind, with another value where only some may be."""
     for name in whole:

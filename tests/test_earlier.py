@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from monitor.broadcast import Broadcaster
 from monitor.client import Client
-from monitor.greeting import FORGOTTEN, LEFT_OUT, RESTARTED, TOO_OLD, greeting
+from monitor.greeting import FORGOTTEN, LEFT_OUT, RESTARTED, TOO_OLD, Hole, greeting
 from monitor.history import earlier
 from monitor.history.earlier import past
 from monitor.identities import Identities
@@ -27,11 +27,13 @@ from tests.broadcasting import (
     connected,
     ended,
     goodbye,
+    holes_in,
     on_a_loop,
     raised,
     reading,
     received,
     started,
+    told_in,
 )
 from tests.stored import BEGAN_S, written_at_once
 
@@ -87,6 +89,7 @@ async def test_what_was_missed_comes_first_then_the_present_run_as_to_a_newcomer
             broadcaster.publish(reading(3))
             assert await received(client) == reading(3)
     assert hellos(got) == [("old", {}), ("new", {"a": 2})]
+    assert [message.begun for message in got if isinstance(message, Hello)] == [0, 1], "of the earlier run nobody knows"
     assert got[1:5] == told[2:]
     end = got[5]
     assert isinstance(end, CallEnded)
@@ -215,9 +218,9 @@ def test_what_is_told_is_bounded_and_what_is_left_out_is_counted(path: Path, mon
     assert found is not None
     assert not found.whole
     start = greeting(found.memory, ALL_CALLS, {"f": 1})
-    assert {message.call for message in start.told} == set("cdef"), "the last that began"
-    assert [message.seq for message in start.told if message.call == "f"] == [20, 21, 22]
-    assert ("f", 18, TOO_OLD) in start.missed
+    assert {message.call for message in told_in(start)} == set("cdef"), "the last that began"
+    assert [message.seq for message in told_in(start) if message.call == "f"] == [20, 21, 22]
+    assert Hole("f", 18, TOO_OLD, 19) in holes_in(start)
 
 
 @on_a_loop
@@ -271,14 +274,14 @@ def test_whatever_the_moment_of_the_cut_nothing_comes_twice_and_nothing_is_missi
         return
     assert found is not None
     start = greeting(found.memory, ALL_CALLS, named)
-    assert start.missed == []
+    assert holes_in(start) == []
     assert start.after == {}
     left = max(number for number, message in enumerate(lines[:cut]) if message.call in named)
     again = {message.call for message in lines[left:cut] if isinstance(message, CallStarted)} - named.keys()
-    got = [(told.call, told.seq) for told in start.told if not told.final or (told.call, told.seq) in ends(lines)]
+    got = [(told.call, told.seq) for told in told_in(start) if not told.final or (told.call, told.seq) in ends(lines)]
     got = [one for one in got if one[0] not in again]  # all of it fell between two readings of all other calls
     assert got == [(message.call, message.seq) for message in lines[cut:]]
-    interrupted = {told.call for told in start.told} - {call for call, _ in ends(lines)}
+    interrupted = {told.call for told in told_in(start)} - {call for call, _ in ends(lines)}
     still_open = {message.call for message in lines} - {call for call, _ in ends(lines)}
     assert interrupted == still_open, "each is told how it ended"
 

@@ -28,6 +28,7 @@ from monitor.plain import line, summary
         (ended(72.0, outcome="angry"), " 1:12.00  one               ended: end; outcome angry"),
         (error("x.wav: no samples"), "error audio: x.wav: no samples"),
         (Missed(at=rfc3339(T0), count=12, reason="slow"), "missed 12 messages: slow"),
+        (Missed(at=rfc3339(T0), count=0, reason="slow", call="one"), "missed some messages of one: slow"),
     ],
 )
 def test_a_message_is_one_line(message: AnyMessage, told: str) -> None:
@@ -45,6 +46,7 @@ def test_outside_text_cannot_break_a_line() -> None:
         line(reading(3.0, call=evil)),
         line(gap(1.0, 2.0, reason=evil)),
         line(error(evil, evil)),
+        line(Missed(at=rfc3339(T0), count=1, reason="slow", call=evil)),
         line(ended(3.0, evil, reason=evil)),
         line(raised(3.0, evil, rule=evil)),
         summary(ended(3.0, evil, reason=evil), [raised(3.0, evil, rule=evil)]).replace("\n  customer", ""),

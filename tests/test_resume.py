@@ -10,10 +10,10 @@ from msgspec.structs import replace
 from websockets.exceptions import InvalidStatus
 
 from monitor.errors import RequestError
-from monitor.greeting import FORGOTTEN, RESTARTED, TOO_OLD, greeting
+from monitor.greeting import FORGOTTEN, RESTARTED, TOO_OLD, Hole, greeting
 from monitor.identities import Identities
 from monitor.memory import ENDED_KEPT, ENDED_KEPT_S, LASTING_KEPT, Memory
-from monitor.messages import Acknowledge, CallKey, Hello, Missed, unix_ms
+from monitor.messages import Acknowledge, CallKey, Heartbeat, Hello, Missed, unix_ms
 from monitor.subscription import ALL_CALLS, Topic
 from tests.broadcasting import (
     acknowledgement,
@@ -22,11 +22,13 @@ from tests.broadcasting import (
     connected,
     ended,
     goodbye,
+    holes_in,
     on_a_loop,
     raised,
     reading,
     received,
     started,
+    told_in,
     until,
 )
 
@@ -69,8 +71,10 @@ async def test_a_subscriber_of_all_calls_says_first_what_it_heard_of_each() -> N
             broadcaster.publish(reading(3, "a"))  # before the resume message: it belongs to what was missed
             assert (await resumed(client, {"a": 2, "b": 1})).after == {"a": 3, "new": 1}
             broadcaster.publish(reading(4, "a"))
-            expected = [reading(2, "b"), started("new"), ended(3, "b"), reading(3, "a"), reading(4, "a")]
+            expected = [reading(2, "b"), started("new"), ended(3, "b"), reading(3, "a")]
             assert [await received(client) for _ in expected] == expected
+            assert isinstance(await received(client), Heartbeat), "all that was missed has been told"
+            assert await received(client) == reading(4, "a")
 
 
 @on_a_loop
@@ -95,10 +99,11 @@ async def test_what_is_gone_is_said_and_alerts_never_are() -> None:
             broadcaster.publish(message)
         async with connected(broadcaster, f"/v1/calls/a?after={broadcaster.epoch}:1") as client:
             await received(client)
+            assert await received(client) == raised(2)
             told = await received(client)
             assert isinstance(told, Missed)
-            assert (told.call, told.count, told.reason) == ("a", 5, TOO_OLD)
-            expected = [raised(2), reading(8), reading(9), reading(10), cleared(11)]
+            assert (told.call, told.count, told.seq, told.reason) == ("a", 5, 7, TOO_OLD), "where the hole is"
+            expected = [reading(8), reading(9), reading(10), cleared(11)]
             assert [await received(client) for _ in expected] == expected
 
 
@@ -189,10 +194,10 @@ def test_whatever_the_moment_of_the_cut_nothing_comes_twice_and_what_is_missing_
     for message in lines[cut:]:
         memory.tell(message, 0.0)
     start = greeting(memory, ALL_CALLS, heard)
-    replayed = [(told.call, told.seq) for told in start.told]
+    replayed = [(told.call, told.seq) for told in told_in(start)]
     wanted = [(message.call, message.seq) for message in lines[cut:]]
     assert [one for one in wanted if one in set(replayed)] == replayed, "in order, once, and nothing else"
-    assert len(wanted) == len(replayed) + sum(count for _, count, _ in start.missed)
+    assert len(wanted) == len(replayed) + sum(hole.count for hole in holes_in(start))
     lost = set(wanted) - set(replayed)
     assert all(type(message).__name__ == "Reading" for message in lines[cut:] if (message.call, message.seq) in lost)
 
@@ -201,9 +206,9 @@ def test_an_alert_that_somebody_looks_after_is_told_with_the_name() -> None:
     memory = Memory(4)
     for message in (started(), raised(2), acknowledgement(3, Acknowledge(call="a", alert="a:1", by="Kim"))):
         memory.tell(message, 0.0)
-    assert [told.seq for told in greeting(memory, ALL_CALLS, None).told] == [1, 2, 3]
+    assert [told.seq for told in told_in(greeting(memory, ALL_CALLS, None))] == [1, 2, 3]
     memory.tell(cleared(4), 0.0)
-    assert [told.seq for told in greeting(memory, ALL_CALLS, None).told] == [1]
+    assert [told.seq for told in told_in(greeting(memory, ALL_CALLS, None))] == [1]
 
 
 def test_ended_calls_are_forgotten_after_a_while_and_beyond_a_number() -> None:
@@ -216,7 +221,7 @@ def test_ended_calls_are_forgotten_after_a_while_and_beyond_a_number() -> None:
     memory.tell(started("last"), ENDED_KEPT_S + 1)
     assert list(memory.of()) == ["last"]
     start = greeting(memory, ALL_CALLS, {"7": 1})
-    assert start.missed == [("7", 0, FORGOTTEN)]
+    assert holes_in(start) == [Hole("7", 0, FORGOTTEN)]
     with pytest.raises(RequestError, match="no call '7' is running"):
         greeting(memory, Topic("call", "7"), {"7": 1})
 
@@ -233,6 +238,37 @@ def test_a_call_that_was_deleted_is_dropped_and_another_of_its_name_is_not() -> 
     assert memory.call("a") is None
 
 
+@pytest.mark.parametrize("gone", ["deleted", "its name taken by the next"])
+def test_who_was_away_while_a_call_came_and_went_of_which_nothing_is_kept_begins_anew(gone: str) -> None:
+    memory = Memory(4)
+    for message in (started("a"), started("b"), raised(2, "b"), ended(3, "b")):
+        memory.tell(message, 0.0)
+    if gone == "deleted":
+        memory.drop(CallKey("b", unix_ms(started().at)))
+    else:
+        memory.tell(started("b"), 1.0)
+    with pytest.raises(RequestError, match="calls came and went since the 1 that you know of"):
+        greeting(memory, ALL_CALLS, {"a": 1}, begun=1)
+    assert not holes_in(greeting(memory, ALL_CALLS, {"a": 1}, begun=2)), "it knew of that call"
+
+
+def test_a_resume_that_knows_of_more_calls_than_have_begun_is_refused_with_a_cure() -> None:
+    with pytest.raises(RequestError, match="3 calls are more than have begun here, 0: subscribe anew"):
+        greeting(Memory(4), ALL_CALLS, {}, begun=3)
+
+
+@pytest.mark.parametrize(("path", "begun"), [("/v1/calls", 2), ("/v1/calls/a", 0), ("/v1/agents/4711", 0)])
+@on_a_loop
+async def test_only_who_hears_all_calls_is_told_how_many_have_begun(path: str, begun: int) -> None:
+    async with broadcasting() as broadcaster:
+        broadcaster.publish(started("a"))
+        broadcaster.publish(started("b"))
+        async with connected(broadcaster, path) as client:
+            got = await received(client)
+            assert isinstance(got, Hello)
+            assert got.begun == begun
+
+
 def test_a_call_keeps_a_bounded_number_of_alerts_and_counts_the_older_ones_as_missed() -> None:
     memory = Memory(0)
     memory.tell(started(), 0.0)
@@ -240,8 +276,8 @@ def test_a_call_keeps_a_bounded_number_of_alerts_and_counts_the_older_ones_as_mi
         memory.tell(raised(seq, alert=f"a:{seq}"), 0.0)
         memory.tell(cleared(seq + 1, alert=f"a:{seq}"), 0.0)
     start = greeting(memory, ALL_CALLS, {"a": 1})
-    assert len(start.told) == LASTING_KEPT
-    assert start.missed == [("a", 10, TOO_OLD)]
+    assert len(told_in(start)) == LASTING_KEPT
+    assert holes_in(start) == [Hole("a", 10, TOO_OLD, 11)]
 
 
 @on_a_loop
@@ -257,7 +293,7 @@ async def test_a_desktop_counts_without_what_is_kept_from_it_also_after_a_cut() 
             assert (await resumed(client, {"a": 1})).after == {"a": 6}
             lost = await received(client)
             assert isinstance(lost, Missed)
-            assert (lost.call, lost.count) == ("a", 1), "only what this desktop would have seen"
+            assert (lost.call, lost.count, lost.seq) == ("a", 1, 2), "only what this desktop would have seen"
             got = [await received(client) for _ in range(4)]
             assert [message.seq for message in got] == [3, 4, 5, 6]  # type: ignore[union-attr]
             assert got[-1].evidence == [3, 5]  # type: ignore[union-attr]

@@ -66,13 +66,18 @@ def test_readings_are_those_of_the_audio_that_was_sent_within_two() -> None:
 def test_what_is_neither_delivered_nor_counted_is_a_problem() -> None:
     calls = {"a": heard(), "b": heard(), "c": heard()}
     assert produced(calls) == 24
-    account = {"calls": calls | {"a": heard(messages=6)}, "missed": {"": 2}, "unknown": []}
+    account = {"calls": calls | {"a": heard(messages=6)}, "missed": {"a": 2}, "unknown": []}
     assert list(account_problems("stalls", account, calls)) == []
     assert list(account_problems("stalls", account | {"missed": {"a": 1}}, calls)) == [
-        "subscriber that stalls: 2 messages lack, missed told 1; {'a': 2} against {'a': 1}"
+        "subscriber that stalls: a: 2 lack, missed told 1"
     ]
     assert list(account_problems("stalls", account | {"missed": {}, "unknown": ["a"]}, calls)) == []
     assert list(account_problems("stalls", account | {"missed": {}, "unknown": [""]}, calls)) == []
+    for unknown in ([], [""]):
+        strange = {"calls": calls, "missed": {"": 1, "z": 2}, "unknown": unknown}
+        assert list(account_problems("stalls", strange, calls)) == [
+            "subscriber that stalls: missed told of calls that nobody heard: no call in particular, z"
+        ]
     twice = {"calls": calls | {"a": heard(doubles=1)}, "missed": {}, "unknown": []}
     assert list(account_problems("is cut", twice, calls)) == ["subscriber that is cut: 1 messages twice"]
 

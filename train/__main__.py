@@ -104,7 +104,7 @@ def fit(
         typer.Option(
             "--teacher",
             metavar="DIR|FILE",
-            help="another training's --work or a model file, as often as you like: what they say is learnt, not what was acted",
+            help="another training's --work or a model file, as often as you like: what they say is learnt beside what was acted",
         ),
     ] = None,
     channels: Annotated[
@@ -118,23 +118,43 @@ def fit(
     rate: Annotated[float, typer.Option(min=1e-6, max=1.0, help="highest learning rate")] = 2e-3,
     seed: Seed = 1,
     noise: Noise = None,
+    with_tuning: Annotated[
+        bool,
+        typer.Option(
+            "--with-tuning",
+            help="fit the tuning actors too, when nothing is left to choose; see `export --calibrated-like`",
+        ),
+    ] = False,
 ) -> None:
     """Trains the network on the fitted actors, or trains one further; draws the training curve."""
     from train import commands
     from train.batches import Schedule
 
     schedule = Schedule(epochs=epochs, batch=batch, peak_rate=rate, seed=seed)
-    commands.fit_network(cremad, data, work, models, noise, schedule, channels, start, fold, teachers or ())
+    commands.fit_network(
+        cremad, data, work, models, noise, schedule, channels, start, fold, teachers or (), with_tuning
+    )
 
 
 @app.command()
 def export(
-    cremad: MaybeCremad = None, data: Data = None, work: Work = Path("build/model"), models: Models = Path("models")
+    cremad: MaybeCremad = None,
+    data: Data = None,
+    work: Work = Path("build/model"),
+    models: Models = Path("models"),
+    calibrated_like: Annotated[
+        Path | None,
+        typer.Option(
+            "--calibrated-like",
+            metavar="FILE",
+            help="a model of the same recipe, trained without the tuning actors, for one that was trained with them",
+        ),
+    ] = None,
 ) -> None:
     """Writes emotion.onnx from --work, calibrated on the tuning actors, and the checkpoint for `fit --from`."""
     from train import commands
 
-    meaning = commands.export_model(cremad, data, work, models).meaning
+    meaning = commands.export_model(cremad, data, work, models, calibrated_like).meaning
     typer.echo(f"{models / 'emotion.onnx'}: {meaning.parameters:,} parameters, {meaning.mflop:g} MFLOP a window")
 
 

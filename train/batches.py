@@ -101,7 +101,7 @@ class Batches:
         self, workshop: Workshop, schedule: Schedule, targets: Sequence[Samples], folder: Path, teacher: Predict | None
     ) -> None:
         """`targets`: (clips, classes) of the emotion and of each head. `folder` keeps the windows. What `teacher` says of a
-        window is asked for in place of its clip's emotion. A context manager."""
+        window is most of what is asked for beside its clip's emotion. A context manager."""
         self._workshop, self._schedule, self._targets = workshop, schedule, targets
         self._folder, self._teacher = folder, teacher
         folder.mkdir(parents=True, exist_ok=True)
@@ -135,11 +135,9 @@ class Batches:
             windows = [generations[drawn[clip]][0][clip, starts[clip] : starts[clip] + frames] for clip in chosen]
             wanted = [targets[chosen] for targets in self._targets]
             if self._teacher:
-                wanted[0] = np.stack([generations[drawn[clip]][1][clip] for clip in chosen])  # type: ignore[index]
-            # A teacher has heard the window as it is.
-            yield blended(
-                np.stack(windows).astype(np.float32), wanted, self._workshop.recipe, generator, not self._teacher
-            )
+                taught = np.stack([generations[drawn[clip]][1][clip] for clip in chosen])  # type: ignore[index]
+                wanted[0] = wanted[0] + self._workshop.recipe.teacher_weight * (taught - wanted[0])
+            yield blended(np.stack(windows).astype(np.float32), wanted, self._workshop.recipe, generator)
 
     def _generations(self, count: int) -> list[tuple[np.ndarray, Samples | None]]:
         """The first so many, each with what the teacher says of it; the next one is begun."""
@@ -174,15 +172,14 @@ class Batches:
 
 
 def blended(
-    features: np.ndarray, wanted: Sequence[Samples], recipe: Recipe, generator: np.random.Generator, warped: bool = True
+    features: np.ndarray, wanted: Sequence[Samples], recipe: Recipe, generator: np.random.Generator
 ) -> tuple[np.ndarray, list[Samples]]:
     """Other vocal tracts, SpecAugment (Park et al. 2019), mixup (Zhang et al. 2018) of each window with another of the batch.
 
     `features` (n, frames, 64 or more) are altered in place; what lies beside the 64 bands is mixed only.
     """
     bands = features[..., :BANDS]
-    if warped:
-        bands[:] = warp(bands, recipe, generator)
+    bands[:] = warp(bands, recipe, generator)
     for window in bands:
         mask(window, recipe, generator)
     if not recipe.mixup:

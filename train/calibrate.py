@@ -26,7 +26,7 @@ from train.stitch import Line, PseudoCall, stitched
 
 CALIBRATED_ON = ("clean", "mulaw", "gated", "floor_20", "snr_10")
 """Conditions whose scores of the tuning clips are calibrated on, together: a caller's line is none of them in particular."""
-LABELLED, CLEAR = 0.68, 0.95
+LABELLED, CLEAR = 0.68, 0.98
 """Shares of the stitched calls' windows and stretches that are as sure as the thresholds for a label and a mood ask.
 
 A label that is there already stays a little under its threshold, so that about 75 % of the windows have one.

@@ -93,7 +93,10 @@ def _angers(told: Told) -> Iterable[_Anger]:
 
 
 def _rules(told: Sequence[Told], hours: float) -> dict[str, dict[str, Any]]:
-    """Rule → how often it was raised, during what, and how often an hour of neutral and sad speech."""
+    """Rule → how often it was raised, and during what; the anger rule: how often an hour of neutral and sad speech, too.
+
+    What is false of another rule is not said: sadness is what some of them are for.
+    """
     rules: dict[str, dict[str, Any]] = {ANGER_RULE: {"raised": 0, "during": {}}}
     for one in told:
         for alert in one.raised():
@@ -101,9 +104,8 @@ def _rules(told: Sequence[Told], hours: float) -> dict[str, dict[str, Any]]:
             row["raised"] += 1
             name = one.label_at(alert.at_s) or "unlabelled"
             row["during"][name] = row["during"].get(name, 0) + 1
-    for row in rules.values():
-        quiet = sum(row["during"].get(label, 0) for label in QUIET)
-        row["false_an_hour"] = round(quiet / hours, 2) if hours else None
+    quiet = sum(rules[ANGER_RULE]["during"].get(label, 0) for label in QUIET)
+    rules[ANGER_RULE]["false_an_hour"] = round(quiet / hours, 2) if hours else None
     return rules
 
 

@@ -1,9 +1,8 @@
 """What the commands that learn do, without the command line: each reads, calls the modules in order, and writes."""
 
-import hashlib
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,11 +13,22 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from monitor.errors import ModelError
-from monitor.features import Normalisation, window_features
+from monitor.features import window_features
 from monitor.messages import LABELS
 from monitor.model import EmotionModel
 from train import variants
+from train.checkpoint import (
+    MEANING,
+    WEIGHTS,
+    calibrated_like,
+    digest,
+    load_checkpoint,
+    normalisation,
+    open_teacher,
+    refuse_known,
+    refuse_other_features,
+    tuned_actors,
+)
 from train.corpus import Clip, Corpus, CorpusError, balance, load_corpus
 from train.live import speech_powers
 from train.measuring import load, tuning_clips
@@ -28,7 +38,6 @@ from train.split import Split, fold_split, read_split
 
 if TYPE_CHECKING:
     from train.batches import Schedule
-    from train.scoring import Predict
 
 SPLIT_SEED = 1
 """Of the tuning actors: fixed, so that trainings with different seeds can be compared."""
@@ -89,11 +98,14 @@ def fit_network(
     start: Path | None = None,
     fold: int | None = None,
     teachers: Sequence[Path] = (),
+    with_tuning: bool = False,
 ) -> None:
-    """Trains, from nothing or from the checkpoint in `start`, on the emotions or on what `teachers` say; draws the curve."""
+    """Trains, from nothing or from the checkpoint in `start`, on the emotions or on what `teachers` say of them as well, without
+    or `with_tuning` actors; draws the curve."""
     corpus = load(cremad, data)
     _print_dropped(corpus)
     split = _split(corpus, cremad, fold)
+    split = split.with_tuning_fitted() if with_tuning else split
     # Only now, when the data is known to be sound: these import TensorFlow, which talks on stderr.
     from train import fit
     from train.dataset import Recipe
@@ -102,22 +114,29 @@ def fit_network(
 
     workshop = fit.prepare(corpus, split, _noise_folder(cremad, noise), Recipe(), schedule.seed)
     architecture = Architecture.of(channels)
-    network, words = None, fit.CREMAD if cremad else f"own recordings ({len(corpus.actors)} speakers)"
+    words = fit.CREMAD if cremad else f"own recordings ({len(corpus.actors)} speakers)"
+    network, lineage = None, dict[str, Any]()
     if start:
         network, before = load_checkpoint(start)
+        refuse_known(f"checkpoint {start}", before["split"]["fitted"], split)
+        lineage["started_from"] = {"sha256": digest(start), "epochs": before["schedule"]["epochs"]}
         architecture = Architecture(**before["architecture"])
-        words += f"; started from a network trained on {before.get('data', fit.CREMAD)}"
-        workshop = replace(workshop, normalisation=_normalisation(before))
-    teacher, taught = None, {}
+        if (learnt := before.get("data", fit.CREMAD)) != words:
+            words += f"; started from a network trained on {learnt}"
+        workshop = replace(workshop, normalisation=normalisation(before))
+    teacher = None
     if teachers:
-        several = [_teacher(path, split, workshop.normalisation) for path in teachers]
-        taught = {"teachers": [digest for _, digest in several]}
+        several = [open_teacher(path, split) for path in teachers]
+        if not start:
+            workshop = replace(workshop, normalisation=several[0].normalisation)
+        refuse_other_features(several, workshop.normalisation)
+        lineage["teachers"] = [one.digest for one in several]
 
         def teacher(features: np.ndarray) -> np.ndarray:
-            return np.mean([predict(features) for predict, _ in several], axis=0, dtype=np.float32)
+            return np.mean([one.predict(features) for one in several], axis=0, dtype=np.float32)
 
     console.print(f"{len(workshop.clips)} clips; {_split_words(split)}; {workshop.noises.source}", highlight=False)
-    fit.start_work(work, fit.meaning(workshop, split, schedule, architecture) | {"data": words} | taught)
+    fit.start_work(work, fit.meaning(workshop, split, schedule, architecture) | {"data": words} | lineage)
     with _progress() as progress:
         task = progress.add_task("training", total=schedule.epochs, loss=float("nan"), uar="")
         fit.fit(
@@ -133,36 +152,6 @@ def fit_network(
     draw_training_curve(json.loads((work / fit.HISTORY).read_text(encoding="utf-8")), models / "training_curve.png")
 
 
-def _normalisation(meaning: Mapping[str, Any]) -> Normalisation:
-    return Normalisation(meaning["floor_db"], np.array(meaning["spectrum"], np.float32))
-
-
-def _teacher(path: Path, split: Split, normalisation: Normalisation) -> tuple["Predict", str]:
-    """A model file's or a training's network, and its file's SHA-256.
-
-    Raises `CorpusError` for one that knows people whom the pupil is measured on, or that reads other features.
-    """
-    if path.suffix == ".onnx":
-        model = EmotionModel(path)
-        features, known = model.meaning.features, model.meaning.training["fitted"]
-        own = Normalisation(features.floor_db, np.array(features.spectrum, np.float32))
-        predict, file = model.run, path
-    else:
-        from train.fit import predictor
-
-        network, meaning = load_checkpoint(path)
-        known, own, predict = meaning["split"]["fitted"], _normalisation(meaning), predictor(network)
-        file = (path.parent if path.is_file() else path) / "last.keras"
-    if others := sorted(set(known) & {*split.tuning, *split.validation}):
-        raise CorpusError(
-            f"teacher {path} was fitted on {', '.join(others[:3])}, who are kept from fitting here: expected one of the same "
-            "split"
-        )
-    if own.floor_db != normalisation.floor_db or not np.allclose(own.spectrum, normalisation.spectrum, atol=1e-8):
-        raise CorpusError(f"teacher {path} reads other features, expected one fitted on the same clips: train it again")
-    return predict, hashlib.sha256(file.read_bytes()).hexdigest()
-
-
 def _progress() -> Progress:
     figures = TextColumn("epoch {task.completed:.0f}/{task.total:.0f} loss {task.fields[loss]:.3f} {task.fields[uar]}")
     return Progress(TextColumn("{task.description}"), BarColumn(), figures, TimeRemainingColumn(), console=console)
@@ -173,57 +162,40 @@ def _tell(progress: Progress, task: Any, row: dict[str, float]) -> None:
     progress.update(task, completed=row["epoch"], loss=row["loss"], **uar)
 
 
-def load_checkpoint(folder: Path) -> tuple[Any, dict[str, Any]]:
-    """A network that takes three seconds and gives the emotion, and its meaning, as `fit` or `export` left them in `folder`.
-
-    Raises `CorpusError` or `ModelError`.
-    """
-    folder = folder.parent if folder.is_file() else folder
-    files = [folder / name for name in ("last.keras", "meaning.json")]
-    if missing := [path.name for path in files if not path.is_file()]:
-        raise CorpusError(
-            f"{folder} has no {', '.join(missing)}, expected a training's folder: run `python -m train fit` first"
-        )
-    import keras
-
-    from monitor.features import BANDS
-    from train.network import Architecture, rebuilt
-
-    try:
-        meaning: dict[str, Any] = json.loads(files[1].read_text(encoding="utf-8"))
-        network = keras.models.load_model(files[0], compile=False)
-    except (ValueError, OSError, TypeError, KeyError) as error:
-        raise ModelError(
-            f"{files[0]} is no network of this version ({error}), expected one by `fit`: train again"
-        ) from error
-    try:
-        return rebuilt(network, Architecture(**meaning["architecture"])), meaning
-    except (ValueError, TypeError, KeyError) as error:
-        raise ModelError(
-            f"{files[0]} takes and gives {network.input_shape}, {network.output_shape}, expected (batch, frames, {BANDS}), "
-            f"(batch, {len(LABELS)}) and the sizes of meaning.json: train again"
-        ) from error
-
-
-def export_model(cremad: Path | None, data: Path | None, work: Path, models: Path) -> EmotionModel:
-    """Writes emotion.onnx, calibrated on the tuning actors, and the checkpoint that another training may start from."""
+def export_model(
+    cremad: Path | None, data: Path | None, work: Path, models: Path, like_file: Path | None = None
+) -> EmotionModel:
+    """Writes emotion.onnx, calibrated on the tuning actors, or as another model file is, and the checkpoint that another
+    training may start from. Raises `CorpusError` where the tuning actors were fitted and no such file is named."""
+    like = EmotionModel(like_file) if like_file else None
     network, meaning = load_checkpoint(work)
-    clips = load(cremad, data, meaning["split"]["tuning"]).clips
+    if not (actors := meaning["split"]["tuning"]) and not like:
+        raise CorpusError(
+            f"{work} has the tuning actors fitted, expected another model's calibration: name one of the same recipe that was "
+            "trained without them by --calibrated-like"
+        )
+    clips = load(cremad, data, tuned_actors(like) if like else actors).clips
     from train.export import export
 
     path = models / "emotion.onnx"
     export(network, meaning, path, _real_windows(clips, meaning))
     kept = models / CHECKPOINT_FOLDER
     kept.mkdir(parents=True, exist_ok=True)
-    network.save(kept / "last.keras")
-    shutil.copyfile(work / "meaning.json", kept / "meaning.json")
-    return calibrate_model(path, clips)
+    network.save(kept / WEIGHTS)
+    shutil.copyfile(work / MEANING, kept / MEANING)
+    if like is None:
+        return calibrate_model(path, clips)
+    from train.calibrate import write_meaning
+
+    model = calibrated_like(EmotionModel(path), like)
+    write_meaning(model, path)
+    return model
 
 
 def _real_windows(clips: tuple[Clip, ...], meaning: dict[str, Any]) -> np.ndarray:
     """(n, 188, 64) features of some clips' first windows: Keras and ONNX are compared on them."""
-    normalisation = _normalisation(meaning)
-    return np.stack([window_features(speech_powers(clip.samples)[0], normalisation) for clip in clips[:100]])
+    read = normalisation(meaning)
+    return np.stack([window_features(speech_powers(clip.samples)[0], read) for clip in clips[:100]])
 
 
 def calibrate_model(path: Path, clips: tuple[Clip, ...]) -> EmotionModel:
@@ -236,8 +208,13 @@ def calibrate_model(path: Path, clips: tuple[Clip, ...]) -> EmotionModel:
 
 
 def calibrate_file(cremad: Path | None, data: Path | None, actors: tuple[str, ...] | None, path: Path) -> EmotionModel:
-    """The same of any model file, by default on the actors that it says it was tuned on."""
-    return calibrate_model(path, tuning_clips(cremad, data, actors, EmotionModel(path)))
+    """The same of any model file, by default on the actors that it says it was tuned on. Raises `CorpusError` for fitted ones."""
+    model = EmotionModel(path)
+    if known := sorted(set(actors or ()) & set(model.meaning.training.get("fitted") or ())):
+        raise CorpusError(
+            f"{path} was fitted on {', '.join(known[:3])}, expected actors that it never heard: it is too sure of the others"
+        )
+    return calibrate_model(path, tuning_clips(cremad, data, actors, model))
 
 
 def train_ablations(

@@ -64,6 +64,8 @@ class Recipe:
     """Share of 20 ms packets lost, in half of these windows hidden as live."""
     vote_weight: float = 0.2
     """Of the listeners' votes in the target; the intended emotion has the rest."""
+    teacher_weight: float = 0.75
+    """Of what a teacher says in the target, where there is one; what it would be without has the rest."""
     mixup: float = 0.2
     """Both parameters of the beta distribution that mixes windows of a batch; 0 mixes none."""
     masked_frames: int = 16

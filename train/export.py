@@ -103,6 +103,7 @@ def training_facts(meaning: Mapping[str, Any]) -> dict[str, Any]:
         "validated": split["validation"],
         "epochs": meaning["schedule"]["epochs"],
         "seed": meaning["schedule"]["seed"],
+        "started_from": meaning.get("started_from"),
         "teachers": len(meaning.get("teachers", ())),
         "augmentation": meaning["augmentation"],
         "noises": meaning["noises"],

@@ -18,14 +18,15 @@ import tensorflow as tf
 from monitor.features import Normalisation
 from monitor.messages import LABELS
 from train.batches import Batches, Schedule
+from train.checkpoint import MEANING, WEIGHTS
 from train.corpus import Clip, Corpus, CorpusError
 from train.dataset import Recipe, Workshop, asked_besides, targets
 from train.network import Architecture, build_network, rebuilt
 from train.scoring import Predict, score_clips
 from train.split import Split
 
-CHECKPOINT, HISTORY, MEANING = "last.keras", "history.json", "meaning.json"
-"""Files of the work folder: the network with its optimiser's state; a row an epoch; what the features and actors were."""
+HISTORY = "history.json"
+"""File of the work folder with a row an epoch, beside a checkpoint's: the network with its optimiser's state, its meaning."""
 CREMAD = "CREMA-D (Crowd-sourced Emotional Multimodal Actors Dataset), resampled to 8 kHz"
 """What a meaning says that the weights were learnt from, unless it is something else."""
 WINDOWS = "windows"
@@ -66,11 +67,11 @@ def fit(
     teacher: Predict | None = None,
 ) -> keras.Model:
     """The trained network, with its heads. Interrupted, it goes on from the last whole epoch in `work`, which `start_work`
-    has checked. Without `tuning` nobody looks.
+    has checked.
 
-    `start` is a network to train further, in place of a new one of `architecture`. What `teacher` says of a window is what
-    the network learns of it, in place of the emotion that was acted (Hinton et al. 2015, with the windows that the
-    teacher heard: Beyer et al. 2022).
+    `start` is a network to train further, in place of a new one of `architecture`. What `teacher` says of a window is most
+    of what the network learns of it, beside the emotion that was acted (Hinton et al. 2015, with the windows that the
+    teacher heard: Beyer et al. 2022). Without `tuning` clips the curve tells the loss only.
     """
     keras.utils.set_random_seed(schedule.seed)
     history = _resume(work)
@@ -78,7 +79,7 @@ def fit(
     wanted = [targets(workshop.clips, workshop.recipe.vote_weight), *asked.values()]
     with Batches(workshop, schedule, wanted, work / WINDOWS, teacher) as batches:
         if history:
-            network = keras.models.load_model(work / CHECKPOINT)
+            network = keras.models.load_model(work / WEIGHTS)
         else:
             heads = {name: rows.shape[1] for name, rows in asked.items()}
             network = rebuilt(start, architecture, None, heads) if start else build_network(architecture, None, heads)
@@ -88,7 +89,7 @@ def fit(
             if tuning and ((epoch + 1) % TUNED_EVERY == 0 or epoch + 1 == schedule.epochs):
                 row["tuning_uar"] = tuning_uar(network, tuning, workshop.normalisation)
             history.append(row)
-            network.save(work / CHECKPOINT)
+            network.save(work / WEIGHTS)
             (work / HISTORY).write_text(json.dumps(history), encoding="utf-8")
             told(row)
     shutil.rmtree(work / WINDOWS)
@@ -162,7 +163,7 @@ def start_work(work: Path, described: dict[str, Any]) -> None:
 def _resume(work: Path) -> list[dict[str, float]]:
     """The rows of the epochs that the checkpoint has behind it."""
     path = work / HISTORY
-    if not path.is_file() or not (work / CHECKPOINT).is_file():
+    if not path.is_file() or not (work / WEIGHTS).is_file():
         return []
     rows: list[dict[str, float]] = json.loads(path.read_text(encoding="utf-8"))
     return rows

@@ -21,7 +21,7 @@ LONG_ENOUGH_S = 15.0
 """A stretch shorter than this makes no mood."""
 CALM_WEIGHT = 1.5
 """Of calm stretches against those of any other mood: most callers are calm, and on strange lines all is read as emotion."""
-PULL = 0.2
+PULL = 0.1
 """Of every weight towards the plain grouping: a handful of actors must not teach much more."""
 
 

@@ -32,16 +32,11 @@ def draw_training_curve(history: Sequence[Mapping[str, float]], path: Path) -> N
         [row["epoch"] for row in history], [row["loss"] for row in history], color="tab:blue", label="training loss"
     )
     left.set(xlabel="epoch", ylabel="cross-entropy (mixup, soft targets)")
-    right = left.twinx()
-    measured = [row for row in history if "tuning_uar" in row]
-    right.plot(
-        [row["epoch"] for row in measured],
-        [row["tuning_uar"] for row in measured],
-        "o-",
-        color="tab:orange",
-        label="UAR",
-    )
-    right.set(ylabel="UAR, tuning actors", ylim=(0, 1))
+    if measured := [row for row in history if "tuning_uar" in row]:
+        right = left.twinx()
+        epochs, recalls = [row["epoch"] for row in measured], [row["tuning_uar"] for row in measured]
+        right.plot(epochs, recalls, "o-", color="tab:orange", label="UAR")
+        right.set(ylabel="UAR, tuning actors", ylim=(0, 1))
     figure.legend(loc="upper center", ncols=2)
     _save(figure, path)
 

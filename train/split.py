@@ -20,7 +20,7 @@ class Split:
     fitted: tuple[str, ...]
     """Their clips set the weights and the feature spectrum."""
     tuning: tuple[str, ...]
-    """Their clips set the temperature, the thresholds and the prior, and choose between tries."""
+    """Their clips set the temperature, the thresholds and the prior, and choose between tries. None once they are fitted too."""
     validation: tuple[str, ...]
     """Their clips are reported on, and nothing else."""
     source: str
@@ -32,10 +32,16 @@ class Split:
             raise CorpusError(
                 f"split has actor {', '.join(sorted(shared))} in two parts, expected each in one: mend split.json"
             )
-        if not all(parts):
+        if not self.fitted or not self.validation:
             raise CorpusError(
                 f"split has {' + '.join(str(len(p)) for p in parts)} actors, expected at least one in each part: add actors"
             )
+
+    def with_tuning_fitted(self) -> "Split":
+        """The same when nothing is left to choose: the tuning actors are fitted too."""
+        return Split(
+            tuple(sorted(self.fitted + self.tuning)), (), self.validation, f"{self.source}, tuning actors fitted too"
+        )
 
 
 def tfds_parts(actors: tuple[str, ...]) -> tuple[list[str], list[str]]:

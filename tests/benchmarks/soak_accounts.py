@@ -72,17 +72,18 @@ def account_problems(name: str, account: Mapping[str, Any], calls: Mapping[str, 
     heard, missed, unknown = account["calls"], account["missed"], set(account["unknown"])
     if doubles := sum(call["doubles"] for call in heard.values()):
         yield f"subscriber that {name}: {doubles} messages twice"
+    if strange := missed.keys() - calls.keys():
+        names = ", ".join(sorted(call or "no call in particular" for call in strange))
+        yield f"subscriber that {name}: missed told of calls that nobody heard: {names}"
     if "" in unknown:
         return
-    lacking = {
-        call: told["last_seq"] - heard.get(call, {"messages": 0})["messages"]
-        for call, told in calls.items()
-        if call not in unknown
-    }
-    told = sum(count for call, count in missed.items() if call not in unknown)
-    if sum(lacking.values()) != told:
-        where = {call: count for call, count in lacking.items() if count}
-        yield f"subscriber that {name}: {sum(lacking.values())} messages lack, missed told {told}; {where} against {missed}"
+    wrong = []
+    for call in calls.keys() - unknown:
+        lacking = calls[call]["last_seq"] - heard.get(call, {"messages": 0})["messages"]
+        if lacking != (told := missed.get(call, 0)):
+            wrong.append(f"{call}: {lacking} lack, missed told {told}")
+    if wrong:
+        yield f"subscriber that {name}: {'; '.join(sorted(wrong))}"
 
 
 def produced(heard: Mapping[str, Mapping[str, Any]]) -> int:

@@ -68,7 +68,7 @@ class Account:
         """Messages of calls; lost connections."""
         self.connected = False
         self.missed: dict[str, int] = {}
-        """Call (empty: of several) → messages that `missed` counted."""
+        """Call (empty: none was named, which must not be) → messages that `missed` counted."""
         self.unknown: list[str] = []
         """Calls (empty: any) of which `missed` told that nobody knows how many lack."""
         self.errors: list[str] = []
@@ -143,7 +143,8 @@ class Subscriber:
                 if self.pause_s:
                     if isinstance(event, Hello):
                         self._shrink()
-                    await asyncio.sleep(self.pause_s)
+                    if isinstance(event, CallMessage):
+                        await asyncio.sleep(self.pause_s)
                 if self._stall_s:
                     stall_s, self._stall_s = self._stall_s, 0.0
                     self._shrink()

@@ -8,6 +8,7 @@ from typing import Any
 
 from monitor.broadcast import Broadcaster
 from monitor.handshake import Ties
+from monitor.memory import READINGS_KEPT_S
 from monitor.messages import (
     LABELS,
     Acknowledge,
@@ -67,6 +68,13 @@ class Server:
         self.calls[name] = call = Call(self, name)
         call.start(**started)
         return call
+
+    def forget_readings(self) -> None:
+        """Of ended calls, as a minute after their end."""
+        self.run(self._forget_readings())
+
+    async def _forget_readings(self) -> None:
+        self.broadcaster._memory.forget(time.monotonic() + READINGS_KEPT_S)
 
     def refuse_all(self, code: int, reason: str) -> None:
         """Close every subscriber, as the service does where a token expires."""

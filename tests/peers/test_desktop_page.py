@@ -332,6 +332,33 @@ def test_cuts_leave_no_double_and_no_hole(browser: Browser):
         assert browser.run("return [link.doubles, missed, document.getElementById('missed').textContent]") == [0, 0, ""]
 
 
+def test_a_call_that_came_and_went_long_before_the_page_came_back_is_told_on_the_wall(browser: Browser):
+    with Server() as server, Wire(server) as wire:
+        server.call("before").say(1)
+        follow(browser, server, "", wire.page)
+        browser.faults_expected.append(BROKEN)
+        server.call("heard").end()
+        browser.wait("calls.get('heard')?.over")
+        for away in ("brief", "another"):
+            wire.cut()
+            browser.wait("link.state === 'waiting'")
+            browser.run("link.retryAt = Infinity")
+            call = server.call(away)
+            call.say(2)
+            call.end()
+            server.forget_readings()
+            browser.run("retryNow()")
+            browser.wait(f"calls.get('{away}')?.over && memory.begunThen === null")
+        assert browser.run("return [[...calls.keys()].sort().join(), memory.begun, missed, link.doubles]") == [
+            "another,before,brief,heard",
+            4,
+            2 * 4,
+            0,
+        ]
+        browser.run("for (const call of memory.ended.keys()) memory.ended.set(call, 0); forgetOld()")
+        assert browser.run("return [[...memory.seqs.keys()].join(), memory.ended.size]") == ["before", 0]
+
+
 def test_a_connection_that_falls_silent_is_given_up_and_made_anew(browser: Browser):
     with Server(heartbeat_s=0.3) as server, Wire(server) as wire:
         follow(browser, server, page=wire.page)

@@ -9,7 +9,7 @@ import pytest
 
 from monitor.errors import ModelError
 from train.batches import Batches, Schedule, blended, warp
-from train.commands import load_checkpoint
+from train.checkpoint import load_checkpoint
 from train.corpus import CorpusError, load_corpus
 from train.dataset import Recipe, asked_besides
 from train.split import read_split
@@ -101,7 +101,8 @@ def test_every_epoch_is_the_same_whichever_is_asked_for_first(tiny_corpus: Path,
     assert {path.name for path in (tmp_path / "b").iterdir()} == {
         *("windows-00.npy", "windows-01.npy", "taught-00.npy", "taught-01.npy"),
     }
-    assert again[1] == pytest.approx(np.tile([0.5, 0.1, 0.1, 0.1, 0.1, 0.1], (len(again[1]), 1)))
+    # A quarter of what was acted, three of what the teacher says.
+    assert again[1] == pytest.approx(np.tile([0.625, *(5 * [0.075])], (len(again[1]), 1)))
 
 
 def test_a_warp_reads_bands_elsewhere_and_masks_reach_the_floor() -> None:
@@ -113,6 +114,6 @@ def test_a_warp_reads_bands_elsewhere_and_masks_reach_the_floor() -> None:
     assert factors.min() >= 0.9
     assert factors.max() <= 1.1
     emotions = [np.eye(6, dtype=np.float32)[[0] * 50]]
-    still, targets = blended(ramp.copy(), emotions, Recipe(mixup=0.0), np.random.default_rng(1), warped=False)
+    still, targets = blended(ramp.copy(), emotions, Recipe(mixup=0.0, warped_share=0.0), np.random.default_rng(1))
     assert still.min() == -Recipe().floor_db / 10.0
     assert targets[0][:, 0] == pytest.approx(1.0)

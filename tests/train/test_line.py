@@ -1,5 +1,6 @@
 """The whole line on the tiny corpus: fit → export → evaluate → a recording replayed with the new model; then trained further."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -120,6 +121,52 @@ def test_a_pupil_learns_what_its_teacher_says_and_takes_none_that_knows_its_exam
     done = run("train", "fit", "--cremad", tiny_corpus, "--fold", "1", *taught)
     assert done.returncode == 2
     assert "who are kept from fitting here: expected one of the same split" in done.stderr.splitlines()[-1]
+
+
+def test_tuning_actors_are_fitted_in_the_end_and_another_models_calibration_is_taken(
+    trained: Path, tiny_corpus: Path, tmp_path: Path
+) -> None:
+    places = ("--work", tmp_path / "work", "--models", tmp_path / "models")
+    file = trained / "models" / "emotion.onnx"
+    more = ("--teacher", file, "--with-tuning", "--epochs", "1", "--batch", "8", *places)
+    done = run("train", "fit", "--cremad", tiny_corpus, *more)
+    assert done.returncode == 0, done.stderr
+    done = run("train", "export", "--cremad", tiny_corpus, *places)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == (
+        f"callmood: {tmp_path / 'work'} has the tuning actors fitted, expected another model's calibration: name one of the same "
+        "recipe that was trained without them by --calibrated-like"
+    )
+    done = run("train", "export", "--cremad", tiny_corpus, "--calibrated-like", file, *places)
+    assert done.returncode == 0, done.stderr
+    before, after = EmotionModel(file).meaning, EmotionModel(tmp_path / "models" / "emotion.onnx").meaning
+    assert after.training["tuned"] == []
+    assert after.training["calibrated_like"] == {
+        "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+        "tuned": before.training["tuned"],
+    }
+    assert after.training["fitted"] == sorted(before.training["fitted"] + before.training["tuned"])
+    for name in ("calibration", "baseline", "thresholds", "moods", "features"):
+        assert getattr(after, name) == getattr(before, name)
+    whole = tmp_path / "models" / "emotion.onnx"
+    tuned, fitted = before.training["tuned"][0], after.training["fitted"][0]
+    for arguments, text in (
+        (
+            ("calibrate", "--actors", fitted, "--model", whole),
+            f"{whole} was fitted on {fitted}, expected actors that it never heard",
+        ),
+        (
+            ("fit", "--from", tmp_path / "models" / "checkpoint", "--work", tmp_path / "again"),
+            f"was fitted on {tuned}, who are kept from fitting here: expected one of the same split",
+        ),
+        (
+            ("export", "--work", tmp_path / "work", "--calibrated-like", whole, "--models", tmp_path / "again"),
+            f"{whole} was calibrated on nobody, expected a model that was trained without its tuning actors",
+        ),
+    ):
+        done = run("train", *arguments, "--cremad", tiny_corpus)
+        assert done.returncode == 2
+        assert text in done.stderr.splitlines()[-1]
 
 
 def test_a_finished_training_is_not_trained_again(trained: Path, tiny_corpus: Path) -> None:

@@ -1,0 +1,132 @@
+"""Finished trainings that another starts from, learns from or is calibrated like; and when it may not."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from monitor.errors import ModelError
+from monitor.features import BANDS, Normalisation
+from monitor.messages import LABELS
+from monitor.model import EmotionModel
+from train.corpus import CorpusError
+from train.live import with_meaning
+from train.split import Split
+
+if TYPE_CHECKING:
+    from train.scoring import Predict
+
+WEIGHTS, MEANING = "last.keras", "meaning.json"
+"""Files of a checkpoint's folder."""
+
+
+def load_checkpoint(folder: Path) -> tuple[Any, dict[str, Any]]:
+    """A network that takes three seconds and gives the emotion, and its meaning, as `fit` or `export` left them in `folder`.
+
+    Raises `CorpusError` or `ModelError`.
+    """
+    folder = folder.parent if folder.is_file() else folder
+    files = [folder / name for name in (WEIGHTS, MEANING)]
+    if missing := [path.name for path in files if not path.is_file()]:
+        raise CorpusError(
+            f"{folder} has no {', '.join(missing)}, expected a training's folder: run `python -m train fit` first"
+        )
+    import keras
+
+    from train.network import Architecture, rebuilt
+
+    try:
+        meaning: dict[str, Any] = json.loads(files[1].read_text(encoding="utf-8"))
+        network = keras.models.load_model(files[0], compile=False)
+    except (ValueError, OSError, TypeError, KeyError) as error:
+        raise ModelError(
+            f"{files[0]} is no network of this version ({error}), expected one by `fit`: train again"
+        ) from error
+    try:
+        return rebuilt(network, Architecture(**meaning["architecture"])), meaning
+    except (ValueError, TypeError, KeyError) as error:
+        raise ModelError(
+            f"{files[0]} takes and gives {network.input_shape}, {network.output_shape}, expected (batch, frames, {BANDS}), "
+            f"(batch, {len(LABELS)}) and the sizes of meaning.json: train again"
+        ) from error
+
+
+def normalisation(meaning: Mapping[str, Any]) -> Normalisation:
+    """Of the features that a checkpoint of this meaning reads."""
+    return Normalisation(meaning["floor_db"], np.array(meaning["spectrum"], np.float32))
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a model file, or of the weights in a checkpoint's folder."""
+    if path.suffix != ".onnx":
+        path = (path.parent if path.is_file() else path) / WEIGHTS
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def refuse_known(name: str, fitted: Iterable[str], split: Split) -> None:
+    """Raises `CorpusError` where `fitted` are some whom a training under `split` is calibrated or measured on."""
+    if others := sorted(set(fitted) & {*split.tuning, *split.validation}):
+        raise CorpusError(
+            f"{name} was fitted on {', '.join(others[:3])}, who are kept from fitting here: expected one of the same split"
+        )
+
+
+class Teacher(NamedTuple):
+    """A finished network whom another learns from."""
+
+    path: Path
+    predict: "Predict"
+    normalisation: Normalisation
+    """Of the features that it reads."""
+    digest: str
+    """SHA-256 of its file."""
+
+
+def open_teacher(path: Path, split: Split) -> Teacher:
+    """A model file's or a training's network. Raises `CorpusError` for one that knows people whom the pupil is measured on."""
+    if path.suffix == ".onnx":
+        model = EmotionModel(path)
+        features, fitted = model.meaning.features, model.meaning.training["fitted"]
+        own = Normalisation(features.floor_db, np.array(features.spectrum, np.float32))
+        predict = model.run
+    else:
+        from train.fit import predictor
+
+        network, meaning = load_checkpoint(path)
+        fitted, own, predict = meaning["split"]["fitted"], normalisation(meaning), predictor(network)
+    refuse_known(f"teacher {path}", fitted, split)
+    return Teacher(path, predict, own, digest(path))
+
+
+def refuse_other_features(teachers: Sequence[Teacher], pupil: Normalisation) -> None:
+    """Raises `CorpusError` for a teacher whose features are not the pupil's."""
+    for path, _, own, _ in teachers:
+        if own.floor_db != pupil.floor_db or not np.allclose(own.spectrum, pupil.spectrum, atol=1e-8):
+            raise CorpusError(
+                f"teacher {path} reads other features, expected one fitted on the same clips as the others: train it again"
+            )
+
+
+def calibrated_like(model: EmotionModel, like: EmotionModel) -> EmotionModel:
+    """`model` with the calibration, baseline, thresholds and moods of another. Raises `CorpusError` for one of another shape."""
+    for name, got, expected in (
+        ("parameters", like.meaning.parameters, model.meaning.parameters),
+        ("features.floor_db", like.meaning.features.floor_db, model.meaning.features.floor_db),
+    ):
+        if got != expected:
+            raise CorpusError(f"{like.path} has {name} {got:g}, expected {expected:g}: name a model of the same recipe")
+    source = {"sha256": digest(like.path), "tuned": tuned_actors(like)}
+    taken = {name: getattr(like.meaning, name) for name in ("calibration", "baseline", "thresholds", "moods")}
+    return with_meaning(model, training=model.meaning.training | {"calibrated_like": source}, **taken)
+
+
+def tuned_actors(like: EmotionModel) -> list[str]:
+    """Whom a model was calibrated on. Raises `CorpusError` where it was itself calibrated like another, or not at all."""
+    if not (actors := like.meaning.training.get("tuned")):
+        raise CorpusError(
+            f"{like.path} was calibrated on nobody, expected a model that was trained without its tuning actors"
+        )
+    return [str(actor) for actor in actors]
