@@ -8,6 +8,7 @@ import pytest
 from monitor.model import EmotionModel
 from train.card import BEGIN, END, card_figures, with_figures, write_card
 from train.corpus import CorpusError
+from train.measuring import kept_ablations
 
 MODELS = Path(__file__).parents[2] / "models"
 REPORT = json.loads((MODELS / "evaluation.json").read_text(encoding="utf-8"))
@@ -24,6 +25,12 @@ def test_the_model_files_figures_are_those_of_the_evaluation() -> None:
     for name in ("uar", "uar_low", "uar_high", "accuracy", "accuracy_60", "ece"):
         assert meaning.scores[name] == REPORT[name]
     assert (meaning.parameters, meaning.mflop) == (REPORT["parameters"], REPORT["mflop"])
+
+
+def test_the_evaluations_ablations_are_those_whose_predictions_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(MODELS.parent)
+    if found := REPORT.get("ablations"):
+        assert found == json.loads(json.dumps(kept_ablations(EmotionModel(MODELS / "emotion.onnx"))))
 
 
 def test_the_card_names_data_licence_limits_and_how_to_retrain() -> None:
