@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from msgspec import UNSET
 from msgspec.structs import replace
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
@@ -305,17 +306,17 @@ class Broadcaster:
         self._memory.forget(time.monotonic())
         topic, lines = subscription.topic, list[Line]()
         after = resume.after if resume is not None else None
-        begun = resume.begun if resume is not None and isinstance(resume.begun, int) and topic == ALL_CALLS else None
+        same_epoch = subscription.epoch == self.epoch
         if past is not None:
             start = greeting(past.memory, topic, after)
             if not past.whole:
                 start.lines.insert(0, Hole(None, 0, LEFT_OUT))
             lines, after = self._opening(subscriber, start, subscription.epoch or ""), None
         if past is None or topic.kind != "call":
-            same = subscription.epoch == self.epoch
-            start = greeting(self._memory, topic, after, begun=begun if same else None, same_epoch=same)
+            begun = resume.begun if resume is not None and topic == ALL_CALLS else UNSET
+            start = greeting(self._memory, topic, after, begun=begun, same_epoch=same_epoch)
             lines += self._opening(subscriber, start, self.epoch)
-        if resume is not None and subscription.epoch == self.epoch and topic.kind != "call":
+        if same_epoch and topic.kind != "call":
             lines.append(Line(encode(Heartbeat(at=rfc3339(time.time())))))  # it has been told all that it missed
         if topic.kind == "call" and not start.after:
             subscriber.expect_no_more()  # it has ended, which this subscriber may have heard before its cut

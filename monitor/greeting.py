@@ -59,7 +59,7 @@ def greeting(
     topic: Topic,
     resume: Mapping[str, int] | None,
     *,
-    begun: int | None = None,
+    begun: int | UnsetType = UNSET,
     same_epoch: bool = True,
 ) -> Greeting:
     """The greeting of a subscriber of `topic`; of an agent's topic, `name` is as `call_started` shows it.
@@ -74,9 +74,11 @@ def greeting(
     running = {name: call.last(desktop=desktop) for name, call in calls.items() if call.ended_s is None}
     greeting = Greeting(running, memory.begun)
     if resume is not None and same_epoch:
-        _check_begun(memory, begun)
+        if begun is not UNSET:
+            _check_begun(memory, begun)
+        unheard = {name: call for name, call in calls.items() if name in resume or _is_news(call, begun)}
         greeting.lines += [Hole(name, 0, FORGOTTEN) for name in resume if name not in calls]
-        greeting.lines += _missed(_unheard(calls, resume, begun), resume, desktop)
+        greeting.lines += _missed(unheard, resume, desktop)
     else:
         told = [told for call in calls.values() if call.ended_s is None for told in call.now()]
         greeting.lines += [Hole(None, 0, RESTARTED)] * (resume is not None)
@@ -97,23 +99,18 @@ def _calls(memory: Memory, topic: Topic, with_ended: bool) -> dict[str, CallMemo
     return {topic.name: call}
 
 
-def _check_begun(memory: Memory, begun: int | None) -> None:
-    if begun is None:
-        return
+def _check_begun(memory: Memory, begun: int) -> None:
     if begun > memory.begun:
-        raise RequestError(f"{begun} calls are more than have begun: {memory.begun}", 400, "resume")
+        text = f"the resume point lies in the future: {begun} calls are more than the {memory.begun} that have begun"
+        raise RequestError(text, 400, "resume")
     if begun < memory.gone:
-        text = f"calls came and went since the {begun} that you know of, of which nothing is kept: subscribe anew"
+        text = f"nothing is kept of some calls that began after the {begun} that you know of: subscribe anew, without after"
         raise RequestError(text, 400, "resume")
 
 
-def _unheard(calls: Mapping[str, CallMemory], resume: Mapping[str, int], begun: int | None) -> dict[str, CallMemory]:
-    """The calls of which the subscriber may lack something."""
-
-    def news(call: CallMemory) -> bool:
-        return call.whole if begun is None else call.number > begun
-
-    return {name: call for name, call in calls.items() if name in resume or news(call)}
+def _is_news(call: CallMemory, begun: int | UnsetType) -> bool:
+    """Whether a subscriber that does not name `call` has never heard of it."""
+    return call.whole if begun is UNSET else call.number > begun
 
 
 def _missed(calls: Mapping[str, CallMemory], resume: Mapping[str, int], desktop: bool) -> list[Hole | Told]:

@@ -53,7 +53,7 @@ class Told(msgspec.Struct, frozen=True, gc=False):
     """The end of the call."""
 
 
-@dataclass
+@dataclass(slots=True)
 class CallMemory:
     """What is kept of one call: every event and alert, and the last readings and gaps."""
 
@@ -179,7 +179,7 @@ class Memory:
         if isinstance(message, CallStarted):
             agent, scored = message.agent, {party for party, info in message.parties.items() if info.scored}
             self.begun += 1
-        self._drop(message.call)
+        self._forget(message.call)
         call = CallMemory(agent, scored <= {"agent"}, unix_ms(message.at), self.begun)
         self._calls[message.call] = call
         return call
@@ -198,12 +198,16 @@ class Memory:
             name, oldest = next(iter(self._ended.items()))
             if len(self._ended) <= ENDED_KEPT and now_s - _ended_s(oldest) < ENDED_KEPT_S:
                 return
-            self._drop(name)
-            self.gone = max(self.gone, oldest.number)
+            self._forget(name)
 
-    def _drop(self, ended: str) -> None:
-        self._ended.pop(ended, None)
+    def _forget(self, ended: str) -> None:
+        """Drop a call of that name that has ended; whoever never heard of it will miss it."""
+        if (call := self._drop(ended)) is not None:
+            self.gone = max(self.gone, call.number)
+
+    def _drop(self, ended: str) -> CallMemory | None:
         self._lately.pop(ended, None)
+        return self._ended.pop(ended, None)
 
 
 def _ended_s(call: CallMemory) -> float:

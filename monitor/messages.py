@@ -260,8 +260,8 @@ class Resume(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="r
     after: dict[str, Annotated[int, msgspec.Meta(ge=0)]]
     """Call → the last `seq` that was heard of it in that epoch, calls that ended lately included."""
     begun: Annotated[int, msgspec.Meta(ge=0)] | msgspec.UnsetType = msgspec.UNSET
-    """On `/v1/calls`: how many calls of that epoch this subscriber knows to have begun. Absent: what began and ended more than
-    a minute ago, and is not named, is not told."""
+    """On `/v1/calls`: how many calls of that epoch this subscriber knows to have begun (`Hello.begun`, and one more for each
+    `call_started` that came live). Absent: what ended more than a minute ago, and is not named, is not told."""
 
 
 ClientMessage = Acknowledge | NewToken | Resume

@@ -9,11 +9,12 @@ from msgspec import json
 from msgspec.structs import replace
 from websockets.exceptions import InvalidStatus
 
+from monitor import memory
 from monitor.errors import RequestError
 from monitor.greeting import FORGOTTEN, RESTARTED, TOO_OLD, Hole, greeting
 from monitor.identities import Identities
 from monitor.memory import ENDED_KEPT, ENDED_KEPT_S, LASTING_KEPT, Memory
-from monitor.messages import Acknowledge, CallKey, Heartbeat, Hello, Missed, unix_ms
+from monitor.messages import Acknowledge, CallKey, Heartbeat, Hello, Missed, Resume, unix_ms
 from monitor.subscription import ALL_CALLS, Topic
 from tests.broadcasting import (
     acknowledgement,
@@ -27,6 +28,7 @@ from tests.broadcasting import (
     reading,
     received,
     started,
+    subscribed,
     until,
 )
 
@@ -103,6 +105,69 @@ async def test_what_is_gone_is_said_and_alerts_never_are() -> None:
             assert (told.call, told.count, told.seq, told.reason) == ("a", 5, 7, TOO_OLD), "where the hole is"
             expected = [reading(8), reading(9), reading(10), cleared(11)]
             assert [await received(client) for _ in expected] == expected
+
+
+async def resumed_with(client: Any, after: dict[str, int], begun: int) -> Hello:
+    await client.send(json.encode(Resume(after=after, begun=begun)).decode())
+    got = await received(client)
+    assert isinstance(got, Hello)
+    return got
+
+
+@on_a_loop
+async def test_a_call_that_came_and_went_unheard_is_told_and_the_readings_that_lack_are_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(memory, "READINGS_KEPT_S", 0.0)
+    async with broadcasting() as broadcaster:
+        for message in (started("before"), ended(2, "before"), started("a")):
+            broadcaster.publish(message)
+        async with subscribed(broadcaster) as client:
+            assert await received(client) == started("a")
+        for message in (started(), reading(2), raised(3), cleared(4), reading(5), ended(6)):
+            broadcaster.publish(replace(message, call="brief"))
+        broadcaster.publish(reading(2, "a"))
+        path = f"/v1/calls?after={broadcaster.epoch}"
+        async with connected(broadcaster, path) as client:
+            told = await resumed_with(client, {"a": 1}, 2)
+            assert (told.after, told.begun) == ({"a": 2}, 3)
+            got = [await received(client) for _ in range(8)]
+        kinds = [(type(one).__name__, getattr(one, "call", None), getattr(one, "seq", None)) for one in got]
+        assert kinds == [
+            ("CallStarted", "brief", 1),
+            ("Missed", "brief", 2),
+            ("AlertRaised", "brief", 3),
+            ("AlertCleared", "brief", 4),
+            ("Missed", "brief", 5),
+            ("CallEnded", "brief", 6),
+            ("Reading", "a", 2),
+            ("Heartbeat", None, None),
+        ]
+        async with connected(broadcaster, path) as client:
+            await resumed_with(client, {"a": 2}, 3)
+            assert isinstance(await received(client), Heartbeat), "a call that it knows to have begun is told once"
+        async with connected(broadcaster, path) as client:
+            await resumed(client, {"a": 2})
+            assert isinstance(await received(client), Heartbeat), "without begun, only what ended within the minute"
+
+
+@on_a_loop
+async def test_a_resume_point_before_calls_of_which_nothing_is_kept_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "ENDED_KEPT_S", 0.0)
+    async with broadcasting() as broadcaster:
+        for message in (started("brief"), ended(2, "brief"), started("a")):
+            broadcaster.publish(message)
+        path = f"/v1/calls?after={broadcaster.epoch}"
+        async with connected(broadcaster, path) as client:
+            await resumed_with(client, {}, 1)
+            assert await received(client) == started("a")
+        for begun, why in (
+            (0, "nothing is kept of some calls that began after the 0 that you know of: subscribe anew, without after"),
+            (3, "the resume point lies in the future: 3 calls are more than the 2 that have begun"),
+        ):
+            async with connected(broadcaster, path) as client:
+                await client.send(json.encode(Resume(after={}, begun=begun)).decode())
+                assert await goodbye(client) == (4400, why)
 
 
 @on_a_loop

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from monitor import memory
 from monitor.app import Node
 from monitor.model import EmotionModel, default_path
 from monitor.settings import Settings
@@ -330,6 +331,36 @@ def test_cuts_leave_no_double_and_no_hole(browser: Browser):
             call.say(4)
         browser.wait("[calls.get('a call')?.strip.heard, calls.get('other')?.strip.heard].join() === '60,9'")
         assert browser.run("return [link.doubles, missed, document.getElementById('missed').textContent]") == [0, 0, ""]
+
+
+def test_a_call_that_came_and_went_during_a_cut_is_told_and_what_lacks_of_it_is_counted(
+    browser: Browser, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(memory, "READINGS_KEPT_S", 0.0)
+    with Server() as server, Wire(server) as wire:
+        follow(browser, server, "", wire.page)
+        browser.faults_expected.append(BROKEN)
+        call = server.call()
+        call.say(4)
+        browser.wait("calls.get('a call')?.strip.heard === 4")
+        wire.cut()
+        brief = server.call("brief")
+        brief.say(3)
+        brief.end()
+        call.say(2)
+        browser.wait("link.state === 'waiting' || link.state === 'connecting'")
+        browser.run("retryNow()")
+        browser.wait("calls.get('brief')?.over && memory.begunThen === null")
+        assert browser.run("return [missed, memory.begun, link.doubles]") == [6, 2, 0]
+        assert browser.text("#missed") == "6 messages missed: the server keeps no more of this call"
+        for _ in range(2):
+            wire.cut()
+            call.say(1)
+            browser.wait("link.state === 'waiting' || link.state === 'connecting'")
+            browser.run("retryNow()")
+            browser.wait("link.live && memory.begunThen === null")
+        browser.wait("calls.get('a call').strip.heard === 8")
+        assert browser.run("return [missed, memory.begun, link.doubles]") == [6, 2, 0]
 
 
 def test_a_connection_that_falls_silent_is_given_up_and_made_anew(browser: Browser):
