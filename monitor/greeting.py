@@ -10,7 +10,7 @@ from msgspec import UNSET, UnsetType
 from monitor.errors import RequestError
 from monitor.memory import CallMemory, Memory, Told
 from monitor.messages import Missed
-from monitor.subscription import Topic
+from monitor.subscription import ALL_CALLS, Topic
 
 RESTARTED = "the server was started anew since: nobody knows how many"
 FORGOTTEN = "this call ended a while ago, or was never heard here"
@@ -41,7 +41,7 @@ class Greeting:
     after: dict[str, int] = field(default_factory=dict)
     """Running call → its last `seq` so far: the resume point."""
     begun: int = 0
-    """Calls so far."""
+    """Calls so far, for whoever hears all."""
     lines: list[Hole | Told] = field(default_factory=list)
     """Messages as they were published, in that order, and of each call where some are missing."""
 
@@ -72,7 +72,7 @@ def greeting(
     calls = _calls(memory, topic, resume is not None and same_epoch)
     desktop = topic.kind == "agent"
     running = {name: call.last(desktop=desktop) for name, call in calls.items() if call.ended_s is None}
-    greeting = Greeting(running, memory.begun)
+    greeting = Greeting(running, memory.begun if topic == ALL_CALLS else 0)
     if resume is not None and same_epoch:
         if begun is not UNSET:
             _check_begun(memory, begun)

@@ -199,7 +199,7 @@ class Hello(Message, frozen=True, kw_only=True, tag="hello"):
     after: dict[str, int] = msgspec.field(default_factory=dict)
     """The resume point: each running call that this subscriber hears, and the last `seq` before what follows."""
     begun: int = 0
-    """Calls that have begun so far in this run, over or not."""
+    """On `/v1/calls`: calls that have begun so far in this run, over or not; 0 elsewhere."""
     expires_at: str | None = None
     """When the subscriber's token expires: UTC, RFC 3339; null without one."""
 

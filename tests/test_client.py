@@ -130,7 +130,7 @@ async def test_a_call_is_heard_from_hello_to_its_end_and_then_the_iteration_ends
 
 
 def hello_of(broadcaster: Broadcaster, after: dict[str, int]) -> Hello:
-    return replace(hello(), epoch=broadcaster.epoch, after=after, begun=len(after), heartbeat_s=10.0)
+    return replace(hello(), epoch=broadcaster.epoch, after=after, heartbeat_s=10.0)
 
 
 @pytest.mark.parametrize("path", ["/v1/calls", "/v1/calls/a", "/v1/agents/4711"])
