@@ -4,6 +4,7 @@ from tests.benchmarks.soak_accounts import (
     Sample,
     account_problems,
     calls_problems,
+    course,
     growths,
     produced,
     reading_counts,
@@ -86,3 +87,9 @@ def test_memory_is_that_of_the_process_that_lives_in_the_end() -> None:
     found = growths(samples, 2.0)["listeners"]
     assert (found["rss_mb_warm"], found["rss_mb_end"], found["minutes"]) == (50.0, 51.0, 12)
     assert round(found["growth"], 3) == 0.02
+
+
+def test_memory_is_told_at_moments_from_the_first_to_the_last() -> None:
+    samples = [Sample(minute, {"scoring": Cost(1, 100.0 + minute, 10, 0.0)}, {}, 2) for minute in range(9)]
+    assert course(samples, 3) == [{"minute": minute, "calls": 2, "scoring_mb": 100.0 + minute} for minute in (0, 4, 8)]
+    assert len(course(samples[:2])) == 2

@@ -121,6 +121,16 @@ def growths(samples: Sequence[Sample], warm_min: float) -> dict[str, dict[str, f
     return found
 
 
+def course(samples: Sequence[Sample], points: int = 13) -> list[dict[str, float]]:
+    """Memory and running calls at so many moments, evenly from the first sample to the last."""
+    chosen = {round(number * (len(samples) - 1) / (points - 1)) for number in range(points)}
+    return [
+        {"minute": round(one.at_min, 1), "calls": one.calls}
+        | {f"{role}_mb": round(cost.rss_mb, 1) for role, cost in one.costs.items()}
+        for one in (samples[index] for index in sorted(chosen))
+    ]
+
+
 def month(samples: Sequence[Sample], calls: int, warm_min: float, played_min: float) -> dict[str, float]:
     """What thirty days of so many calls in so many minutes would add. The last sample is of the files that the node left."""
     first = next(one for one in samples if one.at_min >= warm_min)
