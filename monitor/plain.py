@@ -34,7 +34,8 @@ def line(message: messages.AnyMessage) -> str | None:
         case messages.Error():
             return f"error {plain(message.code)}: {plain(message.text)}"
         case messages.Missed():
-            return f"missed {message.count or 'some'} messages: {plain(message.reason)}"
+            of = f" of {plain(message.call)}" if message.call is not None else ""
+            return f"missed {message.count or 'some'} messages{of}: {plain(message.reason)}"
         case messages.Hello():
             return None
 

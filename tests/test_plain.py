@@ -28,6 +28,7 @@ from monitor.plain import line, summary
         (ended(72.0, outcome="angry"), " 1:12.00  one               ended: end; outcome angry"),
         (error("x.wav: no samples"), "error audio: x.wav: no samples"),
         (Missed(at=rfc3339(T0), count=12, reason="slow"), "missed 12 messages: slow"),
+        (Missed(at=rfc3339(T0), call="a", count=12, reason="slow", seq=14), "missed 12 messages of a: slow"),
     ],
 )
 def test_a_message_is_one_line(message: AnyMessage, told: str) -> None:
