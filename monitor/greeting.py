@@ -43,14 +43,17 @@ class Greeting:
     begun: int = 0
     """Calls so far, for whoever hears all."""
     lines: list[Hole | Told] = field(default_factory=list)
-    """Messages as they were published, in that order, and of each call where some are missing."""
+    """Messages as they were published, in that order; what is missing of a call stands before its next message, or at the end,
+    and calls of which nobody knows how much come first."""
 
     @property
     def told(self) -> list[Told]:
+        """The messages alone."""
         return [line for line in self.lines if isinstance(line, Told)]
 
     @property
     def holes(self) -> list[Hole]:
+        """What is missing between them."""
         return [line for line in self.lines if isinstance(line, Hole)]
 
 
@@ -114,7 +117,7 @@ def _is_news(call: CallMemory, begun: int | UnsetType) -> bool:
 
 
 def _missed(calls: Mapping[str, CallMemory], resume: Mapping[str, int], desktop: bool) -> list[Hole | Told]:
-    """What came of `calls` since; a hole stands before the message that follows it, or at the end."""
+    """What came of `calls` since, in order. Raises RequestError where a resume point lies in the future."""
     lines: list[tuple[float, Hole | Told]] = []
     for name, call in calls.items():
         seq, last = resume.get(name, 0), call.last(desktop=desktop)

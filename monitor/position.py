@@ -94,10 +94,9 @@ class Position:
         """The greeting has come to its end."""
         if self._begun_at_hello is not None:
             self.begun, self._begun_at_hello = self._begun_at_hello, None
-        if self._greeting:
-            self._heard = self._greeting | self._heard
-            self._greeting = {}
-            self._greeted.clear()
+        self._heard = self._greeting | self._heard
+        self._greeting = {}
+        self._greeted.clear()
 
     def _purge(self, now_s: float) -> None:
         if self._begun_at_hello is not None:
