@@ -6,6 +6,7 @@ from tests.benchmarks.soak_accounts import (
     calls_problems,
     course,
     growths,
+    memory_problems,
     produced,
     reading_counts,
 )
@@ -93,3 +94,9 @@ def test_memory_is_told_at_moments_from_the_first_to_the_last() -> None:
     samples = [Sample(minute, {"scoring": Cost(1, 100.0 + minute, 10, 0.0)}, {}, 2) for minute in range(9)]
     assert course(samples, 3) == [{"minute": minute, "calls": 2, "scoring_mb": 100.0 + minute} for minute in (0, 4, 8)]
     assert len(course(samples[:2])) == 2
+
+
+def test_growth_is_a_problem_once_the_warm_up_is_long_over() -> None:
+    grown = {"rss_mb_warm": 100.0, "rss_mb_end": 103.0, "growth": 0.03, "minutes": 20.0}
+    assert list(memory_problems({"scoring": grown})) == ["the memory of scoring grew by 3.0%"]
+    assert list(memory_problems({"scoring": grown | {"minutes": 19.0}, "listeners": grown | {"growth": 0.02}})) == []

@@ -19,6 +19,8 @@ ENDED_WITHIN_S = 5.0
 """Calls of listeners that were killed."""
 MOST_GROWTH = 0.02
 """Of the memory of a process, from the warm-up to the end."""
+JUDGED_FROM_MIN = 20.0
+"""A process that is younger at the end still warms up: its growth is told, and no problem."""
 MONTH_MIN = 30 * 24 * 60
 
 _REASONS = {
@@ -119,6 +121,13 @@ def growths(samples: Sequence[Sample], warm_min: float) -> dict[str, dict[str, f
             "minutes": own[-1][0] - own[0][0],
         }
     return found
+
+
+def memory_problems(memory: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
+    """Processes that grew; `memory`: what `growths` found."""
+    for role, one in memory.items():
+        if one["growth"] > MOST_GROWTH and one["minutes"] >= JUDGED_FROM_MIN:
+            yield f"the memory of {role} grew by {one['growth']:.1%}"
 
 
 def course(samples: Sequence[Sample], points: int = 13) -> list[dict[str, float]]:
