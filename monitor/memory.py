@@ -53,7 +53,7 @@ class Told(msgspec.Struct, frozen=True, gc=False):
     """The end of the call."""
 
 
-@dataclass
+@dataclass(slots=True)
 class CallMemory:
     """What is kept of one call: every event and alert, and the last readings and gaps."""
 

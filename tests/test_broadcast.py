@@ -173,6 +173,14 @@ async def test_a_stuck_subscriber_costs_bounded_memory_is_told_what_it_missed_an
         assert set(of_calls) >= {1, *range(1000, count + 1, 1000), count + 2}, "calls and alerts are kept"
         assert len(of_calls) + sum(missed) == count + 2
         assert sum(missed) == broadcaster.counters.dropped
+        seq = 0
+        for message in got:
+            if isinstance(message, Missed):
+                assert (message.call, message.seq) == ("a", seq + message.count), "where the hole is"
+                seq = message.seq  # type: ignore[assignment]
+            elif not isinstance(message, Hello):
+                assert message.seq == seq + 1  # type: ignore[union-attr]
+                seq += 1
 
 
 @on_a_loop

@@ -19,8 +19,11 @@ from monitor.errors import AccessError, CallmoodError, RequestError, ServiceErro
 from monitor.greeting import RESTARTED, TOO_OLD
 from monitor.messages import (
     AlertAcknowledged,
+    AlertRaised,
     AnyMessage,
+    CallEnded,
     CallMessage,
+    CallStarted,
     Error,
     Heartbeat,
     Hello,
@@ -170,6 +173,35 @@ async def test_however_often_the_network_is_cut_nothing_comes_twice_and_nothing_
             await telling
         assert got == {call: list(range(1, 201)) for call in of_topic}
         assert wire.cuts > 5
+
+
+@on_a_loop
+async def test_of_calls_that_came_and_went_meanwhile_all_is_told_or_counted_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("monitor.memory.READINGS_KEPT_S", 0.0)
+    async with broadcasting() as broadcaster:
+        wire = Wire(address_of(broadcaster))
+        broadcaster.publish(started("long"))
+        got: list[Event] = []
+        async with wire.up() as address, Client(address, timing=Waits().timing) as events:
+            await taken(events, started("long"))
+            for number, call in enumerate("abc", start=2):
+                wire.cut()
+                await until(lambda: broadcaster.subscribers == 0)
+                for message in (started(call), reading(2, call), raised(3, call), reading(4, call), ended(5, call)):
+                    broadcaster.publish(message)
+                broadcaster.publish(reading(number, "long"))
+                got += await taken(events, reading(number, "long"))
+        for call in "abc":
+            of_call = [event for event in got if isinstance(event, CallMessage | Missed) and event.call == call]
+            assert [(type(event), event.seq) for event in of_call] == [
+                (CallStarted, 1),
+                (Missed, 2),
+                (AlertRaised, 3),
+                (Missed, 4),
+                (CallEnded, 5),
+            ]
 
 
 @on_a_loop

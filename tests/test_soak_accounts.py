@@ -4,7 +4,9 @@ from tests.benchmarks.soak_accounts import (
     Sample,
     account_problems,
     calls_problems,
+    course,
     growths,
+    memory_problems,
     produced,
     reading_counts,
 )
@@ -91,3 +93,15 @@ def test_memory_is_that_of_the_process_that_lives_in_the_end() -> None:
     found = growths(samples, 2.0)["listeners"]
     assert (found["rss_mb_warm"], found["rss_mb_end"], found["minutes"]) == (50.0, 51.0, 12)
     assert round(found["growth"], 3) == 0.02
+
+
+def test_memory_is_told_at_moments_from_the_first_to_the_last() -> None:
+    samples = [Sample(minute, {"scoring": Cost(1, 100.0 + minute, 10, 0.0)}, {}, 2) for minute in range(9)]
+    assert course(samples, 3) == [{"minute": minute, "calls": 2, "scoring_mb": 100.0 + minute} for minute in (0, 4, 8)]
+    assert len(course(samples[:2])) == 2
+
+
+def test_growth_is_a_problem_once_the_warm_up_is_long_over() -> None:
+    grown = {"rss_mb_warm": 100.0, "rss_mb_end": 103.0, "growth": 0.03, "minutes": 20.0}
+    assert list(memory_problems({"scoring": grown})) == ["the memory of scoring grew by 3.0%"]
+    assert list(memory_problems({"scoring": grown | {"minutes": 19.0}, "listeners": grown | {"growth": 0.02}})) == []

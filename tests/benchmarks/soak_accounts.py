@@ -19,6 +19,8 @@ ENDED_WITHIN_S = 5.0
 """Calls of listeners that were killed."""
 MOST_GROWTH = 0.02
 """Of the memory of a process, from the warm-up to the end."""
+JUDGED_FROM_MIN = 20.0
+"""A process that is younger at the end still warms up: its growth is told, and no problem."""
 MONTH_MIN = 30 * 24 * 60
 
 _REASONS = {
@@ -118,10 +120,27 @@ def growths(samples: Sequence[Sample], warm_min: float) -> dict[str, dict[str, f
         found[role] = {
             "rss_mb_warm": first,
             "rss_mb_end": then,
-            "growth": then / first - 1,
-            "minutes": own[-1][0] - own[0][0],
+            "growth": round(then / first - 1, 4),
+            "minutes": round(own[-1][0] - own[0][0], 1),
         }
     return found
+
+
+def memory_problems(memory: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
+    """Processes that grew; `memory`: what `growths` found."""
+    for role, one in memory.items():
+        if one["growth"] > MOST_GROWTH and one["minutes"] >= JUDGED_FROM_MIN:
+            yield f"the memory of {role} grew by {one['growth']:.1%}"
+
+
+def course(samples: Sequence[Sample], points: int = 13) -> list[dict[str, float]]:
+    """Memory and running calls at so many moments, evenly from the first sample to the last."""
+    chosen = {round(number * (len(samples) - 1) / (points - 1)) for number in range(points)}
+    return [
+        {"minute": round(one.at_min, 1), "calls": one.calls}
+        | {f"{role}_mb": round(cost.rss_mb, 1) for role, cost in one.costs.items()}
+        for one in (samples[index] for index in sorted(chosen))
+    ]
 
 
 def month(samples: Sequence[Sample], calls: int, warm_min: float, played_min: float) -> dict[str, float]:
