@@ -217,7 +217,7 @@ def _found(
         "faults": faults.done,
         "faults_skipped": faults.skipped,
         "kills": [_kill(kill, steady["calls"]) for kill in faults.kills],
-        "memory": {role: rounded(one) for role, one in growths(samples, warm_min).items()},
+        "memory": growths(samples, warm_min),
         "memory_by_minute": course(samples),
         "cpu_cores_scoring": round((costs[-1] - costs[0]) / max(1e-9, given.minutes * 60), 2),
         "a_month": rounded(month(samples, caller.begun, warm_min, given.minutes)),
