@@ -105,25 +105,32 @@ class Sample:
 
 
 def growths(samples: Sequence[Sample], warm_min: float) -> dict[str, dict[str, float]]:
-    """Process → its memory after the warm-up and at the end (medians of a quarter each), and its growth as a share. A process
-    that came in another's place counts alone, from the same time after its start on."""
+    """Process → its memory after the warm-up and at the end (medians of a quarter each, as are the calls that ran then), and its
+    growth as a share. A process that came in another's place counts alone, from the same time after its start on."""
     found = {}
     for role in ("scoring", "listeners"):
-        mine = [(one.at_min, one.costs[role]) for one in samples if role in one.costs]
+        mine = [(one.at_min, one.costs[role], one.calls) for one in samples if role in one.costs]
         last = mine[-1][1].pid if mine else 0
-        own = [(at_min, cost.rss_mb) for at_min, cost in mine if cost.pid == last]
-        warm = [rss_mb for at_min, rss_mb in own if at_min >= own[0][0] + warm_min]
+        own = [(at_min, cost.rss_mb, calls) for at_min, cost, calls in mine if cost.pid == last]
+        warm = [(rss_mb, calls) for at_min, rss_mb, calls in own if at_min >= own[0][0] + warm_min]
         if len(warm) < 4:
             continue
         quarter = max(2, len(warm) // 4)
-        first, then = statistics.median(warm[:quarter]), statistics.median(warm[-quarter:])
+        (first, calls_first), (then, calls_then) = _medians(warm[:quarter]), _medians(warm[-quarter:])
         found[role] = {
-            "rss_mb_warm": first,
-            "rss_mb_end": then,
+            "rss_mb_warm": round(first, 2),
+            "rss_mb_end": round(then, 2),
             "growth": round(then / first - 1, 4),
-            "minutes": round(own[-1][0] - own[0][0], 1),
+            "calls_warm": calls_first,
+            "calls_end": calls_then,
+            "minutes": round(own[-1][0] - own[0][0], 2),
         }
     return found
+
+
+def _medians(warm: Sequence[tuple[float, int]]) -> tuple[float, float]:
+    """Of megabytes and of running calls."""
+    return statistics.median(rss_mb for rss_mb, _ in warm), statistics.median(calls for _, calls in warm)
 
 
 def memory_problems(memory: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
