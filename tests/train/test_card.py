@@ -43,11 +43,11 @@ def test_figures_are_renewed_between_the_marks_only(tmp_path: Path) -> None:
     path = tmp_path / "MODEL_CARD.md"
     write_card(REPORT, path)
     assert not path.exists()
-    path.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    path.write_text(f"before\n{BEGIN}\nfigures of before\n{END}\nafter\n")
     write_card(REPORT, path)
     text = path.read_text(encoding="utf-8")
     assert text.startswith(f"before\n{BEGIN}\n")
     assert text.endswith(f"{END}\nafter\n")
-    assert "old" not in text
+    assert "figures of before" not in text
     with pytest.raises(CorpusError, match="the model card lacks the lines"):
         with_figures("no marks", REPORT)
