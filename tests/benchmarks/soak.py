@@ -48,6 +48,8 @@ _SETTLE_S = 6.0
 """Before the first call, and after the last: what is open then must be the same."""
 MOST_LATE_MS = 500.0
 """Of the sender, beyond which the readings say nothing about the node."""
+_DISK_MB, _DISK_MB_A_CALL_MINUTE = 64.0, 0.03
+"""Of the disk that is filled: twice and more of what the history takes."""
 _END_S = 45.0
 """Until all calls are over, at the latest."""
 
@@ -124,7 +126,7 @@ def run(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """The soak, and what came of it."""
     secret = webhook_secret(folder)
     with ExitStack() as atexit:
-        disk = Disk(folder / "disk", 64)
+        disk = Disk(folder / "disk", round(_DISK_MB + _DISK_MB_A_CALL_MINUTE * given.minutes * given.calls))
         atexit.callback(disk.close)
         subscribers = Subscribers()
         atexit.callback(subscribers.close)

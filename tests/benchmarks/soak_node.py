@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -49,12 +50,9 @@ class Disk:
         self.fills = subprocess.run(mount, capture_output=True, check=False).returncode == 0
 
     def fill(self) -> None:
-        with (self.folder / "filler").open("wb") as filler:
-            try:
-                while True:
-                    filler.write(bytes(65_536))
-                    filler.flush()
-            except OSError:
+        # Without a buffer, whose rest closing the file would try to write once more; and the disk may be full already.
+        with suppress(OSError), (self.folder / "filler").open("wb", buffering=0) as filler:
+            while filler.write(bytes(65_536)):
                 pass
 
     def clear(self) -> None:
