@@ -70,7 +70,8 @@ def refuse_known(name: str, fitted: Iterable[str], split: Split) -> None:
     """Raises `CorpusError` where `fitted` are some whom a training under `split` is calibrated or measured on."""
     if others := sorted(set(fitted) & {*split.tuning, *split.validation}):
         raise CorpusError(
-            f"{name} was fitted on {', '.join(others[:3])}, who are kept from fitting here: expected one of the same split"
+            f"{name} was fitted on {', '.join(others[:3])}, who are kept from fitting here: expected one of the same split "
+            "(`--with-tuning`, if it knows the tuning actors)"
         )
 
 
