@@ -23,7 +23,8 @@ from typing import Any
 
 from monitor.errors import CallmoodError, SourceError
 from monitor.identities import Identities
-from monitor.sources import BlockQueue, CallClosed, CallNames, CallOpened, Event, Listener
+from monitor.log_records import take
+from monitor.sources import CallClosed, CallNames, CallOpened, Event, Intake, Listener
 from monitor.watchdog import Watchdog
 
 _log = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ class Apart:
     def __init__(
         self,
         make: Callable[[], Sequence[Listener]],
-        queue: BlockQueue,
+        queue: Intake,
         identities: Identities,
         refusing: Callable[[], str] = lambda: "",
         names: CallNames | None = None,
@@ -106,7 +107,7 @@ class Apart:
         """Refuse new calls; when the running ones are over, `run` ends."""
         self._tell("drain")
 
-    def run(self, _: BlockQueue, stop: threading.Event) -> None:
+    def run(self, _: Intake, stop: threading.Event) -> None:
         """Waits until `stop` is set or all is over, then ends what still runs: see Source."""
         told, watchdog = "", Watchdog(HUNG_S)
         while not (stop.wait(_LOOK_S) or self._over.is_set()):
@@ -160,7 +161,7 @@ class Apart:
             elif kind == "events":
                 self._take(*value)
             elif kind == "log":
-                logging.getLogger(value.name).handle(value)
+                take(value)
             elif kind == "drained":
                 self._over.set()
             elif isinstance(value, CallmoodError):

@@ -53,6 +53,13 @@ class Block:
         object.__setattr__(other, "arrived_s", arrived_s)
         return other
 
+    def moved(self, call: str, start: int) -> "Block":
+        """The same, of another call and at another place in it."""
+        other = copy(self)
+        object.__setattr__(other, "call", call)
+        object.__setattr__(other, "start", start)
+        return other
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Many blocks go from process to process: pickled by their fields, they cost a third."""
         samples = self.samples.tobytes()

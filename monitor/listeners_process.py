@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, Literal
 
 from monitor.errors import CallmoodError
 from monitor.identities import Identities
+from monitor.log_records import forward
 from monitor.sources import BlockQueue, Listener
 
 _log = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ def _main() -> None:
     child = _Child(sys.stdin.buffer, os.fdopen(os.dup(sys.stdout.fileno()), "wb"))
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     make, identities, level = child.hear()
-    logging.basicConfig(level=level, format="%(message)s", handlers=[_Handler(child.log)], force=True)
+    forward(level, child.log)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(child.serve(make, identities))
 
@@ -53,19 +54,6 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     except ImportError:
         return None
     return uvloop.new_event_loop
-
-
-class _Handler(logging.Handler):
-    """Log records on their way to the first process, made into text here."""
-
-    def __init__(self, send: Callable[[logging.LogRecord], None]) -> None:
-        super().__init__()
-        self._send = send
-
-    def emit(self, record: logging.LogRecord) -> None:
-        record.msg, record.args = self.format(record), None
-        record.exc_info = record.exc_text = record.stack_info = None
-        self._send(record)
 
 
 class _Child:

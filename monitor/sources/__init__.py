@@ -79,10 +79,23 @@ class Told:
 Event = Block | CallOpened | CallClosed | Refused | Acknowledged | Told
 
 
+class Intake(Protocol):
+    """Where sources put what comes, from any thread: `BlockQueue`, or what shares calls out among several of them."""
+
+    def put(self, event: Event, wait: bool = False, stop: threading.Event | None = None) -> None:
+        """Add an event; with `wait` blocks wait for room until `stop` is set (then they are not added)."""
+
+    def put_all(self, events: Iterable[Event]) -> None:
+        """Add what came together; nothing waits."""
+
+    def count_dropped(self, blocks: int, seconds: float) -> None:
+        """Blocks that were dropped on the way here count too."""
+
+
 class Source(Protocol):
     """One origin of calls."""
 
-    def run(self, queue: "BlockQueue", stop: threading.Event) -> None:
+    def run(self, queue: Intake, stop: threading.Event) -> None:
         """Put everything into `queue` until there is no more or `stop` is set; then close what was opened.
 
         Raises CallmoodError where nothing could be opened at all.
@@ -276,6 +289,12 @@ class BlockQueue:
             self._waiting_s = max(0.0, self._waiting_s - taken_s) if self._events else 0.0
             self._changed.notify_all()
             return events
+
+    def abandon(self) -> list[Event]:
+        """All that waits, to go elsewhere; no call is gathered here any more."""
+        with self._lock:
+            self._gathering = Gathering()
+        return self.take(0.0)
 
     def close(self) -> None:
         """No more is taken: whoever waits for room goes on."""

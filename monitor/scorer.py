@@ -1,0 +1,187 @@
+"""One process that scores a part of the calls (`monitor.scorer_process`), and what waits for it here."""
+
+import logging
+import multiprocessing
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+
+from monitor.interruption import Unfinished
+from monitor.log_records import take
+from monitor.messages import AnyMessage, CallEnded, CallMessage, CallStarted
+from monitor.scorer_process import Load, Setup, messages, score_calls
+from monitor.sources import BlockQueue, CallOpened
+from monitor.watchdog import Restarts, Watchdog
+
+_log = logging.getLogger(__name__)
+
+HUNG_S = 15.0
+"""Without a sign of life, a process that runs is killed."""
+_LONGEST_START_S = 120.0
+"""Until the first one: what has to be loaded may lie on a slow disk."""
+_TAKE_S = 0.05
+_MOST_EVENTS = 512
+"""That are sent together."""
+_LONGEST_DEATH_S = 1.0
+"""From the end of what it says to its own end: one that lingers is ended."""
+_NOTHING = Load(0.0, None, 0.0)
+
+
+class Scorer:
+    """Begins its process, again where it died, until it is given up. `start`, `tend` and `finish` are one thread's."""
+
+    def __init__(
+        self,
+        setup: Setup,
+        hear: Callable[[Sequence[AnyMessage]], None],
+        lost: Callable[["Scorer", str], None],
+        unscoring: Callable[[], str],
+    ) -> None:
+        """`hear` gets its messages, in a thread of this object's; `lost` is called there when the process has died, with why.
+        `unscoring` says why calls that begin now are not scored.
+        """
+        self.queue = BlockQueue(setup.settings.queue_s)
+        """What it is to score."""
+        self.parties = 0
+        """Of the calls that it has been given; for whoever gives them."""
+        self.restarts = 0
+        """Processes that took a dead one's place."""
+        self.runs = False
+        """Whether a process takes what waits."""
+        self.given_up = False
+        self.unfinished: dict[str, Unfinished] = {}
+        """Its calls that were told the beginning of, and not the end."""
+        self._setup, self._hear, self._lost, self._unscoring = setup, hear, lost, unscoring
+        self._load = _NOTHING
+        self._sending_since_s: float | None = None
+        self._finishing = threading.Event()
+        self._restarts = Restarts()
+        self._began_s = self._next_s = 0.0
+        self._process: BaseProcess | None = None
+        self._threads: list[threading.Thread] = []
+        self._answers = 0
+        self._waits = False
+        """Whether what it tells now is heard at once."""
+        self._bound_s = _LONGEST_START_S
+        self._watchdog = Watchdog(self._bound_s)
+        self._killed = ""
+
+    @property
+    def busy(self) -> float:
+        """The share of the time in which it works, 0..1; 1 while no process runs."""
+        return self._load.busy if self.runs else 1.0
+
+    @property
+    def cpu_s(self) -> float:
+        """Processor time that its process has taken, as it said last."""
+        return self._load.cpu_s
+
+    def waited_s(self, now_s: float) -> float:
+        """How old the oldest audio without a reading is at `now_s`, monotonic; about."""
+        since = [moment_s for moment_s in (self._load.since_s, self._sending_since_s) if moment_s is not None]
+        return max(self.queue.waited_s(now_s), *(now_s - moment_s for moment_s in since), 0.0)
+
+    def start(self) -> None:
+        """Begins the process, which takes half a second to load."""
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        self._load, self._killed, self._began_s, self._answers = _NOTHING, "", time.monotonic(), 0
+        self._bound_s = _LONGEST_START_S
+        self._watchdog = Watchdog(self._bound_s)
+        self._process = context.Process(target=score_calls, args=(theirs, self._setup), name="scorer", daemon=True)
+        self._process.start()
+        theirs.close()  # or its end would not be seen
+        self.runs = True
+        sender = threading.Thread(target=self._send, args=(ours,), name="scorer", daemon=True)
+        reader = threading.Thread(target=self._read, args=(ours, sender), name="scorer", daemon=True)
+        self._threads = [sender, reader]
+        for thread in self._threads:
+            thread.start()
+
+    def tend(self, now_s: float) -> None:
+        """Several times a second: kills a process that hangs, and begins another where one has died."""
+        if self.runs:
+            self._watch(now_s)
+        elif not (self.given_up or self._finishing.is_set()) and now_s >= self._next_s:
+            self.restarts += 1
+            self.start()
+
+    def finish(self) -> None:
+        """Nothing more is put: the process ends when all is told."""
+        self._finishing.set()
+
+    def join(self, timeout_s: float) -> None:
+        """Waits until all is told; a process that has not ended by then is killed."""
+        until_s = time.monotonic() + timeout_s
+        for thread in self._threads:
+            thread.join(max(0.0, until_s - time.monotonic()))
+        if self._process is not None and self._process.is_alive():
+            self._process.kill()
+        self.queue.close()
+
+    def _watch(self, now_s: float) -> None:
+        if self._answers and self._bound_s != HUNG_S:
+            self._bound_s, self._watchdog = HUNG_S, Watchdog(HUNG_S)
+        if self._watchdog.is_hung(now_s, self._answers, self._waits) and not self._killed and self._process:
+            self._killed = f"gave no sign of life for {self._bound_s:g} s: it is killed"
+            self._process.kill()
+
+    def _send(self, connection: Connection) -> None:
+        """What waits, until nothing more comes or the process is no more."""
+        unscoring = ""
+        with suppress(OSError):
+            while self.runs:
+                finishing = self._finishing.is_set()  # before the look: what was put before it is still taken
+                events = self.queue.take(_TAKE_S, _MOST_EVENTS)
+                if any(isinstance(event, CallOpened) for event in events):
+                    unscoring = self._unscoring()
+                if events:
+                    self._sending_since_s = time.monotonic()
+                    connection.send((unscoring, events))
+                    self._sending_since_s = None
+                elif finishing:
+                    return connection.send(None)
+
+    def _read(self, connection: Connection, sender: threading.Thread) -> None:
+        """Until the process is no more."""
+        with suppress(EOFError, OSError):
+            while True:
+                self._waits = True
+                answer = connection.recv()
+                self._waits = False
+                self._answers += 1
+                if isinstance(answer, bytes):
+                    self._take(messages(answer))
+                elif isinstance(answer, Load):
+                    self._load = answer
+                else:
+                    take(answer)
+        self._end(connection, sender)
+
+    def _take(self, told: Sequence[AnyMessage]) -> None:
+        for message in told:
+            if isinstance(message, CallStarted):
+                self.unfinished[message.call] = Unfinished(message.call, message.at)
+            elif isinstance(message, CallEnded):
+                self.unfinished.pop(message.call, None)
+            if isinstance(message, CallMessage) and (unfinished := self.unfinished.get(message.call)):
+                unfinished.add(message)
+        self._hear(told)
+
+    def _end(self, connection: Connection, sender: threading.Thread) -> None:
+        assert self._process is not None
+        self._process.join(_LONGEST_DEATH_S)
+        self._process.kill()
+        self._process.join()
+        self.runs, self._sending_since_s = False, None
+        sender.join()  # it takes nothing more of what waits
+        connection.close()
+        if self._finishing.is_set() and self._process.exitcode == 0:
+            return
+        wait_s = self._restarts.wait_s(time.monotonic() - self._began_s)
+        self.given_up = wait_s is None
+        self._next_s = time.monotonic() + (wait_s or 0.0)
+        self._lost(self, self._killed or f"died (code {self._process.exitcode})")
