@@ -5,7 +5,6 @@ captured is scored and told before the listeners go. Websocket, history and list
 """
 
 import logging
-import os
 import secrets
 import sys
 import threading
@@ -24,7 +23,7 @@ from monitor.identities import Identities
 from monitor.lateness import Lateness
 from monitor.messages import AlertRaised, AnyMessage, CallEnded, CallKey, Error, Hello, rfc3339, unix_ms
 from monitor.model import EmotionModel
-from monitor.pipeline import Pipeline, check
+from monitor.pipeline import Pipeline
 from monitor.settings import Settings
 from monitor.snapshot import Health
 from monitor.sources import Acknowledged, Before, BlockQueue, Listener, Source
@@ -331,20 +330,9 @@ class Node:
         thread.start()
 
     def _made_scorers(self) -> "Scorers":
-        from monitor.scorer_process import Setup
         from monitor.scorers import Scorers
 
-        check(self.settings, self.model.meaning)
-        count = self.settings.scoring_processes
-        setup = Setup(
-            model=self.model.path,
-            threads=max(1, (os.cpu_count() or 1) // count),
-            settings=self.settings,
-            identities=self._identities,
-            rules=self._rules,
-            level=_log.getEffectiveLevel(),
-        )
-        return Scorers(count, setup, self._bus, self._unscoring)
+        return Scorers.of(self.model, self.settings, self._bus, self._identities, self._rules, self._unscoring)
 
     def _made_pipeline(self) -> Pipeline:
         pipeline = self._scoring = Pipeline(

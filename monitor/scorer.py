@@ -176,6 +176,7 @@ class Scorer:
         self._process.join(_LONGEST_DEATH_S)
         self._process.kill()
         self._process.join()
+        self._next_s = float("inf")  # no other begins before all that this one had is elsewhere
         self.runs, self._sending_since_s = False, None
         sender.join()  # it takes nothing more of what waits
         connection.close()
@@ -183,5 +184,5 @@ class Scorer:
             return
         wait_s = self._restarts.wait_s(time.monotonic() - self._began_s)
         self.given_up = wait_s is None
-        self._next_s = time.monotonic() + (wait_s or 0.0)
         self._lost(self, self._killed or f"died (code {self._process.exitcode})")
+        self._next_s = time.monotonic() + (wait_s or 0.0)

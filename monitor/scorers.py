@@ -5,18 +5,23 @@ that dies costs the others nothing: its calls are ended honestly, and go on unde
 """
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from monitor.alerts.rules import Rule
 from monitor.audio import Block
 from monitor.bus import Bus
 from monitor.errors import PipelineError
+from monitor.identities import Identities
 from monitor.messages import AnyMessage, Error, rfc3339
-from monitor.pipeline import too_many
+from monitor.model import EmotionModel
+from monitor.pipeline import check, too_many
 from monitor.scorer import Scorer
 from monitor.scorer_process import Setup
+from monitor.settings import Settings
 from monitor.sources import Acknowledged, CallClosed, CallOpened, Event, Refused
 
 _log = logging.getLogger(__name__)
@@ -58,6 +63,22 @@ class Scorers:
         """Who scored the calls that ended last: one may go on under another name."""
         self._finished = False
         self._dropped_blocks, self._dropped_s = 0, 0.0
+
+    @classmethod
+    def of(
+        cls,
+        model: EmotionModel,
+        settings: Settings,
+        bus: Bus,
+        identities: Identities,
+        rules: Sequence[Rule],
+        unscoring: Callable[[], str] = lambda: "",
+    ) -> "Scorers":
+        """As many processes as the settings say, with the processor's cores between them. Raises SettingError."""
+        check(settings, model.meaning)
+        count = settings.scoring_processes
+        threads, level = max(1, (os.cpu_count() or 1) // count), _log.getEffectiveLevel()
+        return cls(count, Setup(model.path, threads, settings, identities, rules, level), bus, unscoring)
 
     @property
     def waiting_s(self) -> float:
