@@ -1,18 +1,14 @@
 """The process in which listeners listen: `monitor.apart` starts it, orders by stdin, and hears by stdout what came."""
 
 import asyncio
-import faulthandler
 import logging
-import os
-import pickle
-import signal
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, BinaryIO, Literal
+from typing import Any, Literal
 
+from monitor.child_process import ParentProcess
 from monitor.errors import CallmoodError
 from monitor.identities import Identities
 from monitor.log_records import forward
@@ -36,12 +32,7 @@ _BEAT_S = 1.0
 
 def _main() -> None:
     """Until it is told to stop, or nobody is left who could."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-    if sys.platform != "win32":
-        faulthandler.register(signal.SIGUSR1, all_threads=True)
-    child = _Child(sys.stdin.buffer, os.fdopen(os.dup(sys.stdout.fileno()), "wb"))
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    child = _Child(ParentProcess())
     make, identities, level = child.hear()
     forward(level, child.log)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
@@ -57,9 +48,8 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 class _Child:
-    def __init__(self, orders: BinaryIO, answers: BinaryIO) -> None:
-        self._orders, self._answers = orders, answers
-        self._sending = threading.Lock()
+    def __init__(self, parent: ParentProcess) -> None:
+        self._parent = parent
         self._over = threading.Event()
         self._beaten = threading.Event()
         """The event loop has turned since that was last told."""
@@ -75,15 +65,14 @@ class _Child:
 
     def send(self, kind: str, value: Any) -> None:
         """Waits while the first process does not read; what must not wait goes through a queue."""
-        with self._sending, suppress(OSError):
-            pickle.dump((kind, value), self._answers, pickle.HIGHEST_PROTOCOL)
-            self._answers.flush()
+        with suppress(OSError):
+            self._parent.tell((kind, value))
 
     def hear(self) -> Any:
         """What it is told next; the first process's end is a command to stop."""
         try:
-            return pickle.load(self._orders)
-        except (EOFError, OSError):
+            return self._parent.hear()
+        except EOFError:
             return "stop"
 
     async def serve(self, make: Callable[[], Sequence[Listener]], identities: Identities) -> None:

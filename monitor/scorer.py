@@ -1,18 +1,16 @@
 """One process that scores a part of the calls (`monitor.scorer_process`), and what waits for it here."""
 
 import logging
-import multiprocessing
 import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
 
+from monitor.child_process import ChildProcess
 from monitor.interruption import Unfinished
 from monitor.log_records import take
 from monitor.messages import AnyMessage, CallEnded, CallMessage, CallStarted
-from monitor.scorer_process import Load, Setup, messages, score_calls
+from monitor.scoring import Answer, Load, Order, Setup, unpacked
 from monitor.sources import BlockQueue, CallOpened
 from monitor.watchdog import Restarts, Watchdog
 
@@ -25,8 +23,6 @@ _LONGEST_START_S = 120.0
 _TAKE_S = 0.05
 _MOST_EVENTS = 512
 """That are sent together."""
-_LONGEST_DEATH_S = 1.0
-"""From the end of what it says to its own end: one that lingers is ended."""
 _NOTHING = Load(0.0, None, 0.0)
 
 
@@ -60,7 +56,7 @@ class Scorer:
         self._finishing = threading.Event()
         self._restarts = Restarts()
         self._began_s = self._next_s = 0.0
-        self._process: BaseProcess | None = None
+        self._process: ChildProcess | None = None
         self._threads: list[threading.Thread] = []
         self._answers = 0
         self._waits = False
@@ -86,17 +82,13 @@ class Scorer:
 
     def start(self) -> None:
         """Begins the process, which takes half a second to load."""
-        context = multiprocessing.get_context("spawn")
-        ours, theirs = context.Pipe()
         self._load, self._killed, self._began_s, self._answers = _NOTHING, "", time.monotonic(), 0
         self._bound_s = _LONGEST_START_S
         self._watchdog = Watchdog(self._bound_s)
-        self._process = context.Process(target=score_calls, args=(theirs, self._setup), name="scorer", daemon=True)
-        self._process.start()
-        theirs.close()  # or its end would not be seen
+        self._process = process = ChildProcess("monitor.scorer_process")
         self.runs = True
-        sender = threading.Thread(target=self._send, args=(ours,), name="scorer", daemon=True)
-        reader = threading.Thread(target=self._read, args=(ours, sender), name="scorer", daemon=True)
+        sender = threading.Thread(target=self._send, args=(process,), name="scorer", daemon=True)
+        reader = threading.Thread(target=self._read, args=(process, sender), name="scorer", daemon=True)
         self._threads = [sender, reader]
         for thread in self._threads:
             thread.start()
@@ -118,7 +110,7 @@ class Scorer:
         until_s = time.monotonic() + timeout_s
         for thread in self._threads:
             thread.join(max(0.0, until_s - time.monotonic()))
-        if self._process is not None and self._process.is_alive():
+        if self._process is not None:
             self._process.kill()
         self.queue.close()
 
@@ -127,12 +119,13 @@ class Scorer:
             self._bound_s, self._watchdog = HUNG_S, Watchdog(HUNG_S)
         if self._watchdog.is_hung(now_s, self._answers, self._waits) and not self._killed and self._process:
             self._killed = f"gave no sign of life for {self._bound_s:g} s: it is killed"
-            self._process.kill()
+            self._process.kill_hung()
 
-    def _send(self, connection: Connection) -> None:
+    def _send(self, process: ChildProcess) -> None:
         """What waits, until nothing more comes or the process is no more."""
         unscoring = ""
         with suppress(OSError):
+            process.tell(self._setup)
             while self.runs:
                 finishing = self._finishing.is_set()  # before the look: what was put before it is still taken
                 events = self.queue.take(_TAKE_S, _MOST_EVENTS)
@@ -140,26 +133,26 @@ class Scorer:
                     unscoring = self._unscoring()
                 if events:
                     self._sending_since_s = time.monotonic()
-                    connection.send((unscoring, events))
+                    process.tell(Order(unscoring, events))
                     self._sending_since_s = None
                 elif finishing:
-                    return connection.send(None)
+                    return process.tell(None)
 
-    def _read(self, connection: Connection, sender: threading.Thread) -> None:
+    def _read(self, process: ChildProcess, sender: threading.Thread) -> None:
         """Until the process is no more."""
-        with suppress(EOFError, OSError):
+        with suppress(EOFError):
             while True:
                 self._waits = True
-                answer = connection.recv()
+                answer: Answer = process.hear()
                 self._waits = False
                 self._answers += 1
                 if isinstance(answer, bytes):
-                    self._take(messages(answer))
+                    self._take(unpacked(answer))
                 elif isinstance(answer, Load):
                     self._load = answer
                 else:
                     take(answer)
-        self._end(connection, sender)
+        self._end(process, sender)
 
     def _take(self, told: Sequence[AnyMessage]) -> None:
         for message in told:
@@ -171,18 +164,15 @@ class Scorer:
                 unfinished.add(message)
         self._hear(told)
 
-    def _end(self, connection: Connection, sender: threading.Thread) -> None:
-        assert self._process is not None
-        self._process.join(_LONGEST_DEATH_S)
-        self._process.kill()
-        self._process.join()
+    def _end(self, process: ChildProcess, sender: threading.Thread) -> None:
+        code = process.ended()
         self._next_s = float("inf")  # no other begins before all that this one had is elsewhere
         self.runs, self._sending_since_s = False, None
         sender.join()  # it takes nothing more of what waits
-        connection.close()
-        if self._finishing.is_set() and self._process.exitcode == 0:
+        process.close()
+        if self._finishing.is_set() and code == 0:
             return
         wait_s = self._restarts.wait_s(time.monotonic() - self._began_s)
         self.given_up = wait_s is None
-        self._lost(self, self._killed or f"died (code {self._process.exitcode})")
+        self._lost(self, self._killed or f"died (code {code})")
         self._next_s = time.monotonic() + (wait_s or 0.0)

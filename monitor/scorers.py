@@ -20,7 +20,7 @@ from monitor.messages import AnyMessage, Error, rfc3339
 from monitor.model import EmotionModel
 from monitor.pipeline import check, too_many
 from monitor.scorer import Scorer
-from monitor.scorer_process import Setup
+from monitor.scoring import Setup
 from monitor.settings import Settings
 from monitor.sources import Acknowledged, CallClosed, CallOpened, Event, Refused
 
@@ -145,7 +145,7 @@ class Scorers:
                 scorer.queue.put_all(event for whose, event in placed if whose is scorer)
 
     def run(self, finished: threading.Event) -> None:
-        """Scores what comes until `finished` is set and all is told. Raises PipelineError, and tells it, where no process lives."""
+        """Scores what comes until `finished` is set and all is told. Raises PipelineError, told too, where no process lives."""
         try:
             for scorer in self._scorers:
                 scorer.start()

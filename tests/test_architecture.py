@@ -8,18 +8,8 @@ import pytest
 
 MONITOR = Path(__file__).parents[1] / "monitor"
 LEFT_TO_RIGHT = [
-    {
-        "errors",
-        "identities",
-        "messages",
-        "settings.fields",
-        "bearer",
-        "position",
-        "waits",
-        "replacement",
-        "steady",
-        "log_records",
-    },
+    {"errors", "identities", "messages", "settings.fields", "bearer", "position", "waits", "replacement", "steady"},
+    {"log_records", "child_process"},
     {"settings.tables"},
     {"settings"},
     {"subscription"},
@@ -70,7 +60,7 @@ LEFT_TO_RIGHT = [
     {"alerts.watches", "alerts.rulefile", "alerts.stretches"},
     {"alerts.trial", "alerts.lines"},
     {"bus", "busyness"},
-    {"calls"},
+    {"calls", "scoring"},
     {"pipeline"},
     {"playback"},
     {"workers"},
