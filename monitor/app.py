@@ -205,6 +205,7 @@ class Node:
             unstored=self._history.unstored if self._history else None,
             warnings=tuple(self._warnings()),
             restarts=self._listening.restarts if self._listening else None,
+            scoring_restarts=self._scorers.restarts if self._scorers else None,
         )
 
     def acknowledge(self, call: str, alert: str, by: str) -> None:

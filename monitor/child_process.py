@@ -39,7 +39,8 @@ class ChildProcess:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._orders, self._answers = self._process.stdin, self._process.stdout
-        _widen(self._answers)
+        for pipe in (self._orders, self._answers):
+            _widen(pipe)
 
     @property
     def pid(self) -> int:

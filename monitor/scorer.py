@@ -41,15 +41,15 @@ class Scorer:
         """
         self.queue = BlockQueue(setup.settings.queue_s)
         """What it is to score."""
-        self.parties = 0
-        """Of the calls that it has been given; for whoever gives them."""
+        self.calls: dict[str, CallOpened] = {}
+        """Those that it has been given, and that were not told to be over."""
         self.restarts = 0
         """Processes that took a dead one's place."""
         self.runs = False
         """Whether a process takes what waits."""
         self.given_up = False
         self.unfinished: dict[str, Unfinished] = {}
-        """Its calls that were told the beginning of, and not the end."""
+        """Those of them whose beginning was told."""
         self._setup, self._hear, self._lost, self._unscoring = setup, hear, lost, unscoring
         self._load = _NOTHING
         self._sending_since_s: float | None = None
@@ -66,6 +66,11 @@ class Scorer:
         self._killed = ""
 
     @property
+    def parties(self) -> int:
+        """Of its calls."""
+        return sum(len(opened.parties) for opened in [*self.calls.values()])
+
+    @property
     def busy(self) -> float:
         """The share of the time in which it works, 0..1; 1 while no process runs."""
         return self._load.busy if self.runs else 1.0
@@ -74,6 +79,11 @@ class Scorer:
     def cpu_s(self) -> float:
         """Processor time that its process has taken, as it said last."""
         return self._load.cpu_s
+
+    def take_on(self, opened: CallOpened) -> None:
+        """A call that is its own from now on."""
+        self.calls[opened.call] = opened
+        self._set_limit()
 
     def waited_s(self, now_s: float) -> float:
         """How old the oldest audio without a reading is at `now_s`, monotonic; about."""
@@ -159,10 +169,15 @@ class Scorer:
             if isinstance(message, CallStarted):
                 self.unfinished[message.call] = Unfinished(message.call, message.at)
             elif isinstance(message, CallEnded):
-                self.unfinished.pop(message.call, None)
+                for kept in (self.unfinished, self.calls):
+                    kept.pop(message.call, None)
+                self._set_limit()
             if isinstance(message, CallMessage) and (unfinished := self.unfinished.get(message.call)):
                 unfinished.add(message)
         self._hear(told)
+
+    def _set_limit(self) -> None:
+        self.queue.set_limit(self._setup.settings.queue_s * max(1, self.parties))
 
     def _end(self, process: ChildProcess, sender: threading.Thread) -> None:
         code = process.ended()

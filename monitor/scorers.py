@@ -131,11 +131,11 @@ class Scorers:
             placed = self._placed(event)
             if placed is None:
                 return
-            scorer, event = placed
+            queue, event = placed[0].queue, placed[1]
             if not wait:
-                scorer.queue.put(event)
+                queue.put(event)
         if wait:
-            scorer.queue.put(event, wait=True, stop=stop)
+            queue.put(event, wait=True, stop=stop)
 
     def put_all(self, events: Iterable[Event]) -> None:
         """See `Intake`."""
@@ -196,16 +196,16 @@ class Scorers:
         running, settings = len(self._running), self._setup.settings
         if running >= settings.max_calls:
             return self._next(), Refused(too_many(opened.call, running, settings))
-        scorer = self._past.get(opened.goes_on) or self._next()
+        past = self._past.get(opened.goes_on)
+        scorer = past if past and not past.given_up else self._next()
         self._running[opened.call] = _Running(opened, scorer)
-        self._count(scorer, len(opened.parties))
+        scorer.take_on(opened)
         return scorer, opened
 
     def _close(self, closed: CallClosed) -> tuple[Scorer, Event] | None:
         running = self._running.pop(closed.call, None)
         if running is None:
             return None
-        self._count(running.scorer, -len(running.opened.parties))
         self._past[closed.call] = running.scorer
         if len(self._past) > self._setup.settings.max_calls:
             del self._past[next(iter(self._past))]
@@ -222,54 +222,64 @@ class Scorers:
         start = block.start - round(running.moved_s * block.sample_rate)
         return (running.scorer, block.moved(running.name, start)) if start >= 0 else None
 
-    def _count(self, scorer: Scorer, parties: int) -> None:
-        scorer.parties += parties
-        scorer.queue.set_limit(self._setup.settings.queue_s * max(1, scorer.parties))
-
     def _lost(self, scorer: Scorer, why: str) -> None:
         """That process is no more: what it had begun ends, and goes on elsewhere under another name; so does what waited."""
         with self._placing:
+            calls, scorer.calls = scorer.calls, {}
             begun, scorer.unfinished = scorer.unfinished, {}
             waiting = scorer.queue.abandon()
-            went_on = {} if self._finished else self._move(scorer, set(begun))
-            at, then = rfc3339(time.time()), "no other begins in its place" if scorer.given_up else "another begins"
-            reasons = {call: f"goes on as {name}: the process that scored it {why}" for call, name in went_on.items()}
-            error = f"error: the process that scored it {why}"
-            ends = [one.end(reasons.get(call, error), at) for call, one in begun.items()]
-            fault = f"a process that scored {len(begun)} calls {why}: {len(went_on)} go on under other names; {then}"
+            reason = f"the process that scored it {why}"
+            names = {} if self._finished else self._move(scorer, begun)
+            at = rfc3339(time.time())
+            ends = [
+                one.end(f"goes on as {names[call]}: {reason}" if call in names else f"error: {reason}", at)
+                for call, one in begun.items()
+            ]
+            then = "no other begins in its place" if scorer.given_up else "another begins"
+            counts = f"{len(begun)} calls end, {len(names)} of them go on under other names"
+            fault = f"a process that scores {why}: {counts}; {then}"
             _log.error("%s", fault)
             self._publish([*ends, _told(PipelineError(fault))])
-            self._place_again(waiting)
+            if not self._finished:
+                running = {one.name for one in self._running.values()}
+                self._place_again(
+                    waiting, [one for name, one in calls.items() if name not in {*begun, *running}], reason
+                )
 
     def _move(self, scorer: Scorer, begun: Collection[str]) -> dict[str, str]:
-        """Gives the calls of a process that died to others. Returns the new names of those that it had `begun`: a call whose
-        process has died twice is not taken up again, since it may be what they died of.
+        """Gives the running calls of a process that died to others. Returns the new names of those that it had `begun`: a call
+        whose process has died twice is not taken up again, since it may be what they died of.
         """
-        went_on = {}
+        names = {}
         for source_name, running in [item for item in self._running.items() if item[1].scorer is scorer]:
             opened = running.opened
-            self._count(scorer, -len(opened.parties))
             if opened.call in begun:
                 if opened.call != source_name:
                     del self._running[source_name]
                     continue
                 opened = replace(opened, call=source_name + AGAIN, goes_on=source_name)
-                went_on[source_name] = opened.call
-            other = self._next()
-            self._running[source_name] = _Running(opened, other)
-            self._count(other, len(opened.parties))
-            other.queue.put(opened)
-        return went_on
+                names[source_name] = opened.call
+            self._running[source_name] = _Running(opened, self._given(opened))
+        return names
 
-    def _place_again(self, waiting: Sequence[Event]) -> None:
-        """What waited for a process that died; of calls that have begun and ended meanwhile, all."""
-        whole = {event.call for event in waiting if isinstance(event, CallOpened)} - set(self._running)
-        other = self._next()
-        for event in waiting:
-            if getattr(event, "call", None) in whole:
-                other.queue.put(event)
-            elif not isinstance(event, CallOpened) and (placed := self._placed(event)):
+    def _given(self, opened: CallOpened) -> Scorer:
+        """Who has that call from now on."""
+        scorer = self._next()
+        scorer.take_on(opened)
+        scorer.queue.put(opened)
+        return scorer
+
+    def _place_again(self, waiting: Sequence[Event], over: Sequence[CallOpened], why: str) -> None:
+        """What waited for a process that died. Calls that are `over`, and of which nothing was told, begin and end elsewhere."""
+        elsewhere = {opened.call: self._given(opened) for opened in over}
+        for event in [one for one in waiting if not isinstance(one, CallOpened)]:
+            whose = elsewhere.get(getattr(event, "call", ""))
+            placed = (whose, event) if whose else self._placed(event)
+            if placed is not None:
                 placed[0].queue.put(placed[1])
+        closed = {event.call for event in waiting if isinstance(event, CallClosed)}
+        for call in elsewhere.keys() - closed:
+            elsewhere[call].queue.put(CallClosed(call, f"error: {why}"))
 
 
 def _told(error: PipelineError) -> Error:
