@@ -21,6 +21,8 @@ HUNG_S = 15.0
 _LONGEST_START_S = 120.0
 """Until the first one: what has to be loaded may lie on a slow disk."""
 _TAKE_S = 0.05
+_GATHER_S = 0.02
+"""Events that come within this go together: one at a time they would cost both processes more than the audio."""
 _MOST_EVENTS = 512
 """That are sent together."""
 _NOTHING = Load(0.0, None, 0.0)
@@ -145,6 +147,7 @@ class Scorer:
                     self._sending_since_s = time.monotonic()
                     process.tell(Order(unscoring, events))
                     self._sending_since_s = None
+                    self._finishing.wait(_GATHER_S)
                 elif finishing:
                     return process.tell(None)
 
