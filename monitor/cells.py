@@ -100,7 +100,7 @@ class PartyCells:
                 "check the source's timestamps"
             )
         samples = block.samples
-        if not math.isfinite(np.dot(samples, samples)):  # one pass over the samples instead of two
+        if not math.isfinite(samples.dot(samples)):  # one pass over the samples instead of two
             bad = int(np.argmin(np.isfinite(samples)))
             raise AudioError(
                 f"sample at {(block.start + bad) / block.sample_rate:.3f} s is {samples[bad]}: "

@@ -79,7 +79,7 @@ class _Gathered:
         if len(waiting) < 2:
             return waiting
         samples = np.concatenate([block.samples for block in waiting])
-        if not math.isfinite(np.dot(samples, samples)):
+        if not math.isfinite(samples.dot(samples)):
             return waiting
         return [_block(waiting[0], waiting[0].start, samples, waiting[-1].arrived_s)]
 
