@@ -127,8 +127,9 @@ def pcm_to_float(pcm: npt.NDArray[np.int16]) -> Samples:
 
 def float_to_pcm(samples: Samples) -> npt.NDArray[np.int16]:
     """float32 to 16 bit PCM, clipped at full scale."""
-    scaled: Samples = np.clip(np.rint(samples * np.float32(32_768)), -32_768, 32_767)
-    return scaled.astype(np.int16)
+    scaled: Samples = samples * np.float32(32_768)
+    np.rint(scaled, out=scaled)
+    return np.clip(scaled, -32_768, 32_767, out=scaled).astype(np.int16)
 
 
 @cache

@@ -7,9 +7,8 @@ times what it computes. What is heard in a cell does not depend on those beside 
 import math
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple
 
+import msgspec
 import numpy as np
 
 from monitor.audio import SAMPLE_RATE, Block, Samples
@@ -23,8 +22,7 @@ _LEAST_RUN = 3
 """Samples in a row at full scale that are clipped."""
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(msgspec.Struct, frozen=True):
     """What one window of a party holds."""
 
     start: int
@@ -41,7 +39,7 @@ class Window:
     """Seconds of it that never came."""
     arrived_s: float
     """Monotonic clock when its last sample came."""
-    frames: tuple[Samples, ...] | None = field(repr=False)
+    frames: tuple[Samples, ...] | None
     """Mel power of its frames in pieces, (n, 64) each, which overlapping windows share; None for a party that is not scored."""
 
     @property
@@ -55,17 +53,6 @@ class Window:
         return self.speech_share * (self.end - self.start) / SAMPLE_RATE
 
 
-class _Heard(NamedTuple):
-    """What is known of one cell, summed."""
-
-    samples: int
-    squares: float
-    clipped: int
-    speech: int
-    """Samples of speech."""
-    lost: int
-
-
 class PartyWindows:
     """One party's stream: of a running call `cells` and `hear`, alone `push` blocks as they come and `finish` once."""
 
@@ -75,8 +62,15 @@ class PartyWindows:
         self.speech = SpeechDetector()
         self.frames = FrameStream() if with_features else None
         self._window, self._hop = round(window_s * SAMPLE_RATE), round(hop_s * SAMPLE_RATE)
-        self._heard: deque[_Heard] = deque(maxlen=self._window // CELL)
-        self._power: deque[Samples] = deque(maxlen=self._window // CELL)
+        cells = self._window // CELL
+        # Of each cell of the next window how many samples it has, the sum of their squares, how many of them are clipped, are
+        # speech, were lost; and its frames.
+        self._samples: deque[int] = deque(maxlen=cells)
+        self._squares: deque[float] = deque(maxlen=cells)
+        self._clipped: deque[int] = deque(maxlen=cells)
+        self._speech: deque[int] = deque(maxlen=cells)
+        self._lost: deque[int] = deque(maxlen=cells)
+        self._power: deque[Samples] = deque(maxlen=cells)
         self._windows = 0
         self._arrived_s = 0.0
         self._done = 0
@@ -96,8 +90,12 @@ class PartyWindows:
     def take(self, cell: Cell, speech: int, power: Samples | None) -> Window | None:
         """The window that the next cell completes; it has `speech` samples of speech, and `power` is its (n, 64) frames."""
         samples, lost, self._arrived_s = cell
-        squares = float(np.dot(samples, samples))
-        self._heard.append(_Heard(samples.size, squares, _clipped(samples, squares), speech, lost))
+        squares = float(samples.dot(samples))
+        self._samples.append(samples.size)
+        self._squares.append(squares)
+        self._clipped.append(_clipped(samples, squares))
+        self._speech.append(speech)
+        self._lost.append(lost)
         if power is not None:
             self._power.append(power)
         self._done += samples.size
@@ -109,14 +107,14 @@ class PartyWindows:
 
     def _make_window(self) -> Window:
         self._windows += 1
-        samples, squares, clipped, speech, lost = map(sum, zip(*self._heard, strict=True))
+        samples, squares = sum(self._samples), sum(self._squares)
         return Window(
             start=self._done - samples,
             end=self._done,
-            speech_share=min(1.0, speech / samples),
+            speech_share=min(1.0, sum(self._speech) / samples),
             level_db=10.0 * math.log10(squares / samples) if squares > 1e-12 * samples else None,
-            clipped_share=clipped / samples,
-            lost_s=lost / SAMPLE_RATE,
+            clipped_share=sum(self._clipped) / samples,
+            lost_s=sum(self._lost) / SAMPLE_RATE,
             arrived_s=self._arrived_s,
             frames=None if self.frames is None else self._whole(self.frames),
         )

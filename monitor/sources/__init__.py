@@ -182,7 +182,8 @@ class BlockQueue:
 
     Blocks are gathered to the ends of the pipeline's cells before they wait here; what a party's next cell still lacks
     (less than 0.25 s) does not count as waiting. A call's end brings all that is left of it. Blocks that come before their
-    call or after it, which the pipeline passes over, are not gathered.
+    call or after it, which the pipeline passes over, are not gathered. They are gathered before the lock is taken, so a call's
+    events come from one thread at a time.
 
     Beginnings and ends of calls are never dropped. A block that finds `limit_s` of audio waiting either waits for room
     (recordings: nothing is lost) or drops the oldest block (live sources: counted in `dropped_blocks` and `dropped_s`;
@@ -219,22 +220,23 @@ class BlockQueue:
 
     def put(self, event: Event, wait: bool = False, stop: threading.Event | None = None) -> None:
         """Add an event; with `wait` blocks wait for room until `stop` is set (then they are not added)."""
+        ready = self._ready(event)
+        if not ready:
+            return
         with self._lock:
-            ready = self._ready(event)
             for one in ready:
                 if not wait or not isinstance(one, Block | Told) or self._has_room(one, stop):
                     self._add(one)
                 elif isinstance(one, Block):
                     self._gathering.forget(one.call)
-            if ready:
-                self._changed.notify_all()
+            self._changed.notify_all()
 
     def put_all(self, events: Iterable[Event]) -> None:
         """Add what came together; nothing waits. Whoever takes is woken once."""
+        ready = [one for event in events for one in self._ready(event)]
         with self._lock:
-            for event in events:
-                for one in self._ready(event):
-                    self._add(one)
+            for one in ready:
+                self._add(one)
             self._changed.notify_all()
 
     def _ready(self, event: Event) -> Sequence[Event]:
