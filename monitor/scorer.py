@@ -73,9 +73,14 @@ class Scorer:
         return sum(len(opened.parties) for opened in [*self.calls.values()])
 
     @property
+    def down(self) -> bool:
+        """Whether its process has died, and no other has begun yet."""
+        return self._process is not None and not self.runs
+
+    @property
     def busy(self) -> float:
-        """The share of the time in which it works, 0..1; 1 while no process runs."""
-        return self._load.busy if self.runs else 1.0
+        """The share of the time in which it works, 0..1; 1 while it is down."""
+        return 1.0 if self.down else self._load.busy
 
     @property
     def cpu_s(self) -> float:
@@ -109,7 +114,7 @@ class Scorer:
         """Several times a second: kills a process that hangs, and begins another where one has died."""
         if self.runs:
             self._watch(now_s)
-        elif not (self.given_up or self._finishing.is_set()) and now_s >= self._next_s:
+        elif not self.over and now_s >= self._next_s:
             self.restarts += 1
             self.start()
 
@@ -117,14 +122,18 @@ class Scorer:
         """Nothing more is put: the process ends when all is told."""
         self._finishing.set()
 
-    def join(self, timeout_s: float) -> None:
-        """Waits until all is told; a process that has not ended by then is killed."""
-        until_s = time.monotonic() + timeout_s
-        for thread in self._threads:
-            thread.join(max(0.0, until_s - time.monotonic()))
-        if self._process is not None:
+    @property
+    def over(self) -> bool:
+        """Whether no process runs, and none will."""
+        return not self.runs and (self.given_up or (self._finishing.is_set() and not self.calls))
+
+    def end(self) -> None:
+        """A process that still runs is killed; nobody waits for room any more."""
+        if self._process is not None and self.runs:
             self._process.kill()
         self.queue.close()
+        for thread in self._threads:
+            thread.join()
 
     def _watch(self, now_s: float) -> None:
         if self._answers and self._bound_s != HUNG_S:

@@ -113,7 +113,7 @@ class Scorers:
     @property
     def trouble(self) -> str:
         """What is not as it should be, in one line; empty where all run."""
-        down = sum(not scorer.runs for scorer in self._scorers)
+        down = sum(scorer.down for scorer in self._scorers)
         return f"{down} of {len(self._scorers)} processes that score do not run" if down and not self._finished else ""
 
     def waited_s(self, now_s: float) -> float:
@@ -158,8 +158,13 @@ class Scorers:
             self._finished = True
             for scorer in self._scorers:
                 scorer.finish()
+            until_s = time.monotonic() + _LONGEST_END_S
+            while not all(scorer.over for scorer in self._scorers) and time.monotonic() < until_s:
+                time.sleep(_LOOK_S / 10)
+                for scorer in self._scorers:
+                    scorer.tend(time.monotonic())
             for scorer in self._scorers:
-                scorer.join(_LONGEST_END_S)
+                scorer.end()
 
     def _hopeless(self) -> PipelineError:
         error = PipelineError(
@@ -174,8 +179,8 @@ class Scorers:
             self._bus.publish_all(messages)
 
     def _next(self) -> Scorer:
-        """Which one gets the next call: of those that run the one with the fewest parties."""
-        return min(self._scorers, key=lambda scorer: (scorer.given_up, not scorer.runs, scorer.parties))
+        """Which one gets the next call: of those that are not down the one with the fewest parties."""
+        return min(self._scorers, key=lambda scorer: (scorer.given_up, scorer.down, scorer.parties))
 
     def _placed(self, event: Event) -> tuple[Scorer, Event] | None:
         """Who gets it, and what; None where it is for no call that runs."""
