@@ -66,7 +66,7 @@ class CallMemory:
     number: int
     """Counts the calls by their beginnings, from 1."""
     last_seq: int = 0
-    hidden: array[int] = field(default_factory=lambda: array("I"))
+    hidden: "array[int]" = field(default_factory=lambda: array("I"))
     """`seq` of what is kept from desktops, in order."""
     acknowledging: set[str] = field(default_factory=set)
     """Alerts that somebody has just said to look after."""
