@@ -49,6 +49,8 @@ class Scorer:
         """Processes that took a dead one's place."""
         self.runs = False
         """Whether a process takes what waits."""
+        self.down = False
+        """Whether its process has died, and no other has begun yet."""
         self.given_up = False
         self.unfinished: dict[str, Unfinished] = {}
         """Those of them whose beginning was told."""
@@ -73,11 +75,6 @@ class Scorer:
         return sum(len(opened.parties) for opened in [*self.calls.values()])
 
     @property
-    def down(self) -> bool:
-        """Whether its process has died, and no other has begun yet."""
-        return self._process is not None and not self.runs
-
-    @property
     def busy(self) -> float:
         """The share of the time in which it works, 0..1; 1 while it is down."""
         return 1.0 if self.down else self._load.busy
@@ -98,12 +95,15 @@ class Scorer:
         return max(self.queue.waited_s(now_s), *(now_s - moment_s for moment_s in since), 0.0)
 
     def start(self) -> None:
-        """Begins the process, which takes half a second to load."""
+        """Begins the process, which takes half a second to load. Where the system gives none, it has died."""
         self._load, self._killed, self._began_s, self._answers = _NOTHING, "", time.monotonic(), 0
         self._bound_s = _LONGEST_START_S
         self._watchdog = Watchdog(self._bound_s)
-        self._process = process = ChildProcess("monitor.scorer_process")
-        self.runs = True
+        try:
+            self._process = process = ChildProcess("monitor.scorer_process")
+        except OSError as error:
+            return self._die(f"cannot begin ({error.strerror}): free memory or allow more processes")
+        self.runs, self.down = True, False
         sender = threading.Thread(target=self._send, args=(process,), name="scorer", daemon=True)
         reader = threading.Thread(target=self._read, args=(process, sender), name="scorer", daemon=True)
         self._threads = [sender, reader]
@@ -128,9 +128,7 @@ class Scorer:
         return not self.runs and (self.given_up or (self._finishing.is_set() and not self.calls))
 
     def end(self) -> None:
-        """A process that still runs is killed; nobody waits for room any more."""
-        if self._process is not None and self.runs:
-            self._process.kill()
+        """It is over: nobody waits for room any more."""
         self.queue.close()
         for thread in self._threads:
             thread.join()
@@ -198,8 +196,13 @@ class Scorer:
         sender.join()  # it takes nothing more of what waits
         process.close()
         if self._finishing.is_set() and code == 0:
-            return
+            self.calls = {}  # whoever began one of them and did not end it has failed
+        else:
+            self._die(self._killed or f"died (code {code})")
+
+    def _die(self, why: str) -> None:
+        self.down = True
         wait_s = self._restarts.wait_s(time.monotonic() - self._began_s)
         self.given_up = wait_s is None
-        self._lost(self, self._killed or f"died (code {code})")
+        self._lost(self, why)
         self._next_s = time.monotonic() + (wait_s or 0.0)

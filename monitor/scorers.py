@@ -29,8 +29,7 @@ _log = logging.getLogger(__name__)
 AGAIN = "-again"
 """Ends the name under which a call goes on after the process that scored it has died."""
 _LOOK_S = 0.1
-_LONGEST_END_S = 4.0
-"""In which what still waits is told when all is over."""
+_LOOK_AT_END_S = 0.01
 
 
 @dataclass
@@ -158,9 +157,8 @@ class Scorers:
             self._finished = True
             for scorer in self._scorers:
                 scorer.finish()
-            until_s = time.monotonic() + _LONGEST_END_S
-            while not all(scorer.over for scorer in self._scorers) and time.monotonic() < until_s:
-                time.sleep(_LOOK_S / 10)
+            while not all(scorer.over for scorer in self._scorers):
+                time.sleep(_LOOK_AT_END_S)
                 for scorer in self._scorers:
                     scorer.tend(time.monotonic())
             for scorer in self._scorers:

@@ -222,6 +222,27 @@ def test_where_no_process_lives_scoring_ends_and_says_so(tmp_path: Path, monkeyp
     assert running.told[-1] == Error(at=running.told[-1].at, code="pipeline", text=str(running.fault))
 
 
+def test_where_the_system_gives_no_process_scoring_ends_and_says_so(
+    model: EmotionModel, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def none(_: str) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(watchdog, "WAITS_S", (0.0,))
+    monkeypatch.setattr(scorer, "ChildProcess", none)
+    with Run(model) as running:
+        running._thread.join(60)
+    assert str(running.fault).startswith("scoring stopped: every process that scored died")
+    assert "a process that scores cannot begin (Resource temporarily unavailable): free memory" in caplog.text
+
+
+def test_a_call_that_its_source_never_ends_holds_nothing_up(model: EmotionModel) -> None:
+    with Run(model) as running:
+        running.put([opened("a"), *spoken("a", 0.0, 4.0)])
+        running.until_read("a")
+    assert running.scorers.restarts == 0
+
+
 def test_recordings_wait_for_room_and_nothing_is_lost(model: EmotionModel) -> None:
     with Run(model, queue_s=1.0) as running:
         running.put([opened("a")])
