@@ -1,7 +1,6 @@
 """Samples: the block that sources hand on, PCM and G.711 to float32, and the resampler. Pure."""
 
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, field
 from functools import cache
@@ -107,17 +106,6 @@ class CodedBlock(Block):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return CodedBlock, (self.call, self.party, self.start, self._codes, self._decode, self.arrived_s)
-
-
-def alike(pieces: Sequence[Samples], most: int) -> Iterator[tuple[list[int], Samples]]:
-    """Pieces of equal shape together, at most so many: their numbers among `pieces`, and (k, …) the pieces."""
-    numbers: dict[tuple[int, ...], list[int]] = defaultdict(list)
-    for number, piece in enumerate(pieces):
-        numbers[piece.shape].append(number)
-    for same in numbers.values():
-        for at in range(0, len(same), most):
-            some = same[at : at + most]
-            yield some, np.array([pieces[number] for number in some])
 
 
 def pcm_to_float(pcm: npt.NDArray[np.int16]) -> Samples:

@@ -132,8 +132,7 @@ class PartyWindows:
 def hear(cells: Sequence[tuple[PartyWindows, Cell]]) -> list[Window | None]:
     """The window that each cell completes; of a party the cells in order, of different parties in any."""
     speech = detect([(party.speech, cell.samples) for party, cell in cells])
-    framed = [party.frames.push(cell.samples) for party, cell in cells if party.frames is not None]
-    powers = iter(mel_powers(framed))
+    powers = iter(mel_powers([(party.frames, cell.samples) for party, cell in cells if party.frames is not None]))
     return [
         party.take(cell, VAD_FRAME * int(np.count_nonzero(heard)), None if party.frames is None else next(powers))
         for (party, cell), heard in zip(cells, speech, strict=True)
