@@ -62,15 +62,10 @@ class PartyWindows:
         self.speech = SpeechDetector()
         self.frames = FrameStream() if with_features else None
         self._window, self._hop = round(window_s * SAMPLE_RATE), round(hop_s * SAMPLE_RATE)
-        cells = self._window // CELL
-        # Of each cell of the next window how many samples it has, the sum of their squares, how many of them are clipped, are
-        # speech, were lost; and its frames.
-        self._samples: deque[int] = deque(maxlen=cells)
-        self._squares: deque[float] = deque(maxlen=cells)
-        self._clipped: deque[int] = deque(maxlen=cells)
-        self._speech: deque[int] = deque(maxlen=cells)
-        self._lost: deque[int] = deque(maxlen=cells)
-        self._power: deque[Samples] = deque(maxlen=cells)
+        self._heard: list[float] = []
+        """Of each cell of the next window the sum of its samples' squares, and how many of them are clipped, are speech, were
+        lost: four numbers a cell, side by side."""
+        self._power: deque[Samples] = deque(maxlen=self._window // CELL)
         self._windows = 0
         self._arrived_s = 0.0
         self._done = 0
@@ -91,11 +86,8 @@ class PartyWindows:
         """The window that the next cell completes; it has `speech` samples of speech, and `power` is its (n, 64) frames."""
         samples, lost, self._arrived_s = cell
         squares = float(samples.dot(samples))
-        self._samples.append(samples.size)
-        self._squares.append(squares)
-        self._clipped.append(_clipped(samples, squares))
-        self._speech.append(speech)
-        self._lost.append(lost)
+        self._heard += squares, _clipped(samples, squares), speech, lost
+        del self._heard[: -4 * (self._window // CELL)]
         if power is not None:
             self._power.append(power)
         self._done += samples.size
@@ -107,14 +99,16 @@ class PartyWindows:
 
     def _make_window(self) -> Window:
         self._windows += 1
-        samples, squares = sum(self._samples), sum(self._squares)
+        squares, clipped, speech, lost = [sum(self._heard[number::4]) for number in range(4)]
+        start = (-(-self._done // CELL) - len(self._heard) // 4) * CELL  # the call's last cell may be shorter
+        samples = self._done - start
         return Window(
-            start=self._done - samples,
+            start=start,
             end=self._done,
-            speech_share=min(1.0, sum(self._speech) / samples),
+            speech_share=min(1.0, speech / samples),
             level_db=10.0 * math.log10(squares / samples) if squares > 1e-12 * samples else None,
-            clipped_share=sum(self._clipped) / samples,
-            lost_s=sum(self._lost) / SAMPLE_RATE,
+            clipped_share=clipped / samples,
+            lost_s=lost / SAMPLE_RATE,
             arrived_s=self._arrived_s,
             frames=None if self.frames is None else self._whole(self.frames),
         )

@@ -132,6 +132,7 @@ class _Voice:
 
 
 _in_order = itemgetter(*LABELS)
+"""(6,) the scores of a reading in the order of LABELS."""
 
 
 class _Measure:
