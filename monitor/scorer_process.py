@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+from monitor.allocator import EVERY_S, give_back
 from monitor.bus import Bus
 from monitor.child_process import ParentProcess
 from monitor.log_records import forward
@@ -55,7 +56,7 @@ class _Line:
         self._waiting: deque[Event] = deque()
         self._changed = threading.Condition()
         self._collected: list[AnyMessage] = []
-        self._told_s = float("-inf")
+        self._told_s = self._gave_back_s = float("-inf")
 
     def begin(self) -> Setup:
         """What it is told first; what follows is read from now on."""
@@ -68,6 +69,9 @@ class _Line:
         if (now_s := time.monotonic()) - self._told_s >= _TELL_S:
             self._told_s = now_s
             self.tell(self.load())
+        if now_s - self._gave_back_s >= EVERY_S:
+            self._gave_back_s = now_s
+            give_back()
         with self._changed:
             if not self._waiting and not self.finished.is_set():
                 self._changed.wait(timeout_s)

@@ -9,7 +9,7 @@ import pytest
 MONITOR = Path(__file__).parents[1] / "monitor"
 LEFT_TO_RIGHT = [
     {"errors", "identities", "messages", "settings.fields", "bearer", "position", "waits", "replacement", "steady"},
-    {"log_records", "child_process"},
+    {"log_records", "child_process", "allocator"},
     {"settings.tables"},
     {"settings"},
     {"subscription"},

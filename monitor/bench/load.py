@@ -94,11 +94,14 @@ def measure(model: EmotionModel, voices: Sequence[Samples], settings: Settings, 
     latencies: list[float] = []
     windows = 0
     filled, measuring = threading.Event(), threading.Event()
+    fences = {f"{_FENCE}-{number}" for number in range(settings.scoring_processes)}
 
     def note(message: AnyMessage) -> None:
         nonlocal windows
-        if isinstance(message, CallEnded) and message.call == _FENCE:
-            filled.set()
+        if isinstance(message, CallEnded) and message.call in fences:
+            fences.remove(message.call)
+            if not fences:
+                filled.set()
         if isinstance(message, Reading) and measuring.is_set():
             windows += 1
             if message.scores is not None:
@@ -106,11 +109,11 @@ def measure(model: EmotionModel, voices: Sequence[Samples], settings: Settings, 
 
     bus, finished = Bus(), threading.Event()
     bus.subscribe(note)
-    scoring = _Scoring(model, replace(settings, max_calls=parties + 1), bus)
+    scoring = _Scoring(model, replace(settings, max_calls=parties + len(fences)), bus)
     feeder = _Feeder(loops(voices, settings, parties), scoring.queue)
     thread = threading.Thread(target=scoring.run, args=(finished,), daemon=True)
     thread.start()
-    feeder.fill(round((settings.window_s + settings.hop_s) * SAMPLE_RATE / BLOCK))
+    feeder.fill(round((settings.window_s + settings.hop_s) * SAMPLE_RATE / BLOCK), sorted(fences))
     filled.wait()
     measuring.set()
     wall_s, cpu_s = time.monotonic(), scoring.cpu_s
@@ -165,12 +168,14 @@ class _Feeder:
         for name in self._names:
             queue.put(CallOpened(name, "bench", None, {"customer": 0}))
 
-    def fill(self, turns: int) -> None:
-        """So many turns at once, without dropping; then a call without audio, whose end says that all of it is told."""
+    def fill(self, turns: int, fences: Sequence[str]) -> None:
+        """So many turns at once, without dropping; then a call without audio for each process, whose end says that all of it
+        is told.
+        """
         for _ in range(turns):
             self._take_turn(wait=True)
-        self._queue.put(CallOpened(_FENCE, "bench", None, {"customer": 0}))
-        self._queue.put(CallClosed(_FENCE, "end"))
+        self._queue.put_all(CallOpened(name, "bench", None, {"customer": 0}) for name in fences)
+        self._queue.put_all(CallClosed(name, "end") for name in fences)
 
     def play(self, seconds: float) -> None:
         """Turns at real pace."""

@@ -288,6 +288,7 @@ def _run(run: _Run) -> None:
     _heed_sighup(node, run.settings)
     _open(node, run)
     gc.freeze()  # what was imported stays: the collector's longest pauses go through it otherwise
+    give_back()
     if run.json:
         print_json(node.hello())
     if _watched(node, run.view):
