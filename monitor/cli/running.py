@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
+from monitor.allocator import give_back
 from monitor.cli.console import has_screen, one_line, print_event, print_json, print_line
 from monitor.cli.options import (
     AgentOption,
