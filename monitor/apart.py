@@ -9,11 +9,6 @@ process is killed, and so has died.
 """
 
 import logging
-import os
-import pickle
-import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -21,25 +16,21 @@ from concurrent import futures
 from contextlib import suppress
 from typing import Any
 
+from monitor.child_process import ChildProcess
 from monitor.errors import CallmoodError, SourceError
 from monitor.identities import Identities
-from monitor.sources import BlockQueue, CallClosed, CallNames, CallOpened, Event, Listener
+from monitor.log_records import take
+from monitor.sources import CallClosed, CallNames, CallOpened, Event, Intake, Listener
 from monitor.watchdog import Watchdog
 
 _log = logging.getLogger(__name__)
 
 _LOOK_S = 0.1
-_PIPE_BYTES = 1 << 20
-"""Between the processes: each reading must wait for the interpreter's lock, so it should bring much."""
 HUNG_S = 15.0
 """Without a beat. What waits for a process in the system's buffers is seconds; a machine that is far too busy needs some, too."""
 _LONGEST_START_S = 120.0
 """Until the first beat: what has to be loaded may lie on a slow disk."""
-_STACKS_S = 0.5
-"""In which a process that hangs writes to stderr where it does."""
 _LONGEST_STOP_S = 10.0
-_LONGEST_DEATH_S = 1.0
-"""From the end of what it says to its own end: one that lingers is ended."""
 
 
 class Apart:
@@ -48,7 +39,7 @@ class Apart:
     def __init__(
         self,
         make: Callable[[], Sequence[Listener]],
-        queue: BlockQueue,
+        queue: Intake,
         identities: Identities,
         refusing: Callable[[], str] = lambda: "",
         names: CallNames | None = None,
@@ -72,18 +63,7 @@ class Apart:
         """Whether what comes now is read at once."""
         self._hung = ""
         """What is said of a process that was killed because it hung."""
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-        command = [sys.executable, "-m", "monitor.listeners_process"]
-        # In a session of its own: Ctrl-C is this process's business, which says when to drain and to stop.
-        self._process = subprocess.Popen(
-            command,
-            env=environment,
-            bufsize=_PIPE_BYTES,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            start_new_session=True,
-        )
-        _widen(self._process.stdout)
+        self._process = ChildProcess("monitor.listeners_process")
         self._tell((make, identities, logging.getLogger("monitor").getEffectiveLevel()))
         self._reader = threading.Thread(target=self._read, name="listeners", daemon=True)
         self._reader.start()
@@ -106,7 +86,7 @@ class Apart:
         """Refuse new calls; when the running ones are over, `run` ends."""
         self._tell("drain")
 
-    def run(self, _: BlockQueue, stop: threading.Event) -> None:
+    def run(self, _: Intake, stop: threading.Event) -> None:
         """Waits until `stop` is set or all is over, then ends what still runs: see Source."""
         told, watchdog = "", Watchdog(HUNG_S)
         while not (stop.wait(_LOOK_S) or self._over.is_set()):
@@ -118,13 +98,10 @@ class Apart:
         self._end()
 
     def _watch(self, watchdog: Watchdog, bound_s: float) -> None:
-        """Kills a process that hangs; it says before where, if it still can."""
+        """Kills a process that hangs."""
         if watchdog.is_hung(time.monotonic(), self._beats, self._waits) and not self._hung:
             self._hung = f"the listeners' process gave no sign of life for {bound_s:g} s: it is killed"
-            if sys.platform != "win32":
-                self._process.send_signal(signal.SIGUSR1)
-                self._over.wait(_STACKS_S)
-            self._process.kill()
+            self._process.kill_hung()
 
     def _end(self) -> None:
         """Stops; everything is in the queue afterwards."""
@@ -134,25 +111,19 @@ class Apart:
         if self._reader.is_alive():
             _log.error("the listeners' process did not end within %g s", _LONGEST_STOP_S)
             self._process.kill()
-        for pipe in (self._process.stdin, self._process.stdout):
-            assert pipe is not None
-            with suppress(OSError):
-                pipe.close()
+        self._process.close()
 
     def _tell(self, message: Any) -> None:
-        assert self._process.stdin is not None
-        with suppress(OSError, ValueError):  # of a process that died the reader tells; then the pipe may be closed
-            pickle.dump(message, self._process.stdin)
-            self._process.stdin.flush()
+        with suppress(OSError):  # of a process that died the reader tells
+            self._process.tell(message)
 
     def _read(self) -> None:
         """Until the other side closes."""
-        assert self._process.stdout is not None
         while True:
             self._waits = True
             try:
-                kind, value = pickle.load(self._process.stdout)
-            except (EOFError, OSError, pickle.UnpicklingError):
+                kind, value = self._process.hear()
+            except EOFError:
                 break
             self._waits = False
             if kind == "beat":
@@ -160,7 +131,7 @@ class Apart:
             elif kind == "events":
                 self._take(*value)
             elif kind == "log":
-                logging.getLogger(value.name).handle(value)
+                take(value)
             elif kind == "drained":
                 self._over.set()
             elif isinstance(value, CallmoodError):
@@ -182,11 +153,7 @@ class Apart:
 
     def _tell_end(self) -> None:
         """Nobody is left waiting; calls that were not closed are ended with the reason."""
-        try:
-            code = self._process.wait(_LONGEST_DEATH_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            code = self._process.wait()
+        code = self._process.ended()
         error = SourceError(self._hung or f"the listeners' process died (code {code})")
         if not self._started.done():
             self._started.set_exception(error)
@@ -194,12 +161,3 @@ class Apart:
             self.fault = error
             self._queue.put_all(CallClosed(call, f"error: {error}") for call in sorted(self._calls))
         self._over.set()
-
-
-def _widen(pipe: Any) -> None:
-    """Gives a pipe more room, where the system lets us."""
-    if sys.platform == "linux":
-        import fcntl
-
-        with suppress(OSError):
-            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)

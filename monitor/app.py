@@ -10,11 +10,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from monitor.alerts.rulefile import load_rules
+from monitor.allocator import EVERY_S, give_back
 from monitor.board import Board
 from monitor.bus import Bus, Receiver
 from monitor.errors import CallmoodError, HistoryError, SourceError
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from monitor.history.earlier import Past
     from monitor.history.writer import History
     from monitor.listening import Listening
+    from monitor.scorers import Scorers
     from monitor.service_thread import ServiceThread
     from monitor.subscription import Topic
     from monitor.tokens import Tokens
@@ -81,9 +84,11 @@ class Node:
         self._epoch = secrets.token_urlsafe(6)
         self._identities = Identities(settings.show_identities, _pseudonyms_key(history))
         self._history = self._made_history(history) if history else None
-        self._queue = BlockQueue(settings.queue_s)
+        self._scorers = self._made_scorers() if settings.scoring_processes > 1 else None
+        self._blocks = BlockQueue(settings.queue_s)
+        self._queue = self._scorers or self._blocks
         self._lateness = Lateness(settings.late_s, self._waited_s, settings.when_late, settings.full_at, self._busy)
-        self._pipeline: Pipeline | None = None
+        self._scoring: Pipeline | Scorers | None = self._scorers
         self._sources = sources
         self._stop = threading.Event()
         self._sources_through = threading.Event()
@@ -163,16 +168,10 @@ class Node:
     def __enter__(self) -> "Node":
         if self._history is not None:
             self._history.start()
-        self._pipeline = pipeline = Pipeline(
-            self.model,
-            self.settings,
-            self._bus,
-            identities=self._identities,
-            rules=self._rules,
-            unscoring=self._unscoring,
-        )
-        self._start("pipeline", lambda: self._run_pipeline(pipeline))
+        run = self._scorers.run if self._scorers is not None else partial(self._made_pipeline().run, self._blocks)
+        self._start("pipeline", lambda: self._score(run))
         self._start("sources", self._run_sources)
+        threading.Thread(target=self._give_back, name="memory", daemon=True).start()
         return self
 
     def __exit__(
@@ -208,6 +207,7 @@ class Node:
             unstored=self._history.unstored if self._history else None,
             warnings=tuple(self._warnings()),
             restarts=self._listening.restarts if self._listening else None,
+            scoring_restarts=self._scorers.restarts if self._scorers else None,
         )
 
     def acknowledge(self, call: str, alert: str, by: str) -> None:
@@ -235,6 +235,8 @@ class Node:
             yield _DRAINING
         if self._listening is not None and self._listening.trouble:
             yield self._listening.trouble
+        if self._scorers is not None and self._scorers.trouble:
+            yield self._scorers.trouble
         if late := self._late():
             yield late
         if self._webhooks:
@@ -242,12 +244,12 @@ class Node:
 
     def _waited_s(self, now_s: float) -> float:
         """How long the oldest audio without a reading has waited: in the queue, or for the network."""
-        heard_s = self._pipeline.waited_s(now_s) if self._pipeline is not None else 0.0
+        heard_s = self._scoring.waited_s(now_s) if self._scoring is not None else 0.0
         return max(self._queue.waited_s(now_s), heard_s)
 
     def _busy(self) -> float:
         """The share of time in which calls are scored. Recordings may take all of it."""
-        return 0.0 if self._pipeline is None or self._listening is None else self._pipeline.busy
+        return 0.0 if self._scoring is None or self._listening is None else self._scoring.busy
 
     def _late(self) -> str:
         return self._lateness.look(time.monotonic())
@@ -330,15 +332,36 @@ class Node:
         self._threads.append(thread)
         thread.start()
 
-    def _run_pipeline(self, pipeline: Pipeline) -> None:
+    def _made_scorers(self) -> "Scorers":
+        from monitor.scorers import Scorers
+
+        return Scorers.of(self.model, self.settings, self._bus, self._identities, self._rules, self._unscoring)
+
+    def _made_pipeline(self) -> Pipeline:
+        pipeline = self._scoring = Pipeline(
+            self.model,
+            self.settings,
+            self._bus,
+            identities=self._identities,
+            rules=self._rules,
+            unscoring=self._unscoring,
+        )
+        return pipeline
+
+    def _score(self, run: Callable[[threading.Event], None]) -> None:
+        """Until all is played and told, or scoring failed."""
         try:
-            pipeline.run(self._queue, self._sources_through)
+            run(self._sources_through)
         except CallmoodError:
             self._stop.set()
         finally:
             dropped = self._queue.dropped_blocks, self._queue.dropped_s
             _log.info("scoring ends; audio that was dropped before it: %d blocks, %.1f s", *dropped)
             self.finished.set()
+
+    def _give_back(self) -> None:
+        while not self._stop.wait(EVERY_S):
+            give_back()
 
     def _run_sources(self) -> None:
         threads = [threading.Thread(target=self._run_source, args=(source,), daemon=True) for source in self._sources]

@@ -1,7 +1,6 @@
 """Samples: the block that sources hand on, PCM and G.711 to float32, and the resampler. Pure."""
 
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, field
 from functools import cache
@@ -53,6 +52,13 @@ class Block:
         object.__setattr__(other, "arrived_s", arrived_s)
         return other
 
+    def moved(self, call: str, start: int) -> "Block":
+        """The same, of another call and at another place in it."""
+        other = copy(self)
+        object.__setattr__(other, "call", call)
+        object.__setattr__(other, "start", start)
+        return other
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Many blocks go from process to process: pickled by their fields, they cost a third."""
         samples = self.samples.tobytes()
@@ -102,17 +108,6 @@ class CodedBlock(Block):
         return CodedBlock, (self.call, self.party, self.start, self._codes, self._decode, self.arrived_s)
 
 
-def alike(pieces: Sequence[Samples], most: int) -> Iterator[tuple[list[int], Samples]]:
-    """Pieces of equal shape together, at most so many: their numbers among `pieces`, and (k, …) the pieces."""
-    numbers: dict[tuple[int, ...], list[int]] = defaultdict(list)
-    for number, piece in enumerate(pieces):
-        numbers[piece.shape].append(number)
-    for same in numbers.values():
-        for at in range(0, len(same), most):
-            some = same[at : at + most]
-            yield some, np.array([pieces[number] for number in some])
-
-
 def pcm_to_float(pcm: npt.NDArray[np.int16]) -> Samples:
     """16 bit PCM of any shape to float32, full scale ±1."""
     return pcm.astype(np.float32) / np.float32(32_768)
@@ -120,8 +115,9 @@ def pcm_to_float(pcm: npt.NDArray[np.int16]) -> Samples:
 
 def float_to_pcm(samples: Samples) -> npt.NDArray[np.int16]:
     """float32 to 16 bit PCM, clipped at full scale."""
-    scaled: Samples = np.clip(np.rint(samples * np.float32(32_768)), -32_768, 32_767)
-    return scaled.astype(np.int16)
+    scaled: Samples = samples * np.float32(32_768)
+    np.rint(scaled, out=scaled)
+    return np.clip(scaled, -32_768, 32_767, out=scaled).astype(np.int16)
 
 
 @cache

@@ -164,18 +164,18 @@ class CallState:
 
     def tell(self, due: Due, scores: Scores | None, at: str, now_s: float) -> Iterator[AnyCallMessage]:
         """The messages about what was due; `scores` (6,) log probabilities where it was scored, `now_s` monotonic."""
-        match due:
-            case Due(item=CallClosed() as closed):
-                yield self._ended(closed.reason, at)
-            case Due(party=PartyState() as party, item=Lost() as lost):
-                yield self._gap(party, lost, at)
-            case Due(party=PartyState() as party, item=Window() as window):
+        match due.party, due.item:
+            case PartyState() as party, Window() as window:
                 verdict = party.judge(window, due.state, scores, self._hears_anger(party))
                 reading = self._reading(party, window, verdict, at, now_s)
                 party.tally[reading.label or reading.state] += 1
                 yield reading
                 for change in self._watch.see(reading):
-                    yield self._alert(change, reading.at)
+                    yield self._alert(change, at)
+            case PartyState() as party, Lost() as lost:
+                yield self._gap(party, lost, at)
+            case _, CallClosed() as closed:
+                yield self._ended(closed.reason, at)
 
     def acknowledge(self, alert: str, by: str, at: str) -> AlertAcknowledged | None:
         """Somebody looks after `alert`; None where it is not open, or is looked after already."""

@@ -63,10 +63,12 @@ class PartyCells:
 
     def push(self, block: Block) -> list[Cell | Lost]:
         """What `block` completes, in order. Raises AudioError where it cannot belong to this stream."""
-        samples = self._in_step(block)
+        ahead, samples = block.start - self._expected, block.samples
+        self._check(block, ahead, samples)
         self._arrived_s = block.arrived_s
-        ahead = block.start + block.size - samples.size - self._expected
         found = self._skip(ahead) if ahead > 0 else []
+        if ahead < 0:
+            samples = samples[-ahead:]
         if samples.size:
             self._expected += samples.size
             found += self._append(samples)
@@ -83,8 +85,8 @@ class PartyCells:
             self._pending, self._pending_size = [], 0
         return cells
 
-    def _in_step(self, block: Block) -> Samples:
-        """The block's samples that are new; checks rate, time and numbers."""
+    def _check(self, block: Block, ahead: int, samples: Samples) -> None:
+        """Rate, time and numbers; `ahead` samples of the source's rate never came before the block."""
         if not self._source_rate:
             self._source_rate, self._past_size = block.sample_rate, round(PAST_S * block.sample_rate)
             self._resampler = Resampler(block.sample_rate) if block.sample_rate != SAMPLE_RATE else None
@@ -93,20 +95,17 @@ class PartyCells:
                 f"sample rate changed in mid-stream: expected {self._source_rate} Hz, got {block.sample_rate} Hz; "
                 "end the call and begin another"
             )
-        ahead_s = (block.start - self._expected) / self._source_rate
-        if ahead_s > _LONGEST_GAP_S:
+        if ahead > _LONGEST_GAP_S * self._source_rate:
             raise AudioError(
-                f"time jumped ahead by {ahead_s:.0f} s: expected at most {_LONGEST_GAP_S:.0f} s of lost audio; "
+                f"time jumped ahead by {ahead / self._source_rate:.0f} s: expected at most {_LONGEST_GAP_S:.0f} s of lost audio; "
                 "check the source's timestamps"
             )
-        samples = block.samples
-        if not math.isfinite(np.dot(samples, samples)):  # one pass over the samples instead of two
+        if not math.isfinite(samples.dot(samples)):  # one pass over the samples instead of two
             bad = int(np.argmin(np.isfinite(samples)))
             raise AudioError(
                 f"sample at {(block.start + bad) / block.sample_rate:.3f} s is {samples[bad]}: "
                 "expected finite samples; export the audio again"
             )
-        return samples[self._expected - block.start :] if self._expected > block.start else samples
 
     def _skip(self, count: int) -> list[Cell | Lost]:
         """`count` samples of the source's rate were lost."""

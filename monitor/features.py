@@ -5,6 +5,7 @@ windows share their frames and each frame is computed once. What a frame holds d
 floor are taken out per window, afterwards.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -12,7 +13,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from monitor.audio import SAMPLE_RATE, Samples, alike
+from monitor.audio import SAMPLE_RATE, Samples
 
 FRAME = 512
 """Samples of a frame (64 ms), under a Hann window."""
@@ -100,16 +101,6 @@ def mel_power(samples: Samples) -> Samples:
     return np.concatenate([squares[..., parts] @ weights for parts, weights in _filters()], axis=-1, dtype=np.float32)
 
 
-def mel_powers(pieces: Sequence[Samples]) -> list[Samples]:
-    """`mel_power` of each of many short pieces, (n,) each, to the last bit the same: equally long ones are computed together."""
-    powers = [np.zeros((0, BANDS), np.float32)] * len(pieces)
-    for numbers, together in alike(pieces, _TOGETHER):
-        if together.shape[-1] >= FRAME:
-            for number, power in zip(numbers, mel_power(together), strict=True):
-                powers[number] = power.copy()  # or one party's frames would keep those of all the others
-    return powers
-
-
 class FrameStream:
     """A stream cut so that each of its frames is computed once."""
 
@@ -117,11 +108,35 @@ class FrameStream:
         self.rest = np.zeros(0, np.float32)
         """The last samples, which begin the next frame."""
 
-    def push(self, samples: Samples) -> Samples:
-        """(n,) the next samples of the stream → (m,) what holds the frames that they complete."""
-        joined = np.concatenate([self.rest, samples])
-        self.rest = joined[frame_count(joined.size) * FRAME_HOP :].copy()  # a part of it would keep all of it
-        return joined
+    def cut(self, samples: Samples) -> tuple[Samples, Samples]:
+        """(n,) the next samples of the stream → what holds the frames that they complete, in two parts."""
+        parts = self.rest, samples
+        frames = frame_count(self.rest.size + samples.size)
+        next_frame = frames * FRAME_HOP - self.rest.size
+        if next_frame >= 0:
+            self.rest = samples[next_frame:].copy()  # a part of it would keep all of it
+        else:
+            self.rest = np.concatenate(parts)[frames * FRAME_HOP :]
+        return parts
+
+
+def mel_powers(pieces: Sequence[tuple[FrameStream, Samples]]) -> list[Samples]:
+    """(m, 64) mel power of the frames that each stream's next samples, (n,), complete; of one stream the pieces in order.
+
+    Equally long ones are computed together, to the last bit the same as alone.
+    """
+    cuts = [stream.cut(samples) for stream, samples in pieces]
+    powers = [np.zeros((0, BANDS), np.float32)] * len(cuts)
+    lengths: dict[int, list[int]] = defaultdict(list)
+    for number, parts in enumerate(cuts):
+        lengths[sum(map(len, parts))].append(number)
+    for length, numbers in lengths.items():
+        for at in range(0, len(numbers) if length >= FRAME else 0, _TOGETHER):
+            some = numbers[at : at + _TOGETHER]
+            together = np.concatenate([part for number in some for part in cuts[number]]).reshape(len(some), length)
+            for number, power in zip(some, mel_power(together), strict=True):
+                powers[number] = power.copy()  # or one party's frames would keep those of all the others
+    return powers
 
 
 @dataclass(frozen=True)

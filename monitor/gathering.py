@@ -6,6 +6,7 @@ go of a cell, nobody knows.
 """
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
@@ -19,27 +20,23 @@ class Gathering:
     """What waits of each party of the calls that run: less than a cell."""
 
     def __init__(self) -> None:
-        self._calls: dict[str, dict[Party, _Gathered]] = {}
+        self._calls: dict[str, defaultdict[Party, _Gathered]] = {}
 
     def begin(self, call: str) -> None:
         """That call's blocks are gathered until it is finished or forgotten."""
-        self._calls[call] = {}
+        self._calls[call] = defaultdict(_Gathered)
 
     def add(self, block: Block) -> Sequence[Block]:
         """What `block` makes ready, in order: mostly nothing, or one block that ends with a cell. Of a call that does not
         run it goes through as it is.
         """
         parties = self._calls.get(block.call)
-        if parties is None:
-            return (block,)
-        party = parties.get(block.party)
-        if party is None:
-            party = parties[block.party] = _Gathered()
-        return party.add(block)
+        return (block,) if parties is None else parties[block.party].add(block)
 
     def finish(self, call: str) -> list[Block]:
         """What still waits of a call that is over."""
-        return [block for party in self._calls.pop(call, {}).values() for block in party.rest()]
+        parties = self._calls.pop(call, None)
+        return [] if parties is None else [block for party in parties.values() for block in party.rest()]
 
     def forget(self, call: str) -> None:
         """Nothing waits of that call any more."""
@@ -62,13 +59,18 @@ class _Gathered:
         """See Gathering."""
         if block.sample_rate != SAMPLE_RATE:
             return [*self.rest(), block]
-        end = block.start + block.size
-        if end == self._cut and block.start == self._end and not self._waiting:  # a whole cell, as telephony sends it
+        start = block.start
+        end = start + block.size
+        if start == self._end and end < self._cut:  # mostly
+            self._waiting.append(block)
+            self._end = end
+            return ()
+        if start == self._end and end == self._cut and not self._waiting:  # a whole cell, as telephony sends it
             self._end, self._cut = end, end + CELL
             return (block,)
         before: Sequence[Block] = ()
-        if block.start != self._end:
-            before, self._cut = self.rest(), _next_cut(block.start)
+        if start != self._end:
+            before, self._cut = self.rest(), _next_cut(start)
         self._waiting.append(block)
         self._end = end
         return before if end < self._cut else [*before, *self._cut_off()]
@@ -79,7 +81,7 @@ class _Gathered:
         if len(waiting) < 2:
             return waiting
         samples = np.concatenate([block.samples for block in waiting])
-        if not math.isfinite(np.dot(samples, samples)):
+        if not math.isfinite(samples.dot(samples)):
             return waiting
         return [_block(waiting[0], waiting[0].start, samples, waiting[-1].arrived_s)]
 

@@ -1,20 +1,17 @@
 """The process in which listeners listen: `monitor.apart` starts it, orders by stdin, and hears by stdout what came."""
 
 import asyncio
-import faulthandler
 import logging
-import os
-import pickle
-import signal
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, BinaryIO, Literal
+from typing import Any, Literal
 
+from monitor.child_process import ParentProcess
 from monitor.errors import CallmoodError
 from monitor.identities import Identities
+from monitor.log_records import forward
 from monitor.sources import BlockQueue, Listener
 
 _log = logging.getLogger(__name__)
@@ -35,14 +32,9 @@ _BEAT_S = 1.0
 
 def _main() -> None:
     """Until it is told to stop, or nobody is left who could."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-    if sys.platform != "win32":
-        faulthandler.register(signal.SIGUSR1, all_threads=True)
-    child = _Child(sys.stdin.buffer, os.fdopen(os.dup(sys.stdout.fileno()), "wb"))
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    child = _Child(ParentProcess())
     make, identities, level = child.hear()
-    logging.basicConfig(level=level, format="%(message)s", handlers=[_Handler(child.log)], force=True)
+    forward(level, child.log)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(child.serve(make, identities))
 
@@ -55,23 +47,9 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-class _Handler(logging.Handler):
-    """Log records on their way to the first process, made into text here."""
-
-    def __init__(self, send: Callable[[logging.LogRecord], None]) -> None:
-        super().__init__()
-        self._send = send
-
-    def emit(self, record: logging.LogRecord) -> None:
-        record.msg, record.args = self.format(record), None
-        record.exc_info = record.exc_text = record.stack_info = None
-        self._send(record)
-
-
 class _Child:
-    def __init__(self, orders: BinaryIO, answers: BinaryIO) -> None:
-        self._orders, self._answers = orders, answers
-        self._sending = threading.Lock()
+    def __init__(self, parent: ParentProcess) -> None:
+        self._parent = parent
         self._over = threading.Event()
         self._beaten = threading.Event()
         """The event loop has turned since that was last told."""
@@ -87,15 +65,14 @@ class _Child:
 
     def send(self, kind: str, value: Any) -> None:
         """Waits while the first process does not read; what must not wait goes through a queue."""
-        with self._sending, suppress(OSError):
-            pickle.dump((kind, value), self._answers, pickle.HIGHEST_PROTOCOL)
-            self._answers.flush()
+        with suppress(OSError):
+            self._parent.tell((kind, value))
 
     def hear(self) -> Any:
         """What it is told next; the first process's end is a command to stop."""
         try:
-            return pickle.load(self._orders)
-        except (EOFError, OSError):
+            return self._parent.hear()
+        except EOFError:
             return "stop"
 
     async def serve(self, make: Callable[[], Sequence[Listener]], identities: Identities) -> None:

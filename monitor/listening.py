@@ -9,28 +9,12 @@ from functools import partial
 from monitor.apart import Apart
 from monitor.errors import CallmoodError, SourceError
 from monitor.identities import Identities
-from monitor.sources import Before, BlockQueue, CallNames, Listener, Refused
+from monitor.sources import Before, CallNames, Intake, Listener, Refused
+from monitor.watchdog import Restarts
 
 _log = logging.getLogger(__name__)
 
-WAITS_S = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
-"""Before each start of a process whose predecessors died young, one after the other; after the last there is no other."""
-SOUND_S = 60.0
-"""A process that has lived so long died of something new."""
 _LOOK_S = 0.1
-
-
-class Restarts:
-    """When listeners whose process died are started again. No clock."""
-
-    def __init__(self) -> None:
-        self._young = 0
-        """Deaths in a row of processes that had not lived long."""
-
-    def wait_s(self, lived_s: float) -> float | None:
-        """How long to wait before the next start, after a process that lived so long; None: it is given up."""
-        self._young = 1 if lived_s >= SOUND_S else self._young + 1
-        return WAITS_S[self._young - 1] if self._young <= len(WAITS_S) else None
 
 
 class Listening:
@@ -39,7 +23,7 @@ class Listening:
     def __init__(
         self,
         make: Callable[[Before], Sequence[Listener]],
-        queue: BlockQueue,
+        queue: Intake,
         identities: Identities,
         refusing: Callable[[], str] = lambda: "",
     ) -> None:
@@ -64,7 +48,7 @@ class Listening:
         self._draining.set()
         self._apart.drain()
 
-    def run(self, queue: BlockQueue, stop: threading.Event) -> None:
+    def run(self, queue: Intake, stop: threading.Event) -> None:
         """Until it is stopped or drained, or nothing helps: see Source."""
         while True:
             self._apart.run(queue, stop)
@@ -78,7 +62,7 @@ class Listening:
         while not self._over(stop):
             wait_s = self._restarts.wait_s(time.monotonic() - self._began_s)
             if wait_s is None:
-                self._tell(f"{fault}; nobody listens any more after {len(WAITS_S)} tries: restart callmood")
+                self._tell(f"{fault}; nobody listens any more after {self._restarts.tries} tries: restart callmood")
                 return False
             self._tell(f"{fault}{then}" + (f" in {wait_s:g} s" if wait_s else ""))
             then = ": another begins"

@@ -1,6 +1,7 @@
 """What was told of each call, encoded once: for subscribers that come late, and for those that come back after a cut. Pure."""
 
 import itertools
+from array import array
 from bisect import bisect_right
 from collections import OrderedDict, deque
 from collections.abc import Iterator
@@ -65,7 +66,7 @@ class CallMemory:
     number: int
     """Counts the calls by their beginnings, from 1."""
     last_seq: int = 0
-    hidden: list[int] = field(default_factory=list)
+    hidden: "array[int]" = field(default_factory=lambda: array("I"))
     """`seq` of what is kept from desktops, in order."""
     acknowledging: set[str] = field(default_factory=set)
     """Alerts that somebody has just said to look after."""

@@ -118,6 +118,12 @@ class _Present(Collector):
             yield CounterMetricFamily(
                 "callmood_listener_restarts", "Listeners' processes that died and were started again", health.restarts
             )
+        if health.scoring_restarts is not None:
+            yield CounterMetricFamily(
+                "callmood_scoring_restarts",
+                "Processes that score calls, died and were started again",
+                health.scoring_restarts,
+            )
         yield GaugeMetricFamily("callmood_subscribers", "Open subscriptions", health.subscribers)
         yield CounterMetricFamily("callmood_subscriptions", "Subscriptions so far", counters.accepted)
         yield CounterMetricFamily("callmood_messages_sent", "Messages to subscribers", counters.sent)

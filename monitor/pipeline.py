@@ -15,7 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from msgspec.structs import replace
 
@@ -29,10 +29,10 @@ from monitor.cells import Cell
 from monitor.errors import AudioError, CallmoodError, PipelineError, SettingError
 from monitor.identities import Identities
 from monitor.messages import CallStarted, Error, rfc3339
-from monitor.model import EmotionModel
+from monitor.model import EmotionModel, Meaning
 from monitor.readings import Scores
 from monitor.settings import Settings
-from monitor.sources import Acknowledged, BlockQueue, CallClosed, CallOpened, Event, Refused, Told
+from monitor.sources import Acknowledged, CallClosed, CallOpened, Event, Refused, Told
 from monitor.windows import Window, hear
 
 _log = logging.getLogger(__name__)
@@ -57,6 +57,19 @@ class _Scoring(NamedTuple):
     """When the oldest of it came; monotonic."""
 
 
+class Waiting(Protocol):
+    """What waits for the pipeline: `BlockQueue`, or what comes from another process."""
+
+    def take(self, timeout_s: float, most: int | None = None) -> list[Event]:
+        """What waits, oldest first, at most so many events; after `timeout_s` without anything, an empty list."""
+
+    def set_limit(self, limit_s: float) -> None:
+        """Another bound, as calls come and go."""
+
+    def close(self) -> None:
+        """No more is taken."""
+
+
 class Pipeline:
     """Turns events into messages on `bus`. `handle` in tests and by the loop `run` of the pipeline's thread."""
 
@@ -73,8 +86,7 @@ class Pipeline:
         """`rules`: those of the setting `alert_rules`, where they were read already. `unscoring` says why no party of a call
         that begins now is scored, in one line; empty where they are.
         """
-        if settings.window_s != model.meaning.window_s:
-            raise SettingError(f"window_s must be the model's {model.meaning.window_s:g} s, got {settings.window_s:g}")
+        check(settings, model.meaning)
         self._model, self._settings, self._bus, self._wall = model, settings, bus, wall
         self._identities = identities or Identities(settings.show_identities)
         self._rules = load_rules(settings.alert_rules) if rules is None else rules
@@ -95,20 +107,24 @@ class Pipeline:
         """The share of the time in which scoring works, 0..1: see Busyness. Of `run` alone."""
         return self._busyness.share
 
+    @property
+    def since_s(self) -> float | None:
+        """When the oldest of what was heard and waits for the network came, monotonic; None where nothing does."""
+        return self._scoring_since_s
+
     def waited_s(self, now_s: float) -> float:
-        """How old what was heard and waits for the network is at `now_s`, monotonic, since it came; 0 where nothing does."""
+        """How old that is at `now_s`; 0 where there is nothing."""
         since_s = self._scoring_since_s
         return 0.0 if since_s is None else max(0.0, now_s - since_s)
 
-    def run(self, queue: BlockQueue, finished: threading.Event) -> None:
+    def run(self, queue: Waiting, finished: threading.Event) -> None:
         """Handle what comes until `finished` is set and the queue is empty.
 
         While the network scores what was heard, in a thread of its own, the next is heard. A fault of ours is told, ends the
         run and is raised as PipelineError: it is never silent.
         """
         try:
-            with ThreadPoolExecutor(1, thread_name_prefix="network") as network:
-                self._run(queue, finished, network)
+            self.work(queue, finished)
         except Exception as fault:
             _log.exception("scoring stopped")
             error = PipelineError(
@@ -120,7 +136,12 @@ class Pipeline:
             self._scoring_since_s = None
             queue.close()
 
-    def _run(self, queue: BlockQueue, finished: threading.Event, network: ThreadPoolExecutor) -> None:
+    def work(self, queue: Waiting, finished: threading.Event) -> None:
+        """The same, but a fault is raised as it is, and told by whoever calls."""
+        with ThreadPoolExecutor(1, thread_name_prefix="network") as network:
+            self._work(queue, finished, network)
+
+    def _work(self, queue: Waiting, finished: threading.Event, network: ThreadPoolExecutor) -> None:
         scoring: deque[_Scoring] = deque()
         while True:
             over = finished.is_set()  # before the look: what was put before the end is still taken
@@ -172,8 +193,7 @@ class Pipeline:
 
     def _open(self, opened: CallOpened) -> None:
         if len(self._calls) >= self._settings.max_calls:
-            running = f"{len(self._calls)} calls run, max_calls is {self._settings.max_calls}"
-            return self._tell_error(SettingError(f"{opened.call}: refused: {running}; raise it or wait"))
+            return self._tell_error(too_many(opened.call, len(self._calls), self._settings))
         why = self._why_unscored(opened)
         call = CallState(opened, self._model.meaning, self._settings, self._rules, unscored=bool(why))
         self._calls[opened.call] = call
@@ -256,6 +276,17 @@ class Pipeline:
 
     def _now(self) -> str:
         return rfc3339(self._wall())
+
+
+def check(settings: Settings, meaning: Meaning) -> None:
+    """Raises SettingError where they contradict each other."""
+    if settings.window_s != meaning.window_s:
+        raise SettingError(f"window_s must be the model's {meaning.window_s:g} s, got {settings.window_s:g}")
+
+
+def too_many(call: str, running: int, settings: Settings) -> SettingError:
+    """Why that call is not taken beside those that run."""
+    return SettingError(f"{call}: refused: {running} calls run, max_calls is {settings.max_calls}; raise it or wait")
 
 
 def _since_s(due: Sequence[Due]) -> float:

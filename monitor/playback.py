@@ -11,7 +11,7 @@ from monitor.messages import AnyMessage, Party
 from monitor.model import EmotionModel
 from monitor.pipeline import Pipeline
 from monitor.settings import Settings
-from monitor.sources import BlockQueue, CallNames, Refused, Source
+from monitor.sources import BlockQueue, CallNames, Intake, Refused, Source
 from monitor.sources.audiofile import is_capture
 from monitor.sources.recording import Recordings
 
@@ -67,7 +67,7 @@ def _sources(
     return sources
 
 
-def _play(sources: Sequence[Source], queue: BlockQueue, stop: threading.Event) -> None:
+def _play(sources: Sequence[Source], queue: Intake, stop: threading.Event) -> None:
     for source in sources:
         try:
             source.run(queue, stop)

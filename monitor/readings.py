@@ -13,8 +13,9 @@ import math
 from array import array
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
-from operator import mul
+from operator import mul, sub
+
+import msgspec
 
 from monitor.audio import SAMPLE_RATE
 from monitor.messages import LABELS, Label, Mood, State
@@ -45,8 +46,7 @@ Scores = Sequence[float]
 """(6,) in the order of LABELS."""
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True):
     """What a window says of a scored party; the message `Reading` carries it."""
 
     state: State
@@ -133,7 +133,7 @@ class _Recent:
         return len(self._sums) - 1
 
     def add(self, log_scores: Scores, label: int | None) -> None:
-        sums = array("d", self._sums[-1])
+        sums = self._sums[-1][:]
         for place, log in enumerate(log_scores):
             sums[place] += log
         if label is not None:
@@ -141,12 +141,16 @@ class _Recent:
         self._sums.append(sums)
 
     def mean(self, windows: int) -> Scores | None:
-        """(12,) over so many windows, or all where there are fewer: log scores, then shares of windows with each label; None
-        before the first."""
+        """(6,) log scores over so many windows, or all where there are fewer; None before the first."""
         count = min(windows, self.windows)
         if count == 0:
             return None
-        return [(last - first) / count for last, first in zip(self._sums[-1], self._sums[-1 - count], strict=True)]
+        return [sum_ / count for sum_ in map(sub, self._sums[-1][: len(LABELS)], self._sums[-1 - count])]
+
+    def share(self, label: int, windows: int) -> float:
+        """The share of as many windows, at least one, with that label."""
+        count, place = min(windows, self.windows), len(LABELS) + label
+        return (self._sums[-1][place] - self._sums[-1 - count][place]) / count
 
 
 class PartyReader:
@@ -159,6 +163,7 @@ class PartyReader:
         self._smoothed = Smoothed(settings.smooth_s)
         self._label: int | None = None
         self._recent = _Recent(round(max(settings.mood_s, settings.outcome_s) / settings.hop_s))
+        self._least_windows = math.ceil(_LEAST_MOOD_S / settings.hop_s)
         self._alert_cleared = False
         self._mood: Mood = "unclear"
         """Over the last `mood_s` of speech."""
@@ -191,9 +196,9 @@ class PartyReader:
     def mood(self, over_s: float) -> Mood:
         """The mood over the last `over_s` seconds of speech; `unclear` under the model's threshold, after little speech, or where
         no label bears it out."""
-        hop_s = self._settings.hop_s
-        recent = self._recent.mean(round(over_s / hop_s))
-        if recent is None or self._recent.windows < min(math.ceil(_LEAST_MOOD_S / hop_s), round(over_s / hop_s)):
+        windows = round(over_s / self._settings.hop_s)
+        recent = self._recent.mean(windows)
+        if recent is None or self._recent.windows < min(self._least_windows, windows):
             return "unclear"
         weights, bias = self._moods.weights, self._moods.bias
         logs = _log_softmax([sum(map(mul, row, recent)) + one for row, one in zip(weights, bias, strict=True)])
@@ -201,14 +206,13 @@ class PartyReader:
         if math.exp(log_share) < self._thresholds.mood:
             return "unclear"
         best = MOOD_GROUPS[logs.index(log_share)]
-        if best in _BESIDE and recent[len(LABELS) + _BESIDE[best]] < _LEAST_BESIDE:
+        if best in _BESIDE and self._recent.share(_BESIDE[best], windows) < _LEAST_BESIDE:
             return "unclear"
         return "satisfied" if best == "calm" and self._alert_cleared else best
 
     def mood_evidence(self, over_s: float) -> Scores | None:
         """(6,) what the mood rests on: mean log scores over the last `over_s` seconds of speech; None without speech."""
-        recent = self._recent.mean(round(over_s / self._settings.hop_s))
-        return None if recent is None else recent[: len(LABELS)]
+        return self._recent.mean(round(over_s / self._settings.hop_s))
 
     def _choose(self, rolling: Scores) -> int | None:
         best, kept = rolling.index(max(rolling)), self._label

@@ -277,5 +277,7 @@ class Health:
     """What else goes wrong beside scoring (what is posted to other systems), each in one line."""
     restarts: int | None = None
     """How often the listeners' process died and was started again; null where there is none, or it is not known."""
+    scoring_restarts: int | None = None
+    """The same of processes that score; null where the node scores in its own."""
     answer: str = ""
     """What became of the last thing that was asked for by a key; empty where there is nothing to say."""

@@ -17,8 +17,8 @@ from monitor.audio import SAMPLE_RATE, Samples, float_to_pcm
 
 VAD_FRAME = SAMPLE_RATE // 50
 """Samples of one decision (20 ms)."""
-_PCM_FRAME = 2 * VAD_FRAME
-"""Its bytes."""
+_PCM_FRAME = np.dtype((np.void, 2 * VAD_FRAME))
+"""Its samples in 16 bit: as a list they are `bytes`, as WebRTC's detector takes them."""
 _AGGRESSIVENESS = 2
 """0..3 of WebRTC's detector: how sure it must be to say speech."""
 _TARGET_RMS = 0.12
@@ -55,9 +55,10 @@ class SpeechDetector:
     """Decides on a stream, 20 ms at a time, whatever lengths it is fed."""
 
     def __init__(self) -> None:
-        self._vad = _webrtcvad.create()
-        _webrtcvad.init(self._vad)
-        _webrtcvad.set_mode(self._vad, _AGGRESSIVENESS)
+        self.vad = _webrtcvad.create()
+        """WebRTC's."""
+        _webrtcvad.init(self.vad)
+        _webrtcvad.set_mode(self.vad, _AGGRESSIVENESS)
         self._rest = np.zeros(0, np.float32)
         self._level = 0.0
         self._floor = float("inf")
@@ -66,28 +67,28 @@ class SpeechDetector:
         """(n,) samples at 8 kHz → one decision for each 20 ms that is now complete."""
         return detect([(self, samples)])[0]
 
-    def frames(self, samples: Samples) -> Samples:
-        """(n,) samples → (m, 160) the frames that are now complete."""
-        joined = np.concatenate([self._rest, samples])
-        count = joined.size // VAD_FRAME
-        self._rest = joined[count * VAD_FRAME :].copy()  # a part of it would keep all of it
-        return joined[: count * VAD_FRAME].reshape(count, VAD_FRAME)
+    def cut(self, samples: Samples) -> tuple[int, Samples, Samples]:
+        """(n,) samples → how many frames are now complete, and their samples in two parts."""
+        rest, count = self._rest, (self._rest.size + samples.size) // VAD_FRAME
+        if not count:
+            self._rest = np.concatenate([rest, samples])
+            return 0, rest[:0], samples[:0]
+        used = count * VAD_FRAME - rest.size
+        self._rest = samples[used:].copy()  # a part of it would keep all of it
+        return count, rest, samples[:used]
 
     def follow(self, powers: Sequence[float]) -> tuple[float, float]:
         """The next frames' powers → the gain for them, and the power that stands out of what never stops:
         line and room noise alone, at any level, is no speech."""
         fall, rise = _drift(len(powers))
         least = self._level**2 * _DEEPEST
-        softest = min([max(power, least) for power in powers if least or power > _NOTHING], default=self._floor)
+        if least:
+            softest = max(min(powers, default=self._floor), least)
+        else:
+            softest = min([power for power in powers if power > _NOTHING], default=self._floor)
         self._level = max(self._level * fall, float(np.float32(math.sqrt(max(powers, default=0.0)))))
         self._floor = min(self._floor * rise, softest)
         return _TARGET_RMS / max(self._level, _FAINTEST_RMS), self._floor * _OVER_FLOOR
-
-    def hear(self, pcm: bytes) -> list[bool]:
-        """WebRTC's decisions on the next frames, 16 bit."""
-        process, vad = _webrtcvad.process, self._vad
-        starts = range(0, len(pcm), _PCM_FRAME)
-        return [process(vad, SAMPLE_RATE, pcm[at : at + _PCM_FRAME], VAD_FRAME) for at in starts]
 
 
 def detect(pieces: Sequence[tuple[SpeechDetector, Samples]]) -> list[Decisions]:
@@ -98,17 +99,17 @@ def detect(pieces: Sequence[tuple[SpeechDetector, Samples]]) -> list[Decisions]:
 
 def _detect_together(pieces: Sequence[tuple[SpeechDetector, Samples]]) -> list[Decisions]:
     """All that is not WebRTC's detector itself is done for all frames at once."""
-    frames = [detector.frames(samples) for detector, samples in pieces]
-    every, counts = np.concatenate(frames), [len(one) for one in frames]
-    power = np.einsum("ij,ij->i", every, every) / np.float32(VAD_FRAME)
-    parts = [slice(end - count, end) for end, count in zip(itertools.accumulate(counts), counts, strict=True)]
+    cuts = [detector.cut(samples) for detector, samples in pieces]
+    counts = [count for count, _, _ in cuts]
+    frames = np.concatenate([part for _, *parts in cuts for part in parts]).reshape(-1, VAD_FRAME)
+    power = np.einsum("ij,ij->i", frames, frames) / np.float32(VAD_FRAME)
     powers = power.tolist()
+    parts = [slice(end - count, end) for end, count in zip(itertools.accumulate(counts), counts, strict=True)]
     followed = [detector.follow(powers[part]) for (detector, _), part in zip(pieces, parts, strict=True)]
     gains, floors = np.repeat(np.array(followed, np.float32), counts, axis=0).T
-    pcm = float_to_pcm(every * gains[:, None]).tobytes()
-    heard = [
-        detector.hear(pcm[part.start * _PCM_FRAME : part.stop * _PCM_FRAME])
-        for (detector, _), part in zip(pieces, parts, strict=True)
-    ]
-    decisions = np.array([*itertools.chain.from_iterable(heard)], np.bool_) & (power > floors)
+    frames *= gains[:, None]
+    vads = [detector.vad for (detector, _), count in zip(pieces, counts, strict=True) for _ in range(count)]
+    pcm = float_to_pcm(frames).view(_PCM_FRAME).ravel().tolist()
+    heard = map(_webrtcvad.process, vads, itertools.repeat(SAMPLE_RATE), pcm, itertools.repeat(VAD_FRAME))
+    decisions = np.fromiter(heard, np.bool_, len(pcm)) & (power > floors)
     return [decisions[part] for part in parts]

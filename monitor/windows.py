@@ -7,9 +7,8 @@ times what it computes. What is heard in a cell does not depend on those beside 
 import math
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple
 
+import msgspec
 import numpy as np
 
 from monitor.audio import SAMPLE_RATE, Block, Samples
@@ -23,8 +22,7 @@ _LEAST_RUN = 3
 """Samples in a row at full scale that are clipped."""
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(msgspec.Struct, frozen=True):
     """What one window of a party holds."""
 
     start: int
@@ -41,7 +39,7 @@ class Window:
     """Seconds of it that never came."""
     arrived_s: float
     """Monotonic clock when its last sample came."""
-    frames: tuple[Samples, ...] | None = field(repr=False)
+    frames: tuple[Samples, ...] | None
     """Mel power of its frames in pieces, (n, 64) each, which overlapping windows share; None for a party that is not scored."""
 
     @property
@@ -55,17 +53,6 @@ class Window:
         return self.speech_share * (self.end - self.start) / SAMPLE_RATE
 
 
-class _Heard(NamedTuple):
-    """What is known of one cell, summed."""
-
-    samples: int
-    squares: float
-    clipped: int
-    speech: int
-    """Samples of speech."""
-    lost: int
-
-
 class PartyWindows:
     """One party's stream: of a running call `cells` and `hear`, alone `push` blocks as they come and `finish` once."""
 
@@ -75,7 +62,9 @@ class PartyWindows:
         self.speech = SpeechDetector()
         self.frames = FrameStream() if with_features else None
         self._window, self._hop = round(window_s * SAMPLE_RATE), round(hop_s * SAMPLE_RATE)
-        self._heard: deque[_Heard] = deque(maxlen=self._window // CELL)
+        self._heard: list[float] = []
+        """Of each cell of the next window the sum of its samples' squares, and how many of them are clipped, are speech, were
+        lost: four numbers a cell, side by side."""
         self._power: deque[Samples] = deque(maxlen=self._window // CELL)
         self._windows = 0
         self._arrived_s = 0.0
@@ -96,8 +85,9 @@ class PartyWindows:
     def take(self, cell: Cell, speech: int, power: Samples | None) -> Window | None:
         """The window that the next cell completes; it has `speech` samples of speech, and `power` is its (n, 64) frames."""
         samples, lost, self._arrived_s = cell
-        squares = float(np.dot(samples, samples))
-        self._heard.append(_Heard(samples.size, squares, _clipped(samples, squares), speech, lost))
+        squares = float(samples.dot(samples))
+        self._heard += squares, _clipped(samples, squares), speech, lost
+        del self._heard[: -4 * (self._window // CELL)]
         if power is not None:
             self._power.append(power)
         self._done += samples.size
@@ -109,9 +99,11 @@ class PartyWindows:
 
     def _make_window(self) -> Window:
         self._windows += 1
-        samples, squares, clipped, speech, lost = map(sum, zip(*self._heard, strict=True))
+        squares, clipped, speech, lost = [sum(self._heard[number::4]) for number in range(4)]
+        start = (-(-self._done // CELL) - len(self._heard) // 4) * CELL  # the call's last cell may be shorter
+        samples = self._done - start
         return Window(
-            start=self._done - samples,
+            start=start,
             end=self._done,
             speech_share=min(1.0, speech / samples),
             level_db=10.0 * math.log10(squares / samples) if squares > 1e-12 * samples else None,
@@ -134,8 +126,7 @@ class PartyWindows:
 def hear(cells: Sequence[tuple[PartyWindows, Cell]]) -> list[Window | None]:
     """The window that each cell completes; of a party the cells in order, of different parties in any."""
     speech = detect([(party.speech, cell.samples) for party, cell in cells])
-    framed = [party.frames.push(cell.samples) for party, cell in cells if party.frames is not None]
-    powers = iter(mel_powers(framed))
+    powers = iter(mel_powers([(party.frames, cell.samples) for party, cell in cells if party.frames is not None]))
     return [
         party.take(cell, VAD_FRAME * int(np.count_nonzero(heard)), None if party.frames is None else next(powers))
         for (party, cell), heard in zip(cells, speech, strict=True)

@@ -23,7 +23,7 @@ from monitor.messages import AnyMessage, CallStarted, Error, Party, rfc3339
 from monitor.model import EmotionModel, default_path
 from monitor.playback import played
 from monitor.settings import Settings
-from monitor.sources import BlockQueue, CallNames, Refused, Told
+from monitor.sources import CallNames, Intake, Refused, Told
 from monitor.sources.audiofile import printable
 from monitor.sources.recording import call_name, found_recordings, taken_as
 
@@ -61,7 +61,7 @@ class RecordingsApart:
         self._jobs, self._channels = min(jobs, _MOST), channels
         self._said: set[int] = set()
 
-    def run(self, queue: BlockQueue, stop: threading.Event) -> None:
+    def run(self, queue: Intake, stop: threading.Event) -> None:
         """Play all until `stop` is set. Raises nothing: see Refused."""
         files, faults = found_recordings(self._paths)
         for fault in faults:
@@ -83,7 +83,7 @@ class RecordingsApart:
         pool: ProcessPoolExecutor,
         ahead: int,
         asked: "deque[tuple[str, str]]",
-        queue: BlockQueue,
+        queue: Intake,
         stop: threading.Event,
     ) -> bool:
         """Play `asked`, of which those that are told leave; whether a worker died before all were."""
@@ -100,7 +100,7 @@ class RecordingsApart:
             queue.put(Told(messages, self._agent), wait=True, stop=stop)
         return False
 
-    def _play_alone(self, asked: "deque[tuple[str, str]]", queue: BlockQueue, stop: threading.Event) -> None:
+    def _play_alone(self, asked: "deque[tuple[str, str]]", queue: Intake, stop: threading.Event) -> None:
         """Play the first of `asked`, or refuse it."""
         one = deque([asked.popleft()])
         path = printable(one[0][0])

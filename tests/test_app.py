@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import os
 import queue
 import re
+import signal
 import threading
 import time
 import urllib.request
@@ -232,6 +234,35 @@ def test_a_late_node_may_take_calls_without_scoring_them(model: EmotionModel) ->
             if isinstance(message, CallStarted):
                 scores[message.call] = message.parties["customer"].scored
     assert scores["call-0"]
+
+
+def test_a_node_outlives_the_processes_that_score_its_calls(model: EmotionModel) -> None:
+    telephone = Telephone()
+    running = Node(Settings(port=0, queue_s=60.0, scoring_processes=2), model, [telephone])
+    address = running.serve().address
+    with running, connect(address) as desktop:
+        until(desktop, "reading")
+        seen = metrics_of(address)
+        assert (seen["callmood_calls"], seen["callmood_scoring_restarts_total"]) == (1, 0)
+        assert running.health().warnings == ()
+        assert running._scorers is not None
+        (busy,) = [one for one in running._scorers._scorers if one.calls]
+        assert busy._process is not None
+        os.kill(busy._process.pid, signal.SIGKILL)
+        reason = until(desktop, "call_ended")["reason"]
+        assert reason == "goes on as a-again: the process that scored it died (code -9)"
+        assert until(desktop, "error")["text"].startswith(
+            "a process that scores died (code -9): 1 calls end, 1 of them"
+        )
+        assert until(desktop, "call_started")["call"] == "a-again"
+        deadline_s = time.monotonic() + 20
+        while running.health().scoring_restarts != 1 or running.health().warnings:
+            assert time.monotonic() < deadline_s
+        assert metrics_of(address)["callmood_scoring_restarts_total"] == 1
+        telephone.over.set()
+        assert until(desktop, "call_ended")["reason"] == "end"
+        assert running.finished.wait(20)
+    assert [one.call for one in running.ended] == ["a", "a-again"]
 
 
 def test_a_message_that_cannot_be_sent_costs_none_of_those_behind_it() -> None:

@@ -106,6 +106,7 @@ def test_the_header_tells_the_health_of_the_node() -> None:
 
 def test_listeners_that_were_started_again_are_counted_in_the_header() -> None:
     assert "listeners restarted 2 times" in lines_of(sample(), health=Health(restarts=2))[1]
+    assert "scoring restarted 1 time" in lines_of(sample(), health=Health(scoring_restarts=1))[1]
     assert "restarted" not in lines_of(sample(), health=Health(restarts=0))[1]
 
 

@@ -1,8 +1,19 @@
 import librosa
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from monitor.features import Normalisation, frame_count, mel_filter_bank, mel_power, speech_level, window_features
+from monitor.features import (
+    FrameStream,
+    Normalisation,
+    frame_count,
+    mel_filter_bank,
+    mel_power,
+    mel_powers,
+    speech_level,
+    window_features,
+)
 
 FLAT = Normalisation(floor_db=20.0, spectrum=np.full(64, 1 / 64, np.float32))
 
@@ -34,6 +45,23 @@ def test_frames_of_parts_are_the_frames_of_the_whole(voice: np.ndarray) -> None:
     whole = mel_power(voice)
     parts = [mel_power(voice[start : start + 2_000 + 387]) for start in range(0, 24_000, 2_000)]
     np.testing.assert_allclose(np.concatenate(parts), whole, rtol=1e-5)
+
+
+@given(st.lists(st.integers(0, 1_500), min_size=1, max_size=20).filter(lambda sizes: sum(sizes) >= 512))
+def test_a_stream_has_the_frames_of_the_whole_however_it_is_cut(sizes: list[int]) -> None:
+    noise = np.random.default_rng(0).standard_normal(sum(sizes)).astype(np.float32)
+    stream, pieces = FrameStream(), np.split(noise, np.cumsum(sizes)[:-1])
+    powers = mel_powers([(stream, piece) for piece in pieces])
+    assert [len(power) for power in powers] == np.diff([frame_count(end) for end in np.cumsum([0, *sizes])]).tolist()
+    np.testing.assert_allclose(np.concatenate(powers), mel_power(noise), rtol=1e-4)
+
+
+def test_streams_together_have_to_the_last_bit_the_frames_that_each_has_alone() -> None:
+    rng = np.random.default_rng(0)
+    pieces = [rng.standard_normal(size).astype(np.float32) for size in [2_000] * 20 + [700, 700, 90]]
+    alone = [mel_powers([(FrameStream(), piece)])[0] for piece in pieces]
+    together = mel_powers([(FrameStream(), piece) for piece in pieces])
+    assert [power.tobytes() for power in together] == [power.tobytes() for power in alone]
 
 
 @pytest.mark.parametrize(("samples", "frames"), [(0, 0), (511, 0), (512, 1), (636, 1), (637, 2), (24_000, 188)])

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from monitor import apart, listening
+from monitor import apart, watchdog
 from monitor.errors import ServiceError
 from monitor.identities import Identities
-from monitor.listening import WAITS_S, Listening, Restarts
+from monitor.listening import Listening
 from monitor.settings import Settings, SiprecSettings
 from monitor.sources import Before, BlockQueue, CallClosed, CallNames, CallOpened, Event, Refused
 from monitor.sources.listeners import listeners
@@ -53,7 +53,7 @@ def mortal(closed: Path, before: Before) -> list[Mortal]:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listening, "WAITS_S", (0.0, 0.01))
+    monkeypatch.setattr(watchdog, "WAITS_S", (0.0, 0.01))
 
 
 @pytest.fixture
@@ -166,7 +166,7 @@ def test_whoever_is_stopped_or_drained_starts_nothing_again(run: Run) -> None:
 def test_whoever_is_drained_while_another_process_is_waited_for_waits_no_longer(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listening, "WAITS_S", (600.0,))
+    monkeypatch.setattr(watchdog, "WAITS_S", (600.0,))
     run.kill()
     run.next()
     assert run.told() == f"{GONE} and its calls with it: another begins in 600 s"
@@ -175,13 +175,6 @@ def test_whoever_is_drained_while_another_process_is_waited_for_waits_no_longer(
     assert not run.thread.is_alive()
     assert run.listening.restarts == 0
     assert run.queue.take(0) == []
-
-
-def test_the_waits_grow_until_a_process_has_lived_long() -> None:
-    restarts = Restarts()
-    assert [restarts.wait_s(1.0) for _ in range(4)] == [0.0, 1.0, 2.0, 4.0]
-    assert [restarts.wait_s(60.0), restarts.wait_s(59.9)] == [0.0, 1.0]
-    assert [restarts.wait_s(1.0) for _ in WAITS_S][-2:] == [None, None]
 
 
 def test_listeners_go_on_with_their_ports_where_the_settings_leave_the_choice_and_where_they_do_not() -> None:

@@ -185,6 +185,30 @@ def test_less_than_a_cell_waits_for_its_rest(waiting_for_cells: BlockQueue) -> N
     assert block.samples[::160].tolist() == [*range(0, 1_760, 160), *[1_600.0] * 2]
 
 
+def test_what_sources_put_from_threads_of_their_own_at_one_time_is_all_there_in_the_order_of_each() -> None:
+    queue, calls = BlockQueue(limit_s=1_000.0), [f"call-{number}" for number in range(8)]
+
+    def source(call: str) -> None:
+        queue.put(replace(OPENED, call=call))
+        for number in range(400):
+            queue.put(replace(block(0, 0.02), call=call, start=160 * number))
+        queue.put(replace(CLOSED, call=call))
+
+    threads = [threading.Thread(target=source, args=(call,)) for call in calls]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    events = queue.take(0)
+    for call in calls:
+        opened, *blocks, closed = [event for event in events if getattr(event, "call", None) == call]
+        assert isinstance(opened, CallOpened)
+        assert isinstance(closed, CallClosed)
+        assert [(one.start, one.size) for one in blocks if isinstance(one, Block)] == [
+            (2_000 * number, 2_000) for number in range(32)
+        ]
+
+
 def test_the_end_of_a_call_brings_what_waits_of_it(waiting_for_cells: BlockQueue) -> None:
     waiting_for_cells.put(CLOSED)
     opened, block, closed = waiting_for_cells.take(0)

@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from monitor.speech import SpeechDetector
+from monitor.speech import SpeechDetector, detect
 from tests.test_windows import speech_like
 
 
@@ -41,3 +43,20 @@ def test_a_voice_is_speech_at_any_level_and_its_pauses_are_not(gain_db: float) -
 
 def test_digital_silence_is_no_speech() -> None:
     assert share(np.zeros(80_000)) == 0.0
+
+
+@given(st.lists(st.integers(0, 500), min_size=1, max_size=30))
+def test_every_20_ms_get_one_decision_however_the_stream_is_cut(sizes: list[int]) -> None:
+    detector, ends = SpeechDetector(), np.cumsum([0, *sizes])
+    pieces = np.split(speech_like(2.0)[: ends[-1]], ends[1:-1])
+    assert [len(one) for one in detect([(detector, piece) for piece in pieces])] == np.diff(ends // 160).tolist()
+
+
+def test_streams_together_are_heard_as_each_alone() -> None:
+    voices = [speech_like(4.0) * np.float32(0.5**number) for number in range(40)]
+    cells = [np.split(voice, 16) for voice in voices]
+    alone = [[detector.push(cell) for cell in own] for detector, own in ((SpeechDetector(), own) for own in cells)]
+    detectors = [SpeechDetector() for _ in cells]
+    for number, each in enumerate(zip(*cells, strict=True)):
+        together = detect([*zip(detectors, each, strict=True)])
+        assert [one.tolist() for one in together] == [own[number].tolist() for own in alone]

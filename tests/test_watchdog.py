@@ -1,4 +1,4 @@
-from monitor.watchdog import Watchdog
+from monitor.watchdog import WAITS_S, Restarts, Watchdog
 
 LOOKS_S = [0.1 * number for number in range(1, 200)]
 
@@ -24,3 +24,10 @@ def test_what_could_not_be_heard_does_not_count() -> None:
 def test_a_machine_that_slept_finds_nobody_hung_when_it_wakes() -> None:
     dog = Watchdog(3.0)
     assert [dog.is_hung(now_s, 7, True) for now_s in (0.0, 0.1, 3_600.0, 3_600.1, 7_200.0)] == [False] * 5
+
+
+def test_the_waits_grow_until_a_process_has_lived_long() -> None:
+    restarts = Restarts()
+    assert [restarts.wait_s(1.0) for _ in range(4)] == [0.0, 1.0, 2.0, 4.0]
+    assert [restarts.wait_s(60.0), restarts.wait_s(59.9)] == [0.0, 1.0]
+    assert [restarts.wait_s(1.0) for _ in WAITS_S][-2:] == [None, None]

@@ -7,8 +7,9 @@ before a long pause begins anew. The time of `silence` is the call's; what was l
 """
 
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Literal, NamedTuple
 
 from monitor.alerts.rules import Rule
@@ -96,35 +97,29 @@ class _Voice:
 
     def __init__(self, rules: Iterable[Rule], party: Party, smooth_s: float, hop_s: float) -> None:
         self._smoothed, self._hop_s = Smoothed(smooth_s), hop_s
-        self._watches = {
-            rule.name: RuleWatch(rule, party, hop_s) for rule in rules if not rule.about_call and party in rule.parties
-        }
-        self._chosen = {name: [LABELS.index(label) for label in w.rule.labels] for name, w in self._watches.items()}
-        self._firsts = {name: _FirstMinute(hop_s) for name, w in self._watches.items() if w.rule.measure == "rise"}
+        own = [rule for rule in rules if not rule.about_call and party in rule.parties]
+        self._watches = {rule.name: RuleWatch(rule, party, hop_s) for rule in own}
+        self._measures = [(self._watches[rule.name], _Measure(rule, hop_s)) for rule in own]
 
     def is_open(self, rule: str) -> bool:
-        return rule in self._watches and self._watches[rule].open
+        watch = self._watches.get(rule)
+        return watch is not None and watch.open
 
     def see(self, reading: Reading, scores: Mapping[Label, float]) -> Iterator[Change]:
-        raw = [scores[label] for label in LABELS]
+        raw = _in_order(scores)
         rolling = self._smoothed.add(raw, reading.end_s)
-        for name, watch in self._watches.items():
-            value = self._value(name, raw, rolling, reading.end_s)
+        start_s, end_s, evidence = reading.end_s - self._hop_s, reading.end_s, (reading.seq,)
+        for watch, measure in self._measures:
+            value = measure.add(raw, rolling, end_s)
             sample = None
-            if value is not None and (watch.open or not any(map(self.is_open, watch.rule.unless))):
-                sample = Sample(value, reading.end_s - self._hop_s, reading.end_s, (reading.seq,))
+            if value is not None and (watch.open or not self._any_open(watch.rule.unless)):
+                sample = Sample(value, start_s, end_s, evidence)
             if change := watch.see(sample):
                 yield change
                 yield from self._follow(change)
 
-    def _value(self, name: str, raw: Scores, rolling: Scores, end_s: float) -> float | None:
-        """The measure of a rule; None where there is none yet."""
-        chosen = self._chosen[name]
-        value = sum([rolling[place] for place in chosen])
-        if name not in self._firsts:
-            return value
-        first = self._firsts[name].add(sum([raw[place] for place in chosen]), end_s)
-        return None if first is None else value - first
+    def _any_open(self, rules: Sequence[str]) -> bool:
+        return bool(rules) and any(map(self.is_open, rules))
 
     def _follow(self, change: Change) -> Iterator[Change]:
         """What a change means for the rules that come after its rule."""
@@ -134,6 +129,26 @@ class _Voice:
                     watch.arm(change.at_s)
                 elif ended := watch.disarm(change.at_s, change.evidence[-1]):
                     yield ended
+
+
+_in_order = itemgetter(*LABELS)
+"""(6,) the scores of a reading in the order of LABELS."""
+
+
+class _Measure:
+    """What a rule looks at of a voice."""
+
+    def __init__(self, rule: Rule, hop_s: float) -> None:
+        self._labels = [LABELS.index(label) for label in rule.labels]
+        self._first = _FirstMinute(hop_s) if rule.measure == "rise" else None
+
+    def add(self, raw: Scores, rolling: Scores, end_s: float) -> float | None:
+        """A scored window, (6,) its scores and the smoothed ones; the measure, None where there is none yet."""
+        value = sum(map(rolling.__getitem__, self._labels))
+        if self._first is None:
+            return value
+        first = self._first.add(sum(map(raw.__getitem__, self._labels)), end_s)
+        return None if first is None else value - first
 
 
 class _FirstMinute:

@@ -9,17 +9,21 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
+from monitor.alerts.rulefile import load_rules
 from monitor.audio import SAMPLE_RATE, Block, Samples
 from monitor.bench.voices import BLOCK, loops
 from monitor.bus import Bus
+from monitor.identities import Identities
 from monitor.messages import AnyMessage, CallEnded, Reading
 from monitor.model import EmotionModel
 from monitor.pipeline import Pipeline
+from monitor.scorers import Scorers
 from monitor.settings import Settings
-from monitor.sources import BlockQueue, CallClosed, CallOpened
+from monitor.sources import BlockQueue, CallClosed, CallOpened, Intake
 
 LATENCY_BAR_MS = 300.0
 """A machine carries so many parties as long as 99 of 100 windows are told within this."""
@@ -90,29 +94,31 @@ def measure(model: EmotionModel, voices: Sequence[Samples], settings: Settings, 
     latencies: list[float] = []
     windows = 0
     filled, measuring = threading.Event(), threading.Event()
+    fences = {f"{_FENCE}-{number}" for number in range(settings.scoring_processes)}
 
     def note(message: AnyMessage) -> None:
         nonlocal windows
-        if isinstance(message, CallEnded) and message.call == _FENCE:
-            filled.set()
+        if isinstance(message, CallEnded) and message.call in fences:
+            fences.remove(message.call)
+            if not fences:
+                filled.set()
         if isinstance(message, Reading) and measuring.is_set():
             windows += 1
             if message.scores is not None:
-                latencies.append(message.latency_ms)
+                latencies.append(1000.0 * (time.monotonic() - feeder.put_s(message)))
 
-    bus = Bus()
+    bus, finished = Bus(), threading.Event()
     bus.subscribe(note)
-    queue, finished = BlockQueue(settings.queue_s * parties), threading.Event()
-    pipeline = Pipeline(model, replace(settings, max_calls=parties + 1), bus)
-    thread = threading.Thread(target=pipeline.run, args=(queue, finished), daemon=True)
+    scoring = _Scoring(model, replace(settings, max_calls=parties + len(fences)), bus)
+    feeder = _Feeder(loops(voices, settings, parties), scoring.queue)
+    thread = threading.Thread(target=scoring.run, args=(finished,), daemon=True)
     thread.start()
-    feeder = _Feeder(loops(voices, settings, parties), queue)
-    feeder.fill(round((settings.window_s + settings.hop_s) * SAMPLE_RATE / BLOCK))
+    feeder.fill(round((settings.window_s + settings.hop_s) * SAMPLE_RATE / BLOCK), sorted(fences))
     filled.wait()
     measuring.set()
-    wall_s, cpu_s = time.monotonic(), time.process_time()
+    wall_s, cpu_s = time.monotonic(), scoring.cpu_s
     feeder.play(seconds)
-    wall_s, cpu_s = time.monotonic() - wall_s, time.process_time() - cpu_s
+    wall_s, cpu_s = time.monotonic() - wall_s, scoring.cpu_s - cpu_s
     measuring.clear()
     feeder.close()
     finished.set()
@@ -123,28 +129,53 @@ def measure(model: EmotionModel, voices: Sequence[Samples], settings: Settings, 
         scored_share=round(len(latencies) / max(1, windows), 3),
         latency_p50_ms=round(float(np.quantile(latencies, 0.5)), 1) if latencies else float("inf"),
         latency_p99_ms=round(float(np.quantile(latencies, 0.99)), 1) if latencies else float("inf"),
-        dropped=queue.dropped_blocks,
+        dropped=scoring.queue.dropped_blocks,
         cpu_cores=round(cpu_s / wall_s, 2),
         rss_mb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
     )
 
 
+class _Scoring:
+    """What scores: in this process, or in as many others as the settings say."""
+
+    def __init__(self, model: EmotionModel, settings: Settings, bus: Bus) -> None:
+        self.queue: BlockQueue | Scorers
+        self.run: Callable[[threading.Event], None]
+        self._apart: Scorers | None = None
+        if settings.scoring_processes > 1:
+            rules = load_rules(settings.alert_rules)
+            self.queue = self._apart = Scorers.of(model, settings, bus, Identities(show=False), rules)
+            self.run = self._apart.run
+        else:
+            self.queue = queue = BlockQueue(settings.queue_s)
+            self.run = partial(Pipeline(model, settings, bus).run, queue)
+
+    @property
+    def cpu_s(self) -> float:
+        """Processor time that was taken, the feeding included."""
+        return time.process_time() + (self._apart.cpu_s if self._apart else 0.0)
+
+
 class _Feeder:
     """Puts one 20 ms block a party every 20 ms."""
 
-    def __init__(self, loops: Sequence[Samples], queue: BlockQueue) -> None:
+    def __init__(self, loops: Sequence[Samples], queue: Intake) -> None:
         self._loops, self._queue = loops, queue
-        self._names = [f"bench-{number}" for number in range(len(loops))]
+        self._names = {f"bench-{number}": number for number in range(len(loops))}
         self._turn = 0
+        self._began_s: list[float] = []
+        """Each turn, monotonic."""
         for name in self._names:
             queue.put(CallOpened(name, "bench", None, {"customer": 0}))
 
-    def fill(self, turns: int) -> None:
-        """So many turns at once, without dropping; then a call without audio, whose end says that all of it is told."""
+    def fill(self, turns: int, fences: Sequence[str]) -> None:
+        """So many turns at once, without dropping; then a call without audio for each process, whose end says that all of it
+        is told.
+        """
         for _ in range(turns):
             self._take_turn(wait=True)
-        self._queue.put(CallOpened(_FENCE, "bench", None, {"customer": 0}))
-        self._queue.put(CallClosed(_FENCE, "end"))
+        self._queue.put_all(CallOpened(name, "bench", None, {"customer": 0}) for name in fences)
+        self._queue.put_all(CallClosed(name, "end") for name in fences)
 
     def play(self, seconds: float) -> None:
         """Turns at real pace."""
@@ -153,6 +184,10 @@ class _Feeder:
             time.sleep(max(0.0, started_s + passed - time.monotonic()))
             self._take_turn(wait=False)
 
+    def put_s(self, reading: Reading) -> float:
+        """When the last sample of the reading's window was put, monotonic."""
+        return self._began_s[round(reading.end_s * SAMPLE_RATE) // BLOCK - 1 + _behind(self._names[reading.call])]
+
     def close(self) -> None:
         """End every call."""
         for name in self._names:
@@ -160,11 +195,17 @@ class _Feeder:
 
     def _take_turn(self, wait: bool) -> None:
         now_s = time.monotonic()
-        for number, (name, loop) in enumerate(zip(self._names, self._loops, strict=True)):
-            turn = self._turn - number % 25  # begins up to half a second late: not all windows end together
+        self._began_s.append(now_s)
+        for (name, number), loop in zip(self._names.items(), self._loops, strict=True):
+            turn = self._turn - _behind(number)
             if turn >= 0:
                 start = turn * BLOCK
                 place = start % loop.size
                 samples = loop[place : place + BLOCK]
                 self._queue.put(Block(name, "customer", start, SAMPLE_RATE, samples, now_s), wait=wait)
         self._turn += 1
+
+
+def _behind(number: int) -> int:
+    """How many turns later than the first a party begins: up to half a second, so that not all windows end together."""
+    return number % 25

@@ -135,9 +135,7 @@ class _Line:
         cells = [(call, party, item) for call, party, item in pieces if party and isinstance(item, Cell)]
         decisions = detect([(party.windows.speech, cell.samples) for _, party, cell in cells])
         watch.lap("voice activity")
-        powers = mel_powers(
-            [party.windows.frames.push(cell.samples) for _, party, cell in cells if party.windows.frames]
-        )
+        powers = mel_powers([(party.windows.frames, cell.samples) for _, party, cell in cells if party.windows.frames])
         watch.lap("features")
         for (call, party, cell), decided, power in zip(cells, decisions, powers, strict=True):
             call.collect(party, party.windows.take(cell, VAD_FRAME * int(np.count_nonzero(decided)), power))

@@ -44,7 +44,9 @@ def loops(voices: Sequence[Samples], settings: Settings, count: int) -> list[Sam
         start = int(rng.integers(voice.size))
         drawn.append(np.take(voice, range(start, start + length), mode="wrap"))
     best = sorted(drawn, key=lambda loop: abs(_scored_share(loop, settings) - 0.5))[: _DRAWS // 4]
-    return [best[int(k)] for k in rng.integers(len(best), size=count)]
+    # Each begins elsewhere: at any moment as many speak as over a whole round.
+    places = BLOCK * rng.integers(length // BLOCK, size=count)
+    return [np.roll(best[int(k)], place) for k, place in zip(rng.integers(len(best), size=count), places, strict=True)]
 
 
 def _scored_share(loop: Samples, settings: Settings) -> float:

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
+from monitor.allocator import give_back
 from monitor.cli.console import has_screen, one_line, print_event, print_json, print_line
 from monitor.cli.options import (
     AgentOption,
@@ -288,6 +289,7 @@ def _run(run: _Run) -> None:
     _heed_sighup(node, run.settings)
     _open(node, run)
     gc.freeze()  # what was imported stays: the collector's longest pauses go through it otherwise
+    give_back()
     if run.json:
         print_json(node.hello())
     if _watched(node, run.view):

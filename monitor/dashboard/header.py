@@ -40,6 +40,8 @@ def health_lines(snapshot: Snapshot, health: Health, width: int) -> list[Line]:
         node.append((lacks, WARNING))
     if health.restarts:
         node.append((f"listeners restarted {count(health.restarts, 'time')}", WARNING))
+    if health.scoring_restarts:
+        node.append((f"scoring restarted {count(health.scoring_restarts, 'time')}", WARNING))
     if snapshot.latency_p50_ms is not None and snapshot.latency_p99_ms is not None:
         node.append((f"latency {snapshot.latency_p50_ms:.0f} ms, p99 {snapshot.latency_p99_ms:.0f} ms", DIM))
     if health.waiting_s is not None:

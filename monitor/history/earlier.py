@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from monitor.desktop import desktop_view
 from monitor.errors import HistoryError
 from monitor.history.archive import Archive, StoredCall
-from monitor.history.interruption import INTERRUPTED
+from monitor.interruption import INTERRUPTED
 from monitor.memory import Memory
 from monitor.messages import AnyCallMessage, CallEnded
 from monitor.subscription import Topic

@@ -10,9 +10,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from monitor.history.database import UNFINISHED, transaction
-from monitor.history.interruption import interruption
 from monitor.history.packing import compress, count, pack
 from monitor.history.retrieval import Place, messages
+from monitor.interruption import interruption
 from monitor.messages import (
     AlertRaised,
     AnyCallMessage,

@@ -93,6 +93,13 @@ class Settings:
         "", "file, mode 0600, that says who watched what, a JSON object a line; empty: the log, with --verbose"
     )
 
+    scoring_processes: int = setting(
+        1,
+        "processes that share the calls to be scored; 1: this one; up to one a core, where one is busy all the time",
+        "",
+        1,
+        64,
+    )
     queue_s: float = setting(
         10.0, "audio that may wait for scoring, a party on average, before the oldest is dropped", "s", 1.0, 60.0
     )

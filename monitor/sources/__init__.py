@@ -79,10 +79,23 @@ class Told:
 Event = Block | CallOpened | CallClosed | Refused | Acknowledged | Told
 
 
+class Intake(Protocol):
+    """Where sources put what comes, from any thread: `BlockQueue`, or what shares calls out among several of them."""
+
+    def put(self, event: Event, wait: bool = False, stop: threading.Event | None = None) -> None:
+        """Add an event; with `wait` blocks wait for room until `stop` is set (then they are not added)."""
+
+    def put_all(self, events: Iterable[Event]) -> None:
+        """Add what came together; nothing waits."""
+
+    def count_dropped(self, blocks: int, seconds: float) -> None:
+        """Blocks that were dropped on the way here count too."""
+
+
 class Source(Protocol):
     """One origin of calls."""
 
-    def run(self, queue: "BlockQueue", stop: threading.Event) -> None:
+    def run(self, queue: Intake, stop: threading.Event) -> None:
         """Put everything into `queue` until there is no more or `stop` is set; then close what was opened.
 
         Raises CallmoodError where nothing could be opened at all.
@@ -169,7 +182,8 @@ class BlockQueue:
 
     Blocks are gathered to the ends of the pipeline's cells before they wait here; what a party's next cell still lacks
     (less than 0.25 s) does not count as waiting. A call's end brings all that is left of it. Blocks that come before their
-    call or after it, which the pipeline passes over, are not gathered.
+    call or after it, which the pipeline passes over, are not gathered. They are gathered before the lock is taken, so a call's
+    events come from one thread at a time.
 
     Beginnings and ends of calls are never dropped. A block that finds `limit_s` of audio waiting either waits for room
     (recordings: nothing is lost) or drops the oldest block (live sources: counted in `dropped_blocks` and `dropped_s`;
@@ -206,22 +220,23 @@ class BlockQueue:
 
     def put(self, event: Event, wait: bool = False, stop: threading.Event | None = None) -> None:
         """Add an event; with `wait` blocks wait for room until `stop` is set (then they are not added)."""
+        ready = self._ready(event)
+        if not ready:
+            return
         with self._lock:
-            ready = self._ready(event)
             for one in ready:
                 if not wait or not isinstance(one, Block | Told) or self._has_room(one, stop):
                     self._add(one)
                 elif isinstance(one, Block):
                     self._gathering.forget(one.call)
-            if ready:
-                self._changed.notify_all()
+            self._changed.notify_all()
 
     def put_all(self, events: Iterable[Event]) -> None:
         """Add what came together; nothing waits. Whoever takes is woken once."""
+        ready = [one for event in events for one in self._ready(event)]
         with self._lock:
-            for event in events:
-                for one in self._ready(event):
-                    self._add(one)
+            for one in ready:
+                self._add(one)
             self._changed.notify_all()
 
     def _ready(self, event: Event) -> Sequence[Event]:
@@ -276,6 +291,12 @@ class BlockQueue:
             self._waiting_s = max(0.0, self._waiting_s - taken_s) if self._events else 0.0
             self._changed.notify_all()
             return events
+
+    def abandon(self) -> list[Event]:
+        """All that waits, to go elsewhere; no call is gathered here any more."""
+        with self._lock:
+            self._gathering = Gathering()
+        return self.take(0.0)
 
     def close(self) -> None:
         """No more is taken: whoever waits for room goes on."""

@@ -10,7 +10,7 @@ from typing import Any
 from monitor.audio import SAMPLE_RATE, Block, Samples
 from monitor.errors import DeviceError
 from monitor.messages import Party
-from monitor.sources import BlockQueue, CallClosed, CallNames, CallOpened
+from monitor.sources import CallClosed, CallNames, CallOpened, Intake
 from monitor.sources.audiofile import printable
 
 logger = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ class Microphone:
         self._channels = channels
         self._names = names
 
-    def run(self, queue: BlockQueue, stop: threading.Event) -> None:
+    def run(self, queue: Intake, stop: threading.Event) -> None:
         """Listen until `stop` is set. Raises DeviceError where there is nothing to listen to."""
         portaudio = _portaudio()
         device = _find(_inputs(portaudio), self._wanted)
@@ -98,7 +98,7 @@ class Microphone:
 class _Capture:
     """PortAudio's callback: it copies and puts. Runs in PortAudio's thread."""
 
-    def __init__(self, call: str, parties: tuple[Party, ...], sample_rate: int, queue: BlockQueue) -> None:
+    def __init__(self, call: str, parties: tuple[Party, ...], sample_rate: int, queue: Intake) -> None:
         self.call = call
         self.parties = parties
         self.sample_rate = sample_rate

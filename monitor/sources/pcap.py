@@ -14,7 +14,7 @@ from monitor.audio import Block
 from monitor.errors import AudioError, ProtocolError, SettingError
 from monitor.messages import PARTIES, Party
 from monitor.settings import RtpSettings
-from monitor.sources import BlockQueue, CallClosed, CallNames, CallOpened, Event, Refused
+from monitor.sources import CallClosed, CallNames, CallOpened, Event, Intake, Refused
 from monitor.sources.audiofile import printable
 from monitor.sources.capture import Capture, Contents, Key, Stream, look_through
 from monitor.sources.frames import Datagram, shown
@@ -88,7 +88,7 @@ class Captures:
         self._captures = [(path, Capture(path)) for path in paths]
         self._names, self._casting, self._rtp, self._live = names, casting, rtp, pace == "live"
 
-    def run(self, queue: BlockQueue, stop: threading.Event) -> None:
+    def run(self, queue: Intake, stop: threading.Event) -> None:
         """See Source."""
         for path, capture in self._captures:
             if stop.is_set():
@@ -98,7 +98,7 @@ class Captures:
             except AudioError as error:
                 queue.put(Refused(error))
 
-    def _play(self, path: str, capture: Capture, queue: BlockQueue, stop: threading.Event) -> None:
+    def _play(self, path: str, capture: Capture, queue: Intake, stop: threading.Event) -> None:
         calls = self._calls(path, look_through(capture), queue, stop)
         routes = {key: (call, audio) for call in calls for key, audio in call.routes()}
         running = sorted(calls, key=lambda call: call.last_s)
@@ -116,7 +116,7 @@ class Captures:
         for call in running:
             call.close(f"error: {fault}" if fault else "stopped" if stop.is_set() else "end", fault)
 
-    def _calls(self, path: str, contents: Contents, queue: BlockQueue, stop: threading.Event) -> list["_Call"]:
+    def _calls(self, path: str, contents: Contents, queue: Intake, stop: threading.Event) -> list["_Call"]:
         """Those that can be played."""
         calls = []
         text = os.fsencode(path).decode("utf-8", "replace")

@@ -14,7 +14,7 @@ from typing import Literal
 from monitor.audio import Block
 from monitor.errors import AudioError, SettingError
 from monitor.messages import PARTIES, Party
-from monitor.sources import BlockQueue, CallClosed, CallNames, CallOpened, Refused
+from monitor.sources import CallClosed, CallNames, CallOpened, Intake, Refused
 from monitor.sources.audiofile import SUFFIXES, AudioFile, look, printable
 
 logger = logging.getLogger(__name__)
@@ -100,7 +100,7 @@ class Recordings:
         self._at_once = 2 * (os.cpu_count() or 1) if pace == "fast" else min(max_calls, _files_that_may_be_open())
         self._said: set[int] = set()
 
-    def run(self, queue: BlockQueue, stop: threading.Event) -> None:
+    def run(self, queue: Intake, stop: threading.Event) -> None:
         """Play all; when `stop` is set, close what is open as `stopped`. Raises nothing: see Refused."""
         found, faults = found_recordings(self._paths)  # paths that lead to none are refused before anything plays
         for fault in faults:
@@ -120,7 +120,7 @@ class Recordings:
         for call in playing:
             call.close("stopped", queue, stop)
 
-    def _open(self, path: str, queue: BlockQueue) -> "_Playing | None":
+    def _open(self, path: str, queue: Intake) -> "_Playing | None":
         try:
             file = AudioFile(path)
             parties = self._parties(path, file)
@@ -162,7 +162,7 @@ class _Playing:
     def __lt__(self, other: "_Playing") -> bool:
         return self.turn_s < other.turn_s
 
-    def step(self, queue: BlockQueue, stop: threading.Event) -> bool:
+    def step(self, queue: Intake, stop: threading.Event) -> bool:
         """Put its next block, a party at a time, and its end after the last; whether it still plays."""
         start = self._file.position
         channels = self._file.read(self._step)
@@ -178,7 +178,7 @@ class _Playing:
         self.turn_s = self._next_turn_s()
         return True
 
-    def close(self, reason: str, queue: BlockQueue, stop: threading.Event, fault: AudioError | None = None) -> None:
+    def close(self, reason: str, queue: Intake, stop: threading.Event, fault: AudioError | None = None) -> None:
         """Put its end."""
         self._file.close()
         queue.put(CallClosed(self._call, reason, fault), wait=True, stop=stop)

@@ -1,9 +1,9 @@
 """How `callmood serve` carries SIPREC calls: N two-party calls by SIP and PCMU at real pace, all from this one process.
 
     python tests/benchmarks/siprec_load.py [--calls 200] [--seconds 180] [--transport udp|tcp] [--loop uvloop|asyncio]
-                                           [--max-calls N] [--calls-per-s 20]
+                                           [--max-calls N] [--calls-per-s 20] [--set NAME=VALUE]
 
-Prints one JSON object. Processor time and memory are the server's (both of its processes), and apart from it what this one
+Prints one JSON object. Processor time and memory are the server's (all of its processes), and apart from it what this one
 takes from it (`cpu_cores_here`); readings count from their messages, losses from what the server says of its sockets when it
 ends. Latencies are from a window's last sample to its message, and to the moment when a websocket subscriber has it.
 `--max-calls` is what the server allows; beyond it calls are refused with 503 (`refused`), and the others must go on unharmed.
@@ -29,10 +29,10 @@ from typing import Any
 
 from tests.benchmarks.ear import Ear
 from tests.benchmarks.rtp_media import Media, Stream
+from tests.benchmarks.soak_node import Cost, children, command, cost
 from tests.sip_texts import SDP, both, request
 
 _BODY = both(SDP.replace("RTP/AVP 8 0", "RTP/AVP 0"))
-_HZ = os.sysconf("SC_CLK_TCK")
 
 
 class Server:
@@ -47,10 +47,10 @@ class Server:
         most = given.max_calls or given.calls
         sets = ["siprec.port=0", f"siprec.max_calls={most}", "siprec.peer_messages=100000", "siprec.drain_s=2"]
         sets += [f"rtp.last_port={min(65_534, 20_000 + 5 * most + 100)}"]
-        command = [sys.executable, "-m", "monitor.cli", "-v", "serve", "--json", "--port", "0"]
-        command += [word for one in sets for word in ("--set", one)]
+        words = [sys.executable, "-m", "monitor.cli", "-v", "serve", "--json", "--port", "0"]
+        words += [word for one in [*sets, *given.set] for word in ("--set", one)]
         with self._messages.open("wb") as out, self._log.open("wb") as log:
-            self.process = subprocess.Popen(command, stdout=out, stderr=log, env=environment)
+            self.process = subprocess.Popen(words, stdout=out, stderr=log, env=environment)
         self.port = int(self._said(r"SIPREC: sip:127\.0\.0\.1:(\d+)"))
         self.address = self._said(r"websocket: (ws://\S+)")
 
@@ -69,19 +69,14 @@ class Server:
             self.process.kill()
             self.process.wait()
 
-    def _processes(self) -> list[int]:
-        children = Path(f"/proc/{self.process.pid}/task").glob("*/children")
-        return [self.process.pid, *(int(word) for path in children for word in path.read_text().split())]
-
-    def cpu_s(self) -> list[float]:
-        """Of each process."""
-        stats = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in self._processes()]
-        return [(int(stat[11]) + int(stat[12])) / _HZ for stat in stats]
-
-    def rss_mb(self) -> float:
-        """Of all processes."""
-        pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in self._processes())
-        return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+    def costs(self) -> dict[str, list[Cost]]:
+        """By what the processes do: `listeners`, `scorers`, and the `first`, which scores where there are no scorers."""
+        found: dict[str, list[Cost]] = {"first": [], "scorers": [], "listeners": []}
+        for pid in (self.process.pid, *children(self.process.pid)):
+            kind = next((kind for kind in ("scorer", "listeners") if f"{kind}_process" in command(pid)), "first")
+            if one := cost(pid):
+                found["scorers" if kind == "scorer" else kind].append(one)
+        return found
 
     def end(self) -> tuple[list[dict[str, Any]], dict[str, int]]:
         """Its messages, and its counters of RTP."""
@@ -191,7 +186,7 @@ def run(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
 def _load(given: argparse.Namespace, server: Server) -> dict[str, Any]:
     media = Media("127.0.0.1")
     client, ear = Client(server.port, given.transport, media), Ear(server.address)
-    empty_mb = server.rss_mb()
+    empty_mb = _rss_mb(server.costs())
     every_s = 1 / given.calls_per_s
     next_s = time.monotonic()
 
@@ -204,13 +199,14 @@ def _load(given: argparse.Namespace, server: Server) -> dict[str, Any]:
         ear.take()
 
     media.play(given.calls * every_s + 3, between)
-    before_s, before_cpu_s, before_sent = time.monotonic(), server.cpu_s(), media.sent
+    before_s, before, before_sent = time.monotonic(), server.costs(), media.sent
     steady_from_s, before_here_s = time.time(), time.process_time()
     media.play(given.seconds, between)
     wall_s, sent, here_s = time.monotonic() - before_s, media.sent - before_sent, time.process_time() - before_here_s
     steady_to_s = time.time()
-    used = [(after - before) / wall_s for before, after in zip(before_cpu_s, server.cpu_s(), strict=True)]
-    full_mb, up = server.rss_mb(), client.count("up")
+    after = server.costs()
+    cores = {kind: (_cpu_s(ones) - _cpu_s(before[kind])) / wall_s for kind, ones in after.items()}
+    full_mb, up = _rss_mb(after), client.count("up")
     running = deque(call for call in client.calls.values() if call.state == "up")
 
     def ending() -> None:
@@ -243,9 +239,10 @@ def _load(given: argparse.Namespace, server: Server) -> dict[str, Any]:
         "subscriber_readings": len(late_ms),
         "subscriber_p50_ms": round(_quantile(late_ms, 0.5), 1),
         "subscriber_p99_ms": round(_quantile(late_ms, 0.99), 1),
-        "cpu_cores": round(sum(used), 2),
-        "cpu_cores_scoring": round(used[0], 2),
-        "cpu_cores_receiving": round(sum(used[1:]), 2),
+        "cpu_cores": round(sum(cores.values()), 2),
+        "cpu_cores_scoring": round(cores["first"] + cores["scorers"], 2),
+        "of_which_first_process": round(cores["first"], 2),
+        "cpu_cores_receiving": round(cores["listeners"], 2),
         "cpu_cores_here": round(here_s / wall_s, 2),
         "rss_mb_empty": round(empty_mb),
         "rss_mb_full": round(full_mb),
@@ -274,6 +271,14 @@ def _heard(messages: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+def _cpu_s(costs: list[Cost]) -> float:
+    return sum(one.cpu_s for one in costs)
+
+
+def _rss_mb(costs: dict[str, list[Cost]]) -> float:
+    return sum(one.rss_mb for ones in costs.values() for one in ones)
+
+
 def _quantile(ordered: list[float], share: float) -> float:
     """Of nothing it is none."""
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else math.nan
@@ -297,6 +302,7 @@ def main() -> None:
     parser.add_argument("--loop", choices=("uvloop", "asyncio"), default="uvloop")
     parser.add_argument("--max-calls", type=int)
     parser.add_argument("--calls-per-s", type=float, default=20)
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the server")
     with tempfile.TemporaryDirectory(prefix="callmood-load-") as folder:
         print(json.dumps(run(parser.parse_args(), Path(folder)), indent=1))
 

@@ -40,6 +40,20 @@ def cost(pid: int) -> Cost | None:
     return Cost(pid, pages * os.sysconf("SC_PAGE_SIZE") / 1e6, files, (int(stat[11]) + int(stat[12])) / _HZ)
 
 
+def children(pid: int) -> list[int]:
+    """The processes that it began."""
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(word) for path in tasks for word in path.read_text().split()]
+
+
+def command(pid: int) -> str:
+    """Its command line; empty where it is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except OSError:
+        return ""
+
+
 class Disk:
     """A small disk of its own that can be filled; without the right to mount one it is an ordinary folder that cannot."""
 
@@ -132,8 +146,7 @@ class Node:
     @property
     def listeners(self) -> int:
         """The process that listens, 0 while there is none."""
-        children = Path(f"/proc/{self.process.pid}/task").glob("*/children")
-        return next((int(word) for path in children for word in path.read_text().split()), 0)
+        return next((pid for pid in children(self.process.pid) if "listeners_process" in command(pid)), 0)
 
     def costs(self) -> dict[str, Cost]:
         """By what the process does."""

@@ -1,0 +1,23 @@
+"""Memory that the C library keeps for later, back to the system."""
+
+import ctypes
+import sys
+from functools import cache
+
+EVERY_S = 60.0
+"""How often a process that runs for months gives back."""
+
+
+@cache
+def _trim() -> "ctypes._NamedFuncPointer | None":
+    """glibc's `malloc_trim`, where that is the C library."""
+    if sys.platform != "linux":
+        return None
+    return getattr(ctypes.CDLL(None), "malloc_trim", None)
+
+
+def give_back() -> None:
+    """What was needed at the busiest moment and is free by now: else a process only ever grows. Takes a few milliseconds."""
+    trim = _trim()
+    if trim is not None:
+        trim(0)

@@ -1,0 +1,35 @@
+import os
+import platform
+import sys
+from pathlib import Path
+
+import pytest
+
+from monitor import allocator
+from monitor.allocator import give_back
+
+MB = 1_000_000
+
+
+def rss_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc, whose allocator this is about")
+def test_what_was_freed_between_things_that_stay_goes_back_to_the_system() -> None:
+    before = rss_bytes()
+    pieces = [bytearray(8_000) for _ in range(10_000)]
+    assert rss_bytes() - before > 70 * MB
+    kept = pieces[::100]  # the C library lets go of nothing before the last of them
+    del pieces
+    give_back()
+    assert rss_bytes() - before < 20 * MB
+    assert len(kept) == 100
+
+
+def test_where_the_system_has_another_allocator_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+    allocator._trim.cache_clear()
+    monkeypatch.setattr(sys, "platform", "darwin")
+    give_back()
+    assert allocator._trim() is None
+    allocator._trim.cache_clear()
