@@ -65,11 +65,12 @@ def resident_mb(pid: int) -> float:
     return int(found[1]) / 1024
 
 
-def idle_mb() -> list[float]:
-    """Of a server without calls, ten seconds after it is ready: the node's process, and that of its listeners."""
+def idle_mb(scoring_processes: int = 1) -> list[float]:
+    """Of a server without calls, ten seconds after it is ready: the node's process, that of its listeners, those that score."""
     with tempfile.TemporaryDirectory() as folder:
-        settings = ("--set", "siprec.port=0", "--set", f"history.file={folder}/history.db")
-        command = callmood("serve", "--json", "--port", "0", *settings)
+        settings = ("siprec.port=0", f"history.file={folder}/history.db", f"scoring_processes={scoring_processes}")
+        words = (word for setting in settings for word in ("--set", setting))
+        command = callmood("serve", "--json", "--port", "0", *words)
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
             assert process.stderr is not None
             if not any("SIPREC" in line for line in process.stderr):
@@ -111,6 +112,7 @@ def main() -> None:
         "first_reading_wall_s": min(start["wall_s"] for start in starts),
         "first_reading_processor_s": min(start["processor_s"] for start in starts),
         "idle_node_and_listeners_mb": idle_mb(),
+        "idle_node_listeners_and_two_that_score_mb": idle_mb(2),
         "further_party_kb": party_kb(asked.parties),
     }
     print(json.dumps(told))
