@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from monitor.alerts.rules import Rule
 from monitor.audio import Block
 from monitor.bus import Bus
-from monitor.errors import PipelineError
+from monitor.errors import CallmoodError, PipelineError, ScorerError
 from monitor.identities import Identities
 from monitor.messages import AnyMessage, Error, rfc3339
 from monitor.model import EmotionModel
@@ -239,10 +239,10 @@ class Scorers:
                 for call, one in begun.items()
             ]
             then = "no other begins in its place" if scorer.given_up else "another begins"
-            counts = f"{len(begun)} calls end, {len(names)} of them go on under other names"
-            fault = f"a process that scores {why}: {counts}; {then}"
+            counts = f"calls ended: {len(begun)}, {len(names)} of them go on under other names"
+            fault = ScorerError(f"a process that scores {why}; {counts}; {then}")
             _log.error("%s", fault)
-            self._publish([*ends, _told(PipelineError(fault))])
+            self._publish([*ends, _told(fault)])
             if not self._finished:
                 running = {one.name for one in self._running.values()}
                 self._place_again(
@@ -285,5 +285,5 @@ class Scorers:
             elsewhere[call].queue.put(CallClosed(call, f"error: {why}"))
 
 
-def _told(error: PipelineError) -> Error:
+def _told(error: CallmoodError) -> Error:
     return Error(at=rfc3339(time.time()), code=error.code, text=str(error))

@@ -150,10 +150,10 @@ def test_the_calls_of_a_killed_process_go_on_under_other_names_and_the_others_do
     assert (last.reason, last.outcome) == (f"goes on as a-again: {KILLED}", "unclear")
     assert last.duration_s == max(one.end_s for one in two_calls.of("a") if isinstance(one, Reading))
     (error,) = [one for one in two_calls.told if isinstance(one, Error)]
-    assert error.code == "pipeline"
+    assert error.code == "scorer"  # `pipeline` tells every desktop that scoring has stopped
     assert (
         error.text
-        == "a process that scores died (code -9): 1 calls end, 1 of them go on under other names; another begins"
+        == "a process that scores died (code -9); calls ended: 1, 1 of them go on under other names; another begins"
     )
     again = two_calls.of("a-again")
     assert isinstance(again[0], CallStarted)
@@ -208,7 +208,7 @@ def test_a_process_that_hangs_is_killed(two_calls: Run, monkeypatch: pytest.Monk
     two_calls.until(lambda told: any(isinstance(one, Error) for one in told))
     (error,) = [one for one in two_calls.told if isinstance(one, Error)]
     assert error.text.startswith(
-        "a process that scores gave no sign of life for 1 s: it is killed: 1 calls end, 1 of them"
+        "a process that scores gave no sign of life for 1 s: it is killed; calls ended: 1, 1 of them"
     )
 
 
