@@ -111,7 +111,7 @@ class ParentProcess:
         """What it tells next. Raises EOFError where it is no more."""
         try:
             return pickle.load(self._orders)
-        except OSError as error:
+        except (OSError, pickle.UnpicklingError) as error:  # it may have died in the middle of a word
             raise EOFError from error
 
 

@@ -12,6 +12,7 @@ CallmoodError
 ├── RequestError    request    a request or a message of a subscriber that means nothing here
 ├── HistoryError    history    a history that cannot be read or written, or does not hold what was asked for
 ├── ReportError     report     a call or a day that cannot be reported
+├── ScorerError     scorer     one of several processes that score died: its calls have ended, the others go on
 └── PipelineError   pipeline   a fault of our own: scoring stopped
 
 Every text is one line that says what was got, what was expected and how to mend it, lower case, no full stop.
@@ -105,6 +106,12 @@ class ReportError(CallmoodError):
     """A call or a day that cannot be reported."""
 
     code = "report"
+
+
+class ScorerError(CallmoodError):
+    """One of several processes that score died: its calls have ended, the others go on."""
+
+    code = "scorer"
 
 
 class PipelineError(CallmoodError):

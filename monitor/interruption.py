@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 
-from monitor.messages import AnyCallMessage, CallEnded, CallMessage, Party, Reading
+from monitor.messages import AnyCallMessage, CallEnded, CallMessage, CallStarted, Party, Reading
 
 INTERRUPTED = "interrupted"
 """The reason of an end that came with callmood's own."""
@@ -16,10 +16,14 @@ class Unfinished:
         """`began`: the moment of its first message, RFC 3339."""
         self._call, self._at, self._seq, self._heard_s = call, began, 0, 0.0
         self._tallies: defaultdict[Party, Counter[str]] = defaultdict(Counter)
+        self.scored = True
+        """Whether a party of it is scored."""
 
     def add(self, message: CallMessage) -> None:
         """The call's next message."""
         self._at, self._seq = message.at, message.seq
+        if isinstance(message, CallStarted):
+            self.scored = any(party.scored for party in message.parties.values())
         if isinstance(message, Reading):
             self._heard_s = max(self._heard_s, message.end_s)
             self._tallies[message.party][message.label or message.state] += 1

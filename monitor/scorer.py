@@ -4,7 +4,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 
 from monitor.child_process import ChildProcess
 from monitor.interruption import Unfinished
@@ -50,7 +49,7 @@ class Scorer:
         self.runs = False
         """Whether a process takes what waits."""
         self.down = False
-        """Whether its process has died, and no other has begun yet."""
+        """Whether its process has died, and no other takes its place yet."""
         self.given_up = False
         self.unfinished: dict[str, Unfinished] = {}
         """Those of them whose beginning was told."""
@@ -91,21 +90,23 @@ class Scorer:
 
     def waited_s(self, now_s: float) -> float:
         """How old the oldest audio without a reading is at `now_s`, monotonic; about."""
+        if self.given_up:
+            return 0.0  # what still came here is nobody's any more
         since = [moment_s for moment_s in (self._load.since_s, self._sending_since_s) if moment_s is not None]
         return max(self.queue.waited_s(now_s), *(now_s - moment_s for moment_s in since), 0.0)
 
     def start(self) -> None:
         """Begins the process, which takes half a second to load. Where the system gives none, it has died."""
-        self._load, self._killed, self._began_s, self._answers = _NOTHING, "", time.monotonic(), 0
+        self._killed, self._began_s, self._answers = "", time.monotonic(), 0
         self._bound_s = _LONGEST_START_S
         self._watchdog = Watchdog(self._bound_s)
         try:
             self._process = process = ChildProcess("monitor.scorer_process")
         except OSError as error:
             return self._die(f"cannot begin ({error.strerror}): free memory or allow more processes")
-        self.runs, self.down = True, False
-        sender = threading.Thread(target=self._send, args=(process,), name="scorer", daemon=True)
-        reader = threading.Thread(target=self._read, args=(process, sender), name="scorer", daemon=True)
+        self.runs = True
+        sender = threading.Thread(target=self._talk, args=(process, self._send), name="scorer", daemon=True)
+        reader = threading.Thread(target=self._follow, args=(process, sender), name="scorer", daemon=True)
         self._threads = [sender, reader]
         for thread in self._threads:
             thread.start()
@@ -140,39 +141,51 @@ class Scorer:
             self._killed = f"gave no sign of life for {self._bound_s:g} s: it is killed"
             self._process.kill_hung()
 
+    def _follow(self, process: ChildProcess, sender: threading.Thread) -> None:
+        """Hears it to its end."""
+        self._talk(process, self._read)
+        self._end(process, sender)
+
+    def _talk(self, process: ChildProcess, way: Callable[[ChildProcess], None]) -> None:
+        """One way, until the process is no more; after a fault of ours it is killed, and so has died."""
+        try:
+            way(process)
+        except (OSError, EOFError):
+            pass
+        except Exception:
+            _log.exception("a process that scores is killed: no more can be told or heard of it")
+            process.kill()
+
     def _send(self, process: ChildProcess) -> None:
         """What waits, until nothing more comes or the process is no more."""
         unscoring = ""
-        with suppress(OSError):
-            process.tell(self._setup)
-            while self.runs:
-                finishing = self._finishing.is_set()  # before the look: what was put before it is still taken
-                events = self.queue.take(_TAKE_S, _MOST_EVENTS)
-                if any(isinstance(event, CallOpened) for event in events):
-                    unscoring = self._unscoring()
-                if events:
-                    self._sending_since_s = time.monotonic()
-                    process.tell(Order(unscoring, events))
-                    self._sending_since_s = None
-                    self._finishing.wait(_GATHER_S)
-                elif finishing:
-                    return process.tell(None)
+        process.tell(self._setup)
+        while self.runs:
+            finishing = self._finishing.is_set()  # before the look: what was put before it is still taken
+            events = self.queue.take(_TAKE_S, _MOST_EVENTS)
+            if any(isinstance(event, CallOpened) for event in events):
+                unscoring = self._unscoring()
+            if events:
+                self._sending_since_s = time.monotonic()
+                process.tell(Order(unscoring, events))
+                self._sending_since_s = None
+                self._finishing.wait(_GATHER_S)
+            elif finishing:
+                return process.tell(None)
 
-    def _read(self, process: ChildProcess, sender: threading.Thread) -> None:
+    def _read(self, process: ChildProcess) -> None:
         """Until the process is no more."""
-        with suppress(EOFError):
-            while True:
-                self._waits = True
-                answer: Answer = process.hear()
-                self._waits = False
-                self._answers += 1
-                if isinstance(answer, bytes):
-                    self._take(unpacked(answer))
-                elif isinstance(answer, Load):
-                    self._load = answer
-                else:
-                    take(answer)
-        self._end(process, sender)
+        while True:
+            self._waits = True
+            answer: Answer = process.hear()
+            self._waits = False
+            self._answers += 1
+            if isinstance(answer, bytes):
+                self._take(unpacked(answer))
+            elif isinstance(answer, Load):
+                self._load, self.down = answer, False
+            else:
+                take(answer)
 
     def _take(self, told: Sequence[AnyMessage]) -> None:
         for message in told:
@@ -192,8 +205,9 @@ class Scorer:
     def _end(self, process: ChildProcess, sender: threading.Thread) -> None:
         code = process.ended()
         self._next_s = float("inf")  # no other begins before all that this one had is elsewhere
-        self.runs, self._sending_since_s = False, None
+        self.runs = False
         sender.join()  # it takes nothing more of what waits
+        self._sending_since_s, self._load = None, _NOTHING
         process.close()
         if self._finishing.is_set() and code == 0:
             self.calls = {}  # whoever began one of them and did not end it has failed

@@ -8,14 +8,15 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from monitor.alerts.rules import Rule
 from monitor.audio import Block
 from monitor.bus import Bus
-from monitor.errors import PipelineError
+from monitor.errors import CallmoodError, PipelineError, ScorerError
 from monitor.identities import Identities
+from monitor.interruption import Unfinished
 from monitor.messages import AnyMessage, Error, rfc3339
 from monitor.model import EmotionModel
 from monitor.pipeline import check, too_many
@@ -58,8 +59,8 @@ class Scorers:
         self._publishing = threading.Lock()
         self._running: dict[str, _Running] = {}
         """By the name that the source uses."""
-        self._past: dict[str, Scorer] = {}
-        """Who scored the calls that ended last: one may go on under another name."""
+        self._past: dict[str, _Running] = {}
+        """The calls that ended last: one may go on under another name."""
         self._finished = False
         self._dropped_blocks, self._dropped_s = 0, 0.0
 
@@ -131,9 +132,12 @@ class Scorers:
             if placed is None:
                 return
             queue, event = placed[0].queue, placed[1]
-            if not wait:
+            now = not wait or isinstance(
+                event, CallOpened
+            )  # which would begin where the call was, had it moved meanwhile
+            if now:
                 queue.put(event)
-        if wait:
+        if not now:
             queue.put(event, wait=True, stop=stop)
 
     def put_all(self, events: Iterable[Event]) -> None:
@@ -144,7 +148,9 @@ class Scorers:
                 scorer.queue.put_all(event for whose, event in placed if whose is scorer)
 
     def run(self, finished: threading.Event) -> None:
-        """Scores what comes until `finished` is set and all is told. Raises PipelineError, told too, where no process lives."""
+        """Scores what comes until `finished` is set and all is told. Raises PipelineError, told too, where no process lives, and
+        by a fault of ours.
+        """
         try:
             for scorer in self._scorers:
                 scorer.start()
@@ -152,7 +158,12 @@ class Scorers:
                 for scorer in self._scorers:
                     scorer.tend(time.monotonic())
                 if all(scorer.given_up for scorer in self._scorers):
-                    raise self._hopeless()
+                    raise self._stopped("every process that scored died, again and again")
+        except PipelineError:
+            raise
+        except Exception as fault:
+            _log.exception("scoring stopped")
+            raise self._stopped(repr(fault)) from fault
         finally:
             self._finished = True
             for scorer in self._scorers:
@@ -164,11 +175,8 @@ class Scorers:
             for scorer in self._scorers:
                 scorer.end()
 
-    def _hopeless(self) -> PipelineError:
-        error = PipelineError(
-            "scoring stopped: every process that scored died, again and again; nothing is read any more: restart callmood and "
-            "report this"
-        )
+    def _stopped(self, why: str) -> PipelineError:
+        error = PipelineError(f"scoring stopped: {why}; nothing is read any more: restart callmood and report this")
         self._publish([_told(error)])
         return error
 
@@ -199,8 +207,9 @@ class Scorers:
         running, settings = len(self._running), self._setup.settings
         if running >= settings.max_calls:
             return self._next(), Refused(too_many(opened.call, running, settings))
-        past = self._past.get(opened.goes_on)
-        scorer = past if past and not past.given_up else self._next()
+        past, scorer = self._past.get(opened.goes_on), self._next()
+        if past is not None and not past.scorer.down:
+            opened, scorer = replace(opened, goes_on=past.name), past.scorer
         self._running[opened.call] = _Running(opened, scorer)
         scorer.take_on(opened)
         return scorer, opened
@@ -209,7 +218,7 @@ class Scorers:
         running = self._running.pop(closed.call, None)
         if running is None:
             return None
-        self._past[closed.call] = running.scorer
+        self._past[closed.call] = running
         if len(self._past) > self._setup.settings.max_calls:
             del self._past[next(iter(self._past))]
         return running.scorer, replace(closed, call=running.name)
@@ -232,35 +241,37 @@ class Scorers:
             begun, scorer.unfinished = scorer.unfinished, {}
             waiting = scorer.queue.abandon()
             reason = f"the process that scored it {why}"
-            names = {} if self._finished else self._move(scorer, begun)
+            names = {} if self._finished else self._move(scorer, calls.keys(), begun)
             at = rfc3339(time.time())
             ends = [
                 one.end(f"goes on as {names[call]}: {reason}" if call in names else f"error: {reason}", at)
                 for call, one in begun.items()
             ]
             then = "no other begins in its place" if scorer.given_up else "another begins"
-            counts = f"{len(begun)} calls end, {len(names)} of them go on under other names"
-            fault = f"a process that scores {why}: {counts}; {then}"
+            counts = f"calls ended: {len(begun)}, {len(names)} of them go on under other names"
+            fault = ScorerError(f"a process that scores {why}; {counts}; {then}")
             _log.error("%s", fault)
-            self._publish([*ends, _told(PipelineError(fault))])
+            self._publish([*ends, _told(fault)])
             if not self._finished:
                 running = {one.name for one in self._running.values()}
                 self._place_again(
                     waiting, [one for name, one in calls.items() if name not in {*begun, *running}], reason
                 )
 
-    def _move(self, scorer: Scorer, begun: Collection[str]) -> dict[str, str]:
-        """Gives the running calls of a process that died to others. Returns the new names of those that it had `begun`: a call
-        whose process has died twice is not taken up again, since it may be what they died of.
+    def _move(self, scorer: Scorer, calls: Collection[str], begun: Mapping[str, Unfinished]) -> dict[str, str]:
+        """Gives the running `calls` of a process that died to others; those that it had told to be over stay so. Returns the new
+        names of those that it had `begun`: a call whose process has died twice is not taken up again, since it may be what
+        they died of. One that was not scored begins like any other: scored where there is time by now.
         """
         names = {}
         for source_name, running in [item for item in self._running.items() if item[1].scorer is scorer]:
             opened = running.opened
+            if opened.call not in calls or (opened.call in begun and opened.call != source_name):
+                del self._running[source_name]
+                continue
             if opened.call in begun:
-                if opened.call != source_name:
-                    del self._running[source_name]
-                    continue
-                opened = replace(opened, call=source_name + AGAIN, goes_on=source_name)
+                before = source_name if begun[source_name].scored else ""
+                opened = replace(opened, call=source_name + AGAIN, goes_on=before)
                 names[source_name] = opened.call
             self._running[source_name] = _Running(opened, self._given(opened))
         return names
@@ -285,5 +296,5 @@ class Scorers:
             elsewhere[call].queue.put(CallClosed(call, f"error: {why}"))
 
 
-def _told(error: PipelineError) -> Error:
+def _told(error: CallmoodError) -> Error:
     return Error(at=rfc3339(time.time()), code=error.code, text=str(error))

@@ -252,7 +252,7 @@ def test_a_node_outlives_the_processes_that_score_its_calls(model: EmotionModel)
         reason = until(desktop, "call_ended")["reason"]
         assert reason == "goes on as a-again: the process that scored it died (code -9)"
         assert until(desktop, "error")["text"].startswith(
-            "a process that scores died (code -9): 1 calls end, 1 of them"
+            "a process that scores died (code -9); calls ended: 1, 1 of them"
         )
         assert until(desktop, "call_started")["call"] == "a-again"
         deadline_s = time.monotonic() + 20

@@ -18,6 +18,7 @@ from monitor.identities import Identities
 from monitor.messages import AnyMessage, CallEnded, CallMessage, CallStarted, Error, Reading
 from monitor.model import EmotionModel
 from monitor.scorers import Scorers
+from monitor.scoring import Load
 from monitor.settings import Settings
 from monitor.sources import Acknowledged, CallClosed, CallOpened, Event, Refused
 from tests.test_pipeline import TWO, events_of, run, without_times
@@ -150,10 +151,10 @@ def test_the_calls_of_a_killed_process_go_on_under_other_names_and_the_others_do
     assert (last.reason, last.outcome) == (f"goes on as a-again: {KILLED}", "unclear")
     assert last.duration_s == max(one.end_s for one in two_calls.of("a") if isinstance(one, Reading))
     (error,) = [one for one in two_calls.told if isinstance(one, Error)]
-    assert error.code == "pipeline"
+    assert error.code == "scorer"  # `pipeline` tells every desktop that scoring has stopped
     assert (
         error.text
-        == "a process that scores died (code -9): 1 calls end, 1 of them go on under other names; another begins"
+        == "a process that scores died (code -9); calls ended: 1, 1 of them go on under other names; another begins"
     )
     again = two_calls.of("a-again")
     assert isinstance(again[0], CallStarted)
@@ -202,13 +203,93 @@ def test_a_call_whose_process_died_twice_is_not_taken_up_again(two_calls: Run) -
     assert ends == {"a": f"goes on as a-again: {KILLED}", "a-again": f"error: {KILLED}"}
 
 
+def test_a_call_that_its_process_told_to_be_over_does_not_begin_again_where_that_dies(two_calls: Run) -> None:
+    two_calls.put([Block("a", "customer", 40_000, 8_000, np.full(4_000, np.nan, np.float32), time.monotonic())])
+    two_calls.until(lambda told: any(isinstance(one, CallEnded) for one in told))
+    os.kill(process_of(two_calls, 0), signal.SIGKILL)
+    two_calls.until(lambda told: any(isinstance(one, Error) and one.code == "scorer" for one in told))
+    two_calls.put([*spoken("a", 6.0, 12.0), CallClosed("a", "end"), CallClosed("b", "end")])
+    two_calls.end()
+    assert [one.call for one in two_calls.told if isinstance(one, CallStarted)] == ["a", "b"]
+    assert [one.call for one in two_calls.told if isinstance(one, CallEnded)] == ["a", "b"]
+
+
+def test_a_call_that_was_not_scored_goes_on_unscored_while_there_is_no_time_for_it(model: EmotionModel) -> None:
+    with Run(model, unscoring=lambda: "late: the reason") as running:
+        running.put([opened("a"), *spoken("a", 0.0, 4.0)])
+        running.until_read("a")
+        os.kill(process_of(running, 0), signal.SIGKILL)
+        running.until(lambda _: bool(running.of("a-again")))
+    started = running.of("a-again")[0]
+    assert isinstance(started, CallStarted)
+    assert not started.parties["customer"].scored
+
+
+def test_what_goes_on_from_a_call_that_went_on_elsewhere_goes_there(two_calls: Run) -> None:
+    os.kill(process_of(two_calls, 0), signal.SIGKILL)
+    two_calls.until(lambda told: any(isinstance(one, CallEnded) for one in told))
+    two_calls.put([CallClosed("a", "goes on as c: its parties changed")])
+    where = two_calls.scorers._past["a"].scorer
+    assert two_calls.scorers._placed(opened("c", goes_on="a")) == (where, opened("c", goes_on="a-again"))
+    two_calls.scorers._placed(CallClosed("c", "end"))
+
+
+def test_where_a_process_died_nothing_waits_and_no_call_goes_before_another_takes_its_place(two_calls: Run) -> None:
+    first, second = two_calls.scorers._scorers
+    os.kill(process_of(two_calls, 0), signal.SIGSTOP)  # it tells no other load
+    first._load = Load(0.9, time.monotonic() - 60.0, 0.0)
+    assert two_calls.scorers.waited_s(time.monotonic()) >= 60.0
+    two_calls.put([CallClosed("b", "end")])
+    os.kill(process_of(two_calls, 0), signal.SIGKILL)
+    two_calls.until(lambda told: any(isinstance(one, Error) for one in told))
+    assert two_calls.scorers.waited_s(time.monotonic()) < 60.0
+    two_calls.put([opened("c")])
+    assert two_calls.scorers.trouble == "1 of 2 processes that score do not run"
+    assert {"c", "a-again"} <= set(second.calls)
+    deadline_s = time.monotonic() + 30
+    while two_calls.scorers.trouble:
+        assert time.monotonic() < deadline_s
+        two_calls._finished.wait(0.01)
+    assert two_calls.scorers._next() is first
+
+
+def test_a_fault_of_ours_beside_a_process_is_no_silence(
+    model: EmotionModel, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails() -> str:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(watchdog, "WAITS_S", ())
+    with Run(model, unscoring=fails) as running:
+        running.put([opened("a"), opened("b")])
+        running._thread.join(60)
+    assert "every process that scored died" in str(running.fault)
+    assert "a process that scores is killed: no more can be told or heard of it" in caplog.text
+
+
+def test_a_fault_of_ours_while_processes_are_looked_after_ends_scoring_and_is_told(
+    model: EmotionModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = iter([True])
+
+    def fails(*_: object) -> None:
+        if next(looks, False):
+            raise ZeroDivisionError
+
+    monkeypatch.setattr(scorer.Scorer, "tend", fails)
+    with Run(model) as running:
+        running._thread.join(60)
+    assert str(running.fault).startswith("scoring stopped: ZeroDivisionError(); nothing is read any more: restart")
+    assert [one.text for one in running.told if isinstance(one, Error)] == [str(running.fault)]
+
+
 def test_a_process_that_hangs_is_killed(two_calls: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scorer, "HUNG_S", 1.0)
     os.kill(process_of(two_calls, 0), signal.SIGSTOP)
     two_calls.until(lambda told: any(isinstance(one, Error) for one in told))
     (error,) = [one for one in two_calls.told if isinstance(one, Error)]
     assert error.text.startswith(
-        "a process that scores gave no sign of life for 1 s: it is killed: 1 calls end, 1 of them"
+        "a process that scores gave no sign of life for 1 s: it is killed; calls ended: 1, 1 of them"
     )
 
 
