@@ -1,6 +1,8 @@
+import gc
 import os
 import platform
 import sys
+import weakref
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,22 @@ def test_what_was_freed_between_things_that_stay_goes_back_to_the_system() -> No
     give_back()
     assert rss_bytes() - before < 20 * MB
     assert len(kept) == 100
+
+
+def test_rings_that_nobody_holds_are_gone_at_once() -> None:
+    class Ring:
+        def __init__(self) -> None:
+            self.own = self
+
+    gc.collect()
+    gc.disable()
+    try:
+        seen = weakref.ref(Ring())
+        assert seen() is not None
+        give_back()
+        assert seen() is None
+    finally:
+        gc.enable()
 
 
 def test_where_the_system_has_another_allocator_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
