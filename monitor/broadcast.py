@@ -13,7 +13,7 @@ import secrets
 import socket
 import ssl
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -260,7 +260,8 @@ class Broadcaster:
             stuck_s=self._stuck_s,
         )
         # In one step with what follows: nothing is published in between.
-        lines = self._greeting(subscriber, subscription, resume, past)
+        lines = deque(self._greeting(subscriber, subscription, resume, past))
+        past = resume = None  # or they would live as long as the connection
         topic = subscription.topic
         who: dict[str, str | int | float] = {
             "subject": grant.subject,

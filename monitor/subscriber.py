@@ -5,7 +5,7 @@ import logging
 import random
 import time
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -130,8 +130,9 @@ class Subscriber:
         self._counters.dropped += self.backlog.add(line)
         self._wake()
 
-    async def serve(self, greeting: Iterable[Line], take: Callable[[str], Awaitable[None]]) -> None:
-        """Send `greeting`, then what is added, and hand what it says to `take`, until the connection ends."""
+    async def serve(self, greeting: deque[Line], take: Callable[[str], Awaitable[None]]) -> None:
+        """Send `greeting`, which is empty afterwards, then what is added, and hand what it says to `take`, until the connection
+        ends."""
         async with asyncio.TaskGroup() as tasks:
             self._writing = tasks.create_task(self._write(greeting))
             others = [tasks.create_task(self._beat()), tasks.create_task(self._ping())]
@@ -172,12 +173,12 @@ class Subscriber:
                 self._said.append(now_s)
                 await take(text)
 
-    async def _write(self, greeting: Iterable[Line]) -> None:
+    async def _write(self, greeting: deque[Line]) -> None:
         with suppress(ConnectionClosed):
             try:
-                for number, line in enumerate(greeting):
-                    await self._send(line.text)
-                    if number % TURN == 0:
+                while greeting:
+                    await self._send(greeting.popleft().text)
+                    if len(greeting) % TURN == 0:
                         await asyncio.sleep(0)  # a send that finds room does not: others have their turn
                 while await self._something_waits():
                     missed, line = self.backlog.take()

@@ -1,8 +1,10 @@
 """What subscribers get. Real clients over loopback; every step awaits an event."""
 
 import asyncio
+import json
 import socket
 import struct
+import sys
 import time
 from typing import Any
 
@@ -72,6 +74,22 @@ async def test_a_late_subscriber_learns_of_running_calls_and_open_alerts_and_goe
             broadcaster.publish(ended(8))
             expected = [started("b"), started("a"), raised(3), reading(7), ended(8)]
             assert [await received(client) for _ in expected] == expected
+
+
+@on_a_loop
+async def test_a_greeting_that_was_sent_is_not_kept_with_the_connection() -> None:
+    async with broadcasting() as broadcaster:
+        for message in (started("a"), raised(2), reading(3)):
+            broadcaster.publish(message)
+        call = broadcaster._memory.call("a")
+        assert call is not None
+        kept = [told.full for told in (*call.lasting, *call.passing)]
+        held = [sys.getrefcount(line) for line in kept]
+        after = {"type": "resume", "after": {"a": 0}}
+        async with connected(broadcaster, f"/v1/calls?after={broadcaster.epoch}") as client:
+            await client.send(json.dumps(after))
+            assert len([await received(client) for _ in range(5)]) == 5  # hello, the three, a heartbeat
+            await until(lambda: [sys.getrefcount(line) for line in kept] == held)
 
 
 @on_a_loop
