@@ -67,6 +67,8 @@ class Scorer:
         self._bound_s = _LONGEST_START_S
         self._watchdog = Watchdog(self._bound_s)
         self._killed = ""
+        self._told_all = False
+        """Whether its process has ended as it should."""
 
     @property
     def parties(self) -> int:
@@ -184,6 +186,8 @@ class Scorer:
                 self._take(unpacked(answer))
             elif isinstance(answer, Load):
                 self._load, self.down = answer, False
+            elif answer is None:
+                self._told_all = True
             else:
                 take(answer)
 
@@ -209,7 +213,7 @@ class Scorer:
         sender.join()  # it takes nothing more of what waits
         self._sending_since_s, self._load = None, _NOTHING
         process.close()
-        if self._finishing.is_set() and code == 0:
+        if self._told_all:
             self.calls = {}  # whoever began one of them and did not end it has failed
         else:
             self._die(self._killed or f"died (code {code})")

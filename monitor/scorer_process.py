@@ -42,6 +42,7 @@ def _main() -> None:
     gc.set_threshold(20_000)
     gc.freeze()
     pipeline.work(line, line.finished)
+    line.tell(None)
 
 
 class _Line:

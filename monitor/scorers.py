@@ -247,6 +247,8 @@ class Scorers:
                 one.end(f"goes on as {names[call]}: {reason}" if call in names else f"error: {reason}", at)
                 for call, one in begun.items()
             ]
+            for end in ends:
+                _log.info("%s: call ended: %s", end.call, end.reason)
             then = "no other begins in its place" if scorer.given_up else "another begins"
             counts = f"calls ended: {len(begun)}, {len(names)} of them go on under other names"
             fault = ScorerError(f"a process that scores {why}; {counts}; {then}")

@@ -51,8 +51,8 @@ class Order(NamedTuple):
     events: Sequence[Event]
 
 
-Answer = bytes | Load | logging.LogRecord
-"""What it tells; bytes are messages."""
+Answer = bytes | Load | logging.LogRecord | None
+"""What it tells; bytes are messages. None: that was all, after nothing more came."""
 
 
 def packed(messages: Sequence[AnyMessage]) -> bytes:

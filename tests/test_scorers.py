@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from monitor import scorer, watchdog
+from monitor import child_process, scorer, watchdog
 from monitor.alerts.rulefile import load_rules
 from monitor.audio import Block
 from monitor.bus import Bus
@@ -322,6 +322,17 @@ def test_a_call_that_its_source_never_ends_holds_nothing_up(model: EmotionModel)
         running.put([opened("a"), *spoken("a", 0.0, 4.0)])
         running.until_read("a")
     assert running.scorers.restarts == 0
+
+
+def test_a_process_that_takes_long_to_end_after_all_is_told_has_not_died(
+    model: EmotionModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(child_process, "_LONGEST_DEATH_S", 0.0)
+    with Run(model) as running:
+        running.put([opened("a"), *spoken("a", 0.0, 4.0), CallClosed("a", "end")])
+        running.end()
+    assert not any(isinstance(one, Error) for one in running.told)
+    assert running.of("a")[-1].reason == "end"  # type: ignore[attr-defined]
 
 
 def test_recordings_wait_for_room_and_nothing_is_lost(model: EmotionModel) -> None:
