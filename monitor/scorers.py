@@ -1,7 +1,7 @@
 """Scoring in several processes: every call is scored in one of them, and told here.
 
-One interpreter runs one thread at a time, so one process scores what a core and a half can, however many there are. Where a process
-dies, its calls are ended honestly, and go on under other names in those that live.
+One interpreter runs one thread at a time, so one process scores what a core and a half can, however many there are. Where a
+process dies, its calls are ended honestly, and go on under other names in those that live.
 """
 
 import logging

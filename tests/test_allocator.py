@@ -19,6 +19,7 @@ def rss_bytes() -> int:
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc, whose allocator this is about")
 def test_what_was_freed_between_things_that_stay_goes_back_to_the_system() -> None:
+    give_back()
     before = rss_bytes()
     pieces = [bytearray(8_000) for _ in range(10_000)]
     assert rss_bytes() - before > 70 * MB

@@ -24,6 +24,7 @@ ON_THE_WALL = {
     "conversation.py": "`at`, and when a token expires",
     "history/writer.py": "when a run began, and what is too old",
     "pipeline.py": "`at`",
+    "scorers.py": "`at`",
     "sources/audiohook.py": "until when a call is good",
     "sources/audiohook_signature.py": "how old a signature is",
     "steady.py": "once",

@@ -119,7 +119,7 @@ def test_the_card_has_a_row_for_each_with_its_difference(folder: Path) -> None:
     text = card_figures(REPORT | {"ablations": found | {"split": "fold 1"}})
     assert "short trainings of 2 epochs" in text
     assert "| without noise in training | 0.500 | 0.000 to 1.000 | -0.250 (-0.750 to +0.000) | 0.500 | " in text
-    assert "| clips held out at random: leaky, not comparable | 1.000 | 1.000 to 1.000 |  | 1.000 |  |" in text
+    assert "| as long, clips held out at random: leaky, not comparable | 1.000 | 1.000 to 1.000 |  | 1.000 |  |" in text
     assert text.startswith(card_figures(REPORT | {"ablations": None}))
 
 
