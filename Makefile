@@ -19,10 +19,7 @@ test: .venv/everything system-packages .venv/npm
 	.venv/bin/python -m pytest -n 2 --dist loadfile
 
 model: .venv/everything
-	.venv/bin/python -m train fit --cremad $(CREMAD) --work build/teacher1
-	.venv/bin/python -m train fit --cremad $(CREMAD) --work build/teacher2 --seed 2
-	.venv/bin/python -m train fit --cremad $(CREMAD) --from build/teacher1 --teacher build/teacher1 --teacher build/teacher2 \
-		--epochs 40 --rate 0.0012
+	.venv/bin/python -m train fit --cremad $(CREMAD)
 	.venv/bin/python -m train export --cremad $(CREMAD)
 	.venv/bin/python -m train evaluate --cremad $(CREMAD)
 
