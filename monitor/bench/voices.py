@@ -17,6 +17,8 @@ BLOCK = SAMPLE_RATE // 50
 LOOP_S = 20.0
 """Seconds of a loop."""
 _DRAWS = 48
+_BEGINNINGS = 10
+"""Of each loop, evenly."""
 
 
 def voices_of(paths: Sequence[Path]) -> list[Samples]:
@@ -44,9 +46,9 @@ def loops(voices: Sequence[Samples], settings: Settings, count: int) -> list[Sam
         start = int(rng.integers(voice.size))
         drawn.append(np.take(voice, range(start, start + length), mode="wrap"))
     best = sorted(drawn, key=lambda loop: abs(_scored_share(loop, settings) - 0.5))[: _DRAWS // 4]
-    # Each begins elsewhere: at any moment as many speak as over a whole round.
-    places = BLOCK * rng.integers(length // BLOCK, size=count)
-    return [np.roll(best[int(k)], place) for k, place in zip(rng.integers(len(best), size=count), places, strict=True)]
+    # Each is there from several beginnings: at any moment as many speak as over a whole round.
+    turned = [np.roll(loop, length // _BEGINNINGS * number) for loop in best for number in range(_BEGINNINGS)]
+    return [turned[int(k)] for k in rng.integers(len(turned), size=count)]
 
 
 def _scored_share(loop: Samples, settings: Settings) -> float:
