@@ -17,11 +17,14 @@ import numpy as np
 
 from monitor.audio import Samples
 from monitor.features import BANDS
+from monitor.model import HOP_CELLS
+from monitor.windows import CELL_FRAMES
 from train.dataset import FRAMES, Recipe, Workshop
 from train.scoring import Predict
 
 EPOCHS_A_GENERATION = 2
 """A further generation joins those that are drawn from after so many epochs."""
+_HOP_FRAMES = HOP_CELLS * CELL_FRAMES
 _TOGETHER = 64
 """Windows that a teacher scores at once."""
 
@@ -77,7 +80,7 @@ def _make(generation: int, path: Path) -> None:
 
 
 def make_generation(workshop: Workshop, generation: int, path: Path) -> None:
-    """Writes one window of every clip: (clips, 188, 64) float16."""
+    """Writes one window of every clip: (clips, 192, 64) float16."""
     clips = range(len(workshop.clips))
     save(path, [workshop.features(generation, clips[at : at + _TOGETHER]) for at in range(0, len(clips), _TOGETHER)])
 
@@ -174,12 +177,13 @@ class Batches:
 def blended(
     features: np.ndarray, wanted: Sequence[Samples], recipe: Recipe, generator: np.random.Generator
 ) -> tuple[np.ndarray, list[Samples]]:
-    """Other vocal tracts, SpecAugment (Park et al. 2019), mixup (Zhang et al. 2018) of each window with another of the batch.
+    """Other levels, other vocal tracts, SpecAugment (Park et al. 2019), mixup (Zhang et al. 2018) of each window with another of
+    the batch.
 
     `features` (n, frames, 64 or more) are altered in place; what lies beside the 64 bands is mixed only.
     """
     bands = features[..., :BANDS]
-    bands[:] = warp(bands, recipe, generator)
+    bands[:] = warp(over_earlier_levels(bands, recipe, generator), recipe, generator)
     for window in bands:
         mask(window, recipe, generator)
     if not recipe.mixup:
@@ -190,6 +194,20 @@ def blended(
     part, share = weights[:, None, None], weights[:, None]
     mixed = [share * targets + (1 - share) * targets[others] for targets in wanted]
     return part * features + (1 - part) * features[others], mixed
+
+
+def over_earlier_levels(features: np.ndarray, recipe: Recipe, generator: np.random.Generator) -> np.ndarray:
+    """(n, frames, 64) with the level wandering from the last half second of each window backwards, as `Recipe` says."""
+    if not recipe.level_step_db:
+        return features
+    count, frames, _ = features.shape
+    steps_db = generator.laplace(0.0, recipe.level_step_db, (count, -(-frames // _HOP_FRAMES)))
+    steps_db[:, -1] = 0.0
+    steps_db[generator.random(count) < recipe.level_steady_share] = 0.0
+    wandered_db = np.repeat(np.cumsum(steps_db[:, ::-1], axis=1)[:, ::-1], _HOP_FRAMES, axis=1)[:, -frames:, None]
+    silent = np.float32(10.0 ** (-recipe.floor_db / 10.0))
+    over = np.maximum(np.power(np.float32(10.0), features) - silent, np.float32(0.0))
+    return np.log10(over * np.power(10.0, wandered_db / 10.0).astype(np.float32) + silent)
 
 
 def warp(features: np.ndarray, recipe: Recipe, generator: np.random.Generator) -> np.ndarray:

@@ -120,7 +120,7 @@ def tuning_uar(network: keras.Model, clips: tuple[Clip, ...], normalisation: Nor
 
 
 def predictor(network: keras.Model) -> Predict:
-    """(n, 188, 64) features → (n, 6) probabilities."""
+    """(n, 192, 64) features → (n, 6) probabilities."""
 
     def emotion(features: tf.Tensor) -> tf.Tensor:
         scores = network(features, training=False)

@@ -92,11 +92,11 @@ def test_every_epoch_is_the_same_whichever_is_asked_for_first(tiny_corpus: Path,
         third = all_of(batches, 2)
     with Batches(workshop, schedule, wanted, tmp_path / "b", teacher) as batches:
         first, again = all_of(batches, 0), all_of(batches, 2)
-    assert [part.shape[1:] for part in first] == [(94, 64), (6,), (2,)]
-    assert [part.shape[1:] for part in third] == [(94, 64), (6,), (2,)]
+    assert [part.shape[1:] for part in first] == [(96, 64), (6,), (2,)]
+    assert [part.shape[1:] for part in third] == [(96, 64), (6,), (2,)]
     with Batches(workshop, schedule, wanted, tmp_path / "a", None) as batches:
         assert all(np.array_equal(one, other) for one, other in zip(third, all_of(batches, 2), strict=True))
-        assert all_of(batches, 3)[0].shape[1:] == (188, 64)
+        assert all_of(batches, 3)[0].shape[1:] == (192, 64)
     assert third[1][:, 0] == pytest.approx(1.0)
     assert {path.name for path in (tmp_path / "b").iterdir()} == {
         *("windows-00.npy", "windows-01.npy", "taught-00.npy", "taught-01.npy"),
@@ -114,6 +114,6 @@ def test_a_warp_reads_bands_elsewhere_and_masks_reach_the_floor() -> None:
     assert factors.min() >= 0.9
     assert factors.max() <= 1.1
     emotions = [np.eye(6, dtype=np.float32)[[0] * 50]]
-    still, targets = blended(ramp.copy(), emotions, Recipe(mixup=0.0, warped_share=0.0), np.random.default_rng(1))
+    still, targets = blended(ramp.copy(), emotions, Recipe(mixup=0.0, warped_share=0.0, level_step_db=0.0), np.random.default_rng(1))
     assert still.min() == -Recipe().floor_db / 10.0
     assert targets[0][:, 0] == pytest.approx(1.0)
