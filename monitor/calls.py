@@ -73,8 +73,9 @@ class Due(NamedTuple):
 
     def to_score(self) -> tuple[Stream, Window] | None:
         """A window that is to be scored, and whose."""
-        scored = self.party is not None and isinstance(self.item, Window) and self.state is None
-        return (self.party.stream, self.item) if scored else None
+        if self.party is None or self.state is not None or not isinstance(self.item, Window):
+            return None
+        return self.party.stream, self.item
 
 
 class Piece(NamedTuple):

@@ -198,12 +198,15 @@ def last_features(windows: Sequence[Sequence[Frames]], count: int, normalisation
     """Windows' frames in pieces → (windows, frames, 64): `window_features` of the last `count` pieces of each, over the level of
     all its pieces."""
     last = np.stack([np.concatenate([piece.power for piece in window[-count:]]) for window in windows])
-    levels = [sum([piece.squares for piece in window]) / (sum([piece.energy for piece in window]) or 1.0) for window in windows]
+    levels = [
+        sum([piece.squares for piece in window]) / (sum([piece.energy for piece in window]) or 1.0)
+        for window in windows
+    ]
     return _floored(last, np.array(levels, np.float32)[:, None, None], normalisation)
 
 
 def _floored(power: Samples, level: Samples, normalisation: Normalisation) -> Samples:
-    features: Samples = power / (np.maximum(level, np.float32(1e-20)) * normalisation.spectrum)
+    features: Samples = np.divide(power, np.maximum(level, np.float32(1e-20)) * normalisation.spectrum, dtype=np.float32)
     features += np.float32(10.0 ** (-normalisation.floor_db / 10.0))
     np.log(features, out=features)  # numpy's log10 of float32 takes four times as long
     features *= np.float32(1 / np.log(10.0))

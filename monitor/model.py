@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-import os
 import zlib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -163,9 +162,9 @@ class Batch(NamedTuple):
 class EmotionModel:
     """One network, ready to score. Raises ModelError where the file is missing, broken or contradicts the live path."""
 
-    def __init__(self, path: Path, threads: int | None = None) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
-        self._session = _open(path, threads or os.cpu_count() or 1)
+        self._session = _open(path)
         self.meaning = _read_meaning(path, self._session)
         features = self.meaning.features
         self._normalisation = Normalisation(features.floor_db, np.array(features.spectrum, np.float32))
@@ -274,11 +273,11 @@ def _short(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _open(path: Path, threads: int) -> onnxruntime.InferenceSession:
+def _open(path: Path) -> onnxruntime.InferenceSession:
     if not path.is_file():
         raise ModelError(f"{path}: no such model file; expected an ONNX file made by `python -m train export`")
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = 1  # what is new in some windows is too little to share: two take half as much again
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")

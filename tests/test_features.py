@@ -70,7 +70,9 @@ def test_streams_together_have_to_the_last_bit_the_frames_that_each_has_alone() 
     pieces = [rng.standard_normal(size).astype(np.float32) for size in [2_000] * 20 + [700, 700, 90]]
     alone = [mel_frames([(FrameStream(), piece)])[0] for piece in pieces]
     together = mel_frames([(FrameStream(), piece) for piece in pieces])
-    assert [(power.tobytes(), *sums) for power, *sums in together] == [(power.tobytes(), *sums) for power, *sums in alone]
+    assert [(power.tobytes(), *sums) for power, *sums in together] == [
+        (power.tobytes(), *sums) for power, *sums in alone
+    ]
 
 
 def test_every_quarter_of_a_second_completes_sixteen_frames(voice: np.ndarray) -> None:
@@ -80,7 +82,9 @@ def test_every_quarter_of_a_second_completes_sixteen_frames(voice: np.ndarray) -
 
 
 def test_the_last_frames_of_windows_are_read_over_the_level_of_the_whole_window(voice: np.ndarray) -> None:
-    pieces = [frames_of(power) for power in mel_power(np.concatenate([voice, np.zeros(500, np.float32)])).reshape(12, 16, 64)]
+    pieces = [
+        frames_of(power) for power in mel_power(np.concatenate([voice, np.zeros(500, np.float32)])).reshape(12, 16, 64)
+    ]
     windows = [pieces, [*pieces[6:], *pieces[:6]]]
     whole = np.stack([np.concatenate([piece.power for piece in window]) for window in windows])
     for count in (1, 2, 12):

@@ -11,6 +11,7 @@ from monitor.windows import PartyWindows, Window
 from tests.test_windows import block, speech_like
 from tests.tiny_model import MEANING, write_tiny_model
 
+
 def party(seed: int, seconds: float = 8.0) -> list[tuple[Stream, Window]]:
     """A party's windows, as they are scored."""
     stream, found = PartyWindows(3.0, 0.5, with_features=True), Stream()
@@ -24,7 +25,9 @@ def model(tmp_path: Path) -> EmotionModel:
 
 
 def test_scores_are_log_probabilities_however_many_windows_come_at_once(model: EmotionModel) -> None:
-    together = model.score([one for windows in zip(*(party(seed) for seed in range(7)), strict=True) for one in windows])
+    together = model.score(
+        [one for windows in zip(*(party(seed) for seed in range(7)), strict=True) for one in windows]
+    )
     assert together.shape == (77, 6)
     np.testing.assert_allclose(np.exp(together).sum(axis=1), 1.0, atol=1e-5)
     one_by_one = [np.concatenate([model.score([window]) for window in party(seed)]) for seed in range(7)]

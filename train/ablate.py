@@ -18,7 +18,7 @@ from train.corpus import Clip, Corpus, CorpusError
 from train.dataset import Recipe, Workshop
 from train.folds import write_predictions
 from train.frame_measures import MEASURES, MeasuringWorkshop, read_clip
-from train.network import Architecture
+from train.network import NETWORK, Architecture
 from train.scoring import Predict, clip_features, score_clips
 from train.split import Split
 from train.variants import JUDGED, Variant
@@ -80,6 +80,7 @@ def _described(bench: Bench) -> dict[str, object]:
     """What must be alike for rows to be compared."""
     return {
         "schedule": asdict(bench.schedule),
+        "network": NETWORK,
         "architecture": asdict(bench.architecture),
         "augmentation": Recipe().words(),
         "split": asdict(bench.split),

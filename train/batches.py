@@ -19,7 +19,7 @@ from monitor.audio import Samples
 from monitor.features import BANDS
 from monitor.model import HOP_CELLS
 from monitor.windows import CELL_FRAMES
-from train.dataset import FRAMES, Recipe, Workshop
+from train.dataset import FRAMES, STRIDE, Recipe, Workshop
 from train.scoring import Predict
 
 EPOCHS_A_GENERATION = 2
@@ -124,8 +124,9 @@ class Batches:
         """Batches of an epoch; an incomplete last one is left out."""
         return max(1, len(self._workshop.clips) // self._schedule.batch)
 
-    def epoch(self, epoch: int) -> Iterator[tuple[np.ndarray, list[Samples]]]:
-        """(batch, frames, 64) float32 features and (batch, classes) targets of every head, `steps` times."""
+    def epoch(self, epoch: int) -> Iterator[tuple[list[Samples], list[Samples]]]:
+        """(batch, frames, 64) float32 features, which vectors of them count, (batch, frames / 8), and (batch, classes) targets of
+        every head, `steps` times."""
         schedule, clips = self._schedule, len(self._workshop.clips)
         generator = np.random.default_rng((self._workshop.seed, epoch, 1 << 20))
         generations = self._generations(schedule.generations_by(epoch))
@@ -140,7 +141,9 @@ class Batches:
             if self._teacher:
                 taught = np.stack([generations[drawn[clip]][1][clip] for clip in chosen])  # type: ignore[index]
                 wanted[0] = wanted[0] + self._workshop.recipe.teacher_weight * (taught - wanted[0])
-            yield blended(np.stack(windows).astype(np.float32), wanted, self._workshop.recipe, generator)
+            recipe = self._workshop.recipe
+            features, wanted = blended(np.stack(windows).astype(np.float32), wanted, recipe, generator)
+            yield [features, counted(len(features), frames // STRIDE, recipe, generator)], wanted
 
     def _generations(self, count: int) -> list[tuple[np.ndarray, Samples | None]]:
         """The first so many, each with what the teacher says of it; the next one is begun."""
@@ -194,6 +197,13 @@ def blended(
     part, share = weights[:, None, None], weights[:, None]
     mixed = [share * targets + (1 - share) * targets[others] for targets in wanted]
     return part * features + (1 - part) * features[others], mixed
+
+
+def counted(windows: int, vectors: int, recipe: Recipe, generator: np.random.Generator) -> Samples:
+    """(windows, vectors) 1 where a vector counts; 0 for the first ones of some windows, as `Recipe` says."""
+    first = generator.integers(1, max(1, int(recipe.context * vectors)) + 1, windows)
+    first[generator.random(windows) >= recipe.context_share] = 0
+    return (np.arange(vectors) >= first[:, None]).astype(np.float32)
 
 
 def over_earlier_levels(features: np.ndarray, recipe: Recipe, generator: np.random.Generator) -> np.ndarray:

@@ -21,7 +21,7 @@ from train.batches import Batches, Schedule
 from train.checkpoint import MEANING, WEIGHTS
 from train.corpus import Clip, Corpus, CorpusError
 from train.dataset import Recipe, Workshop, asked_besides, targets
-from train.network import Architecture, build_network, rebuilt
+from train.network import STRIDE, Architecture, build_learning
 from train.scoring import Predict, score_clips
 from train.split import Split
 
@@ -82,7 +82,7 @@ def fit(
             network = keras.models.load_model(work / WEIGHTS)
         else:
             heads = {name: rows.shape[1] for name, rows in asked.items()}
-            network = rebuilt(start, architecture, None, heads) if start else build_network(architecture, None, heads)
+            network = build_learning(architecture, heads, start)
             _compile(network, schedule, batches.steps)
         for epoch in range(len(history), schedule.epochs):
             row = {"epoch": epoch + 1.0, **_one_epoch(network, batches, epoch)}
@@ -105,7 +105,7 @@ def _compile(network: keras.Model, schedule: Schedule, steps: int) -> None:
 
 def _one_epoch(network: keras.Model, batches: Batches, epoch: int) -> dict[str, float]:
     began = time.monotonic()
-    losses = [np.atleast_1d(network.train_on_batch(features, wanted))[0] for features, wanted in batches.epoch(epoch)]
+    losses = [np.atleast_1d(network.train_on_batch(given, wanted))[0] for given, wanted in batches.epoch(epoch)]
     if not np.all(np.isfinite(losses)):
         raise CorpusError(f"loss became {losses[-1]} in epoch {epoch + 1}, expected a finite one: lower --rate")
     rate = float(network.optimizer.learning_rate)
@@ -123,7 +123,9 @@ def predictor(network: keras.Model) -> Predict:
     """(n, 192, 64) features → (n, 6) probabilities."""
 
     def emotion(features: tf.Tensor) -> tf.Tensor:
-        scores = network(features, training=False)
+        all_pooled = tf.ones((tf.shape(features)[0], tf.shape(features)[1] // STRIDE))
+        given = features if len(network.inputs) == 1 else [features, all_pooled]
+        scores = network(given, training=False)
         return scores[0] if isinstance(scores, list) else scores
 
     call = tf.function(emotion, reduce_retracing=True)

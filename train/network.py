@@ -19,10 +19,10 @@ from monitor.features import BANDS
 from monitor.messages import LABELS
 from monitor.model import HOP_CELLS, WINDOW_CELLS
 from train.corpus import CorpusError
-from train.dataset import FRAMES
+from train.dataset import FRAMES, STRIDE
 
-STRIDE = 8
-"""Frames of a vector (125 ms)."""
+NETWORK = "causal layers"
+"""What it is, in words, where trainings of another one are kept too."""
 POOLED = FRAMES // STRIDE
 """Vectors of a window."""
 
@@ -79,8 +79,10 @@ class _State(_Past):
         self.size += math.prod(shape)
         if self._given is None:
             return super().before(x, frames)
-        x = layers.Concatenate(axis=1)([keras.ops.reshape(self._given[:, begin : self.size], (-1, *shape)), x])
-        self._kept.append(keras.ops.reshape(x[:, -frames:], (-1, math.prod(shape))))
+        # Channels first, as ONNX Runtime computes: so the converter needs no transpositions.
+        past = keras.ops.reshape(self._given[:, begin : self.size], (-1, x.shape[3], frames, x.shape[2]))
+        x = layers.Concatenate(axis=1)([keras.ops.transpose(past, (0, 2, 3, 1)), x])
+        self._kept.append(keras.ops.reshape(keras.ops.transpose(x[:, -frames:], (0, 3, 1, 2)), (-1, math.prod(shape))))
         return x
 
     def pooled(self, x: keras.KerasTensor) -> keras.KerasTensor:
@@ -110,7 +112,9 @@ def _normal(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
     return layers.BatchNormalization(name=f"{name}_normal")(x)
 
 
-def _residual(x: keras.KerasTensor, past: _Past, name: str, channels: int, stride: tuple[int, int]) -> keras.KerasTensor:
+def _residual(
+    x: keras.KerasTensor, past: _Past, name: str, channels: int, stride: tuple[int, int]
+) -> keras.KerasTensor:
     """Two 3x3 convolutions beside a shortcut that averages where they stride."""
     y = layers.ReLU()(_convolution(x, past, f"{name}_first", channels, 3, stride))
     y = _convolution(y, past, f"{name}_second", channels, 3)
@@ -135,27 +139,36 @@ def _in_context(x: keras.KerasTensor, past: _Past, dilation: int) -> keras.Keras
     return layers.ReLU()(layers.Add()([x, _normal(y, name)]))
 
 
-def _statistics(x: keras.KerasTensor, attention: int) -> keras.KerasTensor:
-    """(batch, frames, 1, c) → (batch, 2c): mean and deviation over time, each channel attending to its own frames."""
+def _statistics(x: keras.KerasTensor, attention: int, pooled: keras.KerasTensor | None) -> keras.KerasTensor:
+    """(batch, frames, 1, c) → (batch, 2c): mean and deviation over time, each channel attending to its own frames, of those that
+    are `pooled`, (batch, frames), or of all."""
     weights = layers.Conv2D(attention, 1, activation="tanh", name="attention")(x)
-    weights = layers.Softmax(axis=1)(layers.Conv2D(x.shape[-1], 1, name="attention_weights")(weights))
+    weights = layers.Conv2D(x.shape[-1], 1, name="attention_weights")(weights)
+    if pooled is not None:
+        weights += 1e4 * (pooled[:, :, None, None] - 1.0)
+    weights = layers.Softmax(axis=1)(weights)
     mean = keras.ops.sum(weights * x, axis=(1, 2))
     variance = keras.ops.sum(weights * x * x, axis=(1, 2)) - mean * mean
     return layers.Concatenate()([mean, keras.ops.sqrt(keras.ops.maximum(variance, 1e-4))])
 
 
-def build_network(
-    architecture: Architecture | None = None, frames: int | None = FRAMES, heads: Mapping[str, int] | None = None
-) -> keras.Model:
-    """`features` (batch, frames, 64 and what lies beside) → `probabilities` (batch, 6) in the order of `LABELS`, and after it
-    one more softmax a head.
-
-    `frames` None takes windows of any length that is a multiple of `STRIDE`; `heads` are name → classes of what is asked in
-    training besides the emotion.
-    """
+def build_network(architecture: Architecture | None = None) -> keras.Model:
+    """`features` (batch, 192, 64 and what lies beside) of whole windows → `probabilities` (batch, 6) in the order of LABELS."""
     sizes = architecture or Architecture()
-    features = keras.Input((frames, BANDS + sizes.beside), name="features")
-    return keras.Model(features, _outputs(features, sizes, _Past(), heads or {}))
+    features = keras.Input((FRAMES, BANDS + sizes.beside), name="features")
+    return keras.Model(features, _outputs(features, sizes, _Past(), {})[0])
+
+
+def build_learning(
+    architecture: Architecture, heads: Mapping[str, int], start: keras.Model | None = None
+) -> keras.Model:
+    """The same for training, with the weights of `start` where they are not new: windows of any multiple of `STRIDE` frames, and
+    `pooled` (batch, frames / `STRIDE`), 1 where a vector counts, 0 where it is there only for what those after it read of the
+    frames before. After `probabilities` come `heads`, name → classes of what is asked besides, a softmax each."""
+    features = keras.Input((None, BANDS + architecture.beside), name="features")
+    pooled = keras.Input((None,), name="pooled")
+    network = keras.Model([features, pooled], _outputs(features, architecture, _Past(), heads, pooled))
+    return _taken(start, network) if start else network
 
 
 def build_streaming(architecture: Architecture) -> keras.Model:
@@ -170,7 +183,11 @@ def build_streaming(architecture: Architecture) -> keras.Model:
 
 
 def _outputs(
-    features: keras.KerasTensor, sizes: Architecture, past: _Past, heads: Mapping[str, int]
+    features: keras.KerasTensor,
+    sizes: Architecture,
+    past: _Past,
+    heads: Mapping[str, int],
+    pooled: keras.KerasTensor | None = None,
 ) -> list[keras.KerasTensor]:
     x = keras.ops.expand_dims(features[..., :BANDS] if sizes.beside else features, 3)
     x = layers.ReLU()(_convolution(x, past, "stem", sizes.stem, 5, (2, 2)))
@@ -182,22 +199,14 @@ def _outputs(
     x = layers.ReLU()(_normal(x, "vector"))
     for dilation in sizes.context:
         x = _in_context(x, past, dilation)
-    x = layers.Dropout(sizes.dropout)(_statistics(past.pooled(x), sizes.attention))
+    x = layers.Dropout(sizes.dropout)(_statistics(past.pooled(x), sizes.attention, pooled))
     asked = {"probabilities": len(LABELS), **heads}
     return [layers.Dense(size, activation="softmax", name=name)(x) for name, size in asked.items()]
 
 
-def rebuilt(
-    network: keras.Model,
-    architecture: Architecture,
-    frames: int | None = FRAMES,
-    heads: Mapping[str, int] | None = None,
-) -> keras.Model:
-    """A network of the same weights for windows of `frames`, with other heads: those that `network` lacks are new.
-
-    By default three seconds in, the emotion out. Raises ValueError where `network` has other sizes.
-    """
-    return _taken(network, build_network(architecture, frames, heads))
+def rebuilt(network: keras.Model, architecture: Architecture) -> keras.Model:
+    """`build_network` with the weights of a network for training. Raises ValueError where it has other sizes."""
+    return _taken(network, build_network(architecture))
 
 
 def streaming(network: keras.Model, architecture: Architecture) -> keras.Model:

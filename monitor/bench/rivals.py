@@ -95,7 +95,9 @@ def _naive_ms(model: EmotionModel, loop: Samples, seconds: float) -> float | Non
         return None
     window = np.ascontiguousarray(loop[: 3 * SAMPLE_RATE])
     window = np.concatenate([np.zeros(LEAD, np.float32), window])
-    return least_ms(lambda: model.calibrated(model.predict(model.read(_melspectrogram(librosa, window).T[None]))), seconds)
+    return least_ms(
+        lambda: model.calibrated(model.predict(model.read(_melspectrogram(librosa, window).T[None]))), seconds
+    )
 
 
 def _melspectrogram(librosa: Any, window: Samples) -> Samples:

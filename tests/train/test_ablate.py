@@ -17,7 +17,7 @@ from train.folds import read_predictions
 from train.split import fold_split
 from train.variants import VARIANTS, Variant, named
 
-SMALL: dict[str, Any] = {"stem": 4, "stages": ((8, 2, 2),), "vector": 8, "attention": 4}
+SMALL: dict[str, Any] = {"stem": 4, "stages": ((8, 2, 2), (8, 2, 2)), "vector": 8, "attention": 4}
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 """TensorFlow's own."""

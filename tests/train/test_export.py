@@ -11,7 +11,7 @@ from monitor.messages import LABELS
 from monitor.model import EmotionModel
 from train.corpus import CorpusError
 
-SMALL: dict[str, Any] = {"stem": 4, "stages": ((8, 2, 2), (8, 2, 2), (8, 1, 2)), "vector": 16, "attention": 8}
+SMALL: dict[str, Any] = {"stem": 4, "stages": ((8, 2, 2), (8, 2, 2)), "vector": 16, "attention": 8}
 MEANING: dict[str, Any] = {
     "architecture": SMALL,
     "floor_db": 20.0,
@@ -71,16 +71,30 @@ def test_channels_that_make_no_network_are_refused() -> None:
 
 
 def test_a_network_is_rebuilt_for_other_lengths_and_heads_with_the_same_weights(network: Any) -> None:
-    from train.network import Architecture, rebuilt
+    from train.network import Architecture, build_learning, rebuilt
 
-    learning = rebuilt(network, Architecture(**SMALL), None, {"sex": 2})
+    learning = build_learning(Architecture(**SMALL), {"sex": 2}, network)
     windows = np.random.default_rng(0).normal(-0.7, 0.9, (3, 192, 64)).astype(np.float32)
-    scores, sexes = learning(windows, training=False)
+    scores, sexes = learning([windows, np.ones((3, 24), np.float32)], training=False)
     assert scores.numpy() == pytest.approx(network(windows, training=False).numpy(), abs=1e-6)
     assert sexes.shape == (3, 2)
-    assert learning(windows[:, :96], training=False)[0].shape == (3, 6)
+    assert learning([windows[:, :96], np.ones((3, 12), np.float32)], training=False)[0].shape == (3, 6)
     again = rebuilt(learning, Architecture(**SMALL))
     assert again(windows, training=False).numpy() == pytest.approx(scores.numpy(), abs=1e-6)
+
+
+def test_vectors_that_do_not_count_are_read_all_the_same_by_those_after_them(network: Any) -> None:
+    from train.network import Architecture, build_learning
+
+    learning = build_learning(Architecture(**SMALL), {"sex": 2}, network)
+    windows = np.random.default_rng(0).normal(-0.7, 0.9, (2, 192, 64)).astype(np.float32)
+    counted = np.float32([[0] * 20 + [1] * 4] * 2)
+    other = windows.copy()
+    other[0, :8] += 3.0  # too far back for those that count
+    other[1, 152:160] += 3.0
+    scores, changed = (learning([given, counted], training=False)[0].numpy() for given in (windows, other))
+    assert changed[0] == pytest.approx(scores[0], abs=1e-6)
+    assert np.abs(changed[1] - scores[1]).max() > 1e-4
 
 
 def test_arithmetic_is_counted_from_the_network() -> None:

@@ -14,7 +14,7 @@ from train.corpus import CorpusError, load_corpus
 from train.dataset import Recipe, asked_besides
 from train.split import read_split
 
-SMALL: dict[str, Any] = {"stem": 4, "stages": ((8, 2, 2),), "vector": 8, "attention": 4}
+SMALL: dict[str, Any] = {"stem": 4, "stages": ((8, 2, 2), (8, 2, 2)), "vector": 8, "attention": 4}
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 """TensorFlow's own."""
@@ -85,8 +85,10 @@ def test_every_epoch_is_the_same_whichever_is_asked_for_first(tiny_corpus: Path,
         return np.tile(np.float32([0.5, 0.1, 0.1, 0.1, 0.1, 0.1]), (len(features), 1))
 
     def all_of(batches: Batches, epoch: int) -> tuple[np.ndarray, ...]:
-        features, targets = zip(*batches.epoch(epoch), strict=True)
-        return np.concatenate(features), *(np.concatenate(several) for several in zip(*targets, strict=True))
+        given, targets = zip(*batches.epoch(epoch), strict=True)
+        return np.concatenate([features for features, _ in given]), *(
+            np.concatenate(several) for several in zip(*targets, strict=True)
+        )
 
     with Batches(workshop, schedule, wanted, tmp_path / "a", None) as batches:
         third = all_of(batches, 2)
@@ -114,6 +116,8 @@ def test_a_warp_reads_bands_elsewhere_and_masks_reach_the_floor() -> None:
     assert factors.min() >= 0.9
     assert factors.max() <= 1.1
     emotions = [np.eye(6, dtype=np.float32)[[0] * 50]]
-    still, targets = blended(ramp.copy(), emotions, Recipe(mixup=0.0, warped_share=0.0, level_step_db=0.0), np.random.default_rng(1))
+    still, targets = blended(
+        ramp.copy(), emotions, Recipe(mixup=0.0, warped_share=0.0, level_step_db=0.0), np.random.default_rng(1)
+    )
     assert still.min() == -Recipe().floor_db / 10.0
     assert targets[0][:, 0] == pytest.approx(1.0)

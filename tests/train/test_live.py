@@ -14,7 +14,7 @@ from train.live import Recorded, clip_scores, heard, speech_windows, streamed, w
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> EmotionModel:
-    return EmotionModel(write_tiny_model(tmp_path_factory.mktemp("model") / "tiny.onnx"), threads=1)
+    return EmotionModel(write_tiny_model(tmp_path_factory.mktemp("model") / "tiny.onnx"))
 
 
 @pytest.mark.parametrize(("seconds", "ends_s"), [(1.0, [1.0]), (3.0, [3.0]), (3.6, [3.0, 3.5, 3.6])])
