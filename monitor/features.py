@@ -206,7 +206,9 @@ def last_features(windows: Sequence[Sequence[Frames]], count: int, normalisation
 
 
 def _floored(power: Samples, level: Samples, normalisation: Normalisation) -> Samples:
-    features: Samples = np.divide(power, np.maximum(level, np.float32(1e-20)) * normalisation.spectrum, dtype=np.float32)
+    features: Samples = np.divide(
+        power, np.maximum(level, np.float32(1e-20)) * normalisation.spectrum, dtype=np.float32
+    )
     features += np.float32(10.0 ** (-normalisation.floor_db / 10.0))
     np.log(features, out=features)  # numpy's log10 of float32 takes four times as long
     features *= np.float32(1 / np.log(10.0))

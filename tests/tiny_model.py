@@ -45,15 +45,18 @@ MEANING: dict[str, Any] = {
 
 def write_tiny_model(path: Path, metadata: str | None = None, outputs: int = 6, **changes: Any) -> Path:
     """Write it to `path`; `changes` go into its meaning, `metadata` stands in place of it."""
-    weights = 0.1 * np.random.default_rng(0).standard_normal((64, outputs)).astype(np.float32)
+    weights = 64 * 0.1 * np.random.default_rng(0).standard_normal((64, outputs)).astype(np.float32).T
     nodes = [
-        helper.make_node("ReduceMean", ["features"], ["mean"], axes=[1], keepdims=0),
+        # No ReduceMean and no MatMul: their last bit depends on how many windows there are.
+        helper.make_node("Transpose", ["features"], ["bands"], perm=[0, 2, 1]),
+        helper.make_node("GlobalAveragePool", ["bands"], ["means"]),
+        helper.make_node("Squeeze", ["means", "last"], ["mean"]),
         helper.make_node("Mul", ["state", "half"], ["before"]),
         helper.make_node("Add", ["mean", "before"], ["state_after"]),
-        # Not a matrix product, whose last bit depends on how many windows there are.
-        helper.make_node("Unsqueeze", ["state_after", "last"], ["column"]),
-        helper.make_node("Mul", ["column", "weights"], ["weighted"]),
-        helper.make_node("ReduceSum", ["weighted", "first"], ["logits"], keepdims=0),
+        helper.make_node("Unsqueeze", ["state_after", "first"], ["row"]),
+        helper.make_node("Mul", ["row", "weights"], ["weighted"]),
+        helper.make_node("GlobalAveragePool", ["weighted"], ["sums"]),
+        helper.make_node("Squeeze", ["sums", "last"], ["logits"]),
         helper.make_node("Softmax", ["logits"], ["probabilities"], axis=-1),
     ]
     graph = helper.make_graph(

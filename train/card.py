@@ -27,10 +27,10 @@ CONDITION_WORDS = {
 
 ABLATIONS = """\
 One thing at a time (`python -m train ablations`): short trainings of {epochs} epochs, alike but for what the row says. They
-show large differences only, nothing of the network that ships. The network ({network}) alone, without baseline or calibration, on {clips}
-clips of {actors} actors ({split}), none of them fitted on but in the row that leaks. Differences are to the first row, their
-intervals 95 % by bootstrap over the same actors for both. What chance does in a training is not in these intervals:
-the row with another seed shows it.
+show large differences only, nothing of the network that ships. The network ({network}) alone, without baseline or
+calibration, on {clips} clips of {actors} actors ({split}), none of them fitted on but in the row that leaks. Differences are
+to the first row, their intervals 95 % by bootstrap over the same actors for both. What chance does in a training is not in
+these intervals: the row with another seed shows it.
 
 """
 

@@ -172,9 +172,9 @@ def build_learning(
 
 
 def build_streaming(architecture: Architecture) -> keras.Model:
-    """`features` (batch, frames, 64) of what is new, a multiple of `STRIDE`, and `state` (batch, size) → `probabilities` (batch, 6)
-    of the `POOLED` last vectors, and the next state, `state_after`. Zeros are the state before the first window, which is new
-    as a whole."""
+    """`features` (batch, frames, 64) of what is new, a multiple of `STRIDE`, and `state` (batch, size) → `probabilities`
+    (batch, 6) of the `POOLED` last vectors, and the next state, `state_after`. Zeros are the state before the first window,
+    which is new as a whole."""
     features = keras.Input((None, BANDS), name="features")
     _outputs(features, architecture, counted := _State(None), {})
     state = keras.Input((counted.size,), name="state")
