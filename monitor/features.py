@@ -194,15 +194,15 @@ def window_features(power: Samples, normalisation: Normalisation) -> Samples:
     return _floored(power, speech_level(power)[..., None, None], normalisation)
 
 
-def last_features(windows: Sequence[Sequence[Frames]], count: int, normalisation: Normalisation) -> Samples:
-    """Windows' frames in pieces → (windows, frames, 64): `window_features` of the last `count` pieces of each, over the level of
-    all its pieces."""
-    last = np.stack([np.concatenate([piece.power for piece in window[-count:]]) for window in windows])
+def last_features(windows: Sequence[Sequence[Frames]], counts: Sequence[int], normalisation: Normalisation) -> Samples:
+    """Windows' frames in pieces, all as long → (pieces, frames, 64): `window_features` of the last pieces of each window, as many
+    as `counts` says, over the level of all its pieces."""
+    last = np.stack([piece.power for window, count in zip(windows, counts, strict=True) for piece in window[-count:]])
     levels = [
         sum([piece.squares for piece in window]) / (sum([piece.energy for piece in window]) or 1.0)
         for window in windows
     ]
-    return _floored(last, np.array(levels, np.float32)[:, None, None], normalisation)
+    return _floored(last, np.repeat(np.array(levels, np.float32), counts)[:, None, None], normalisation)
 
 
 def _floored(power: Samples, level: Samples, normalisation: Normalisation) -> Samples:

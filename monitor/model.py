@@ -38,7 +38,7 @@ WINDOW_CELLS = 12
 HOP_CELLS = 2
 """Cells from one window to the next, by default."""
 BATCH_CELLS = 64
-"""Cells of one ONNX run; more go into several: larger ones fall out of the processor's cache."""
+"""New cells of one ONNX run; more go into several: larger ones fall out of the processor's cache."""
 MOOD_GROUPS: tuple[Mood, ...] = ("angry", "dissatisfied", "satisfied", "calm")
 """The moods that a model tells apart, in the order of `Moods`."""
 _GROUPED: dict[Mood, tuple[str, ...]] = {
@@ -54,6 +54,9 @@ def plain_mood_weights() -> list[list[float]]:
     return [[(name in _GROUPED[mood]) / len(_GROUPED[mood]) for name in LABELS] for mood in MOOD_GROUPS]
 
 
+_CELL_VECTORS = 2
+"""What the network makes of a cell's frames, before it pools those of a window."""
+_INPUTS = ["features", "state", "ends"]
 _OUTPUTS = ["probabilities", "state_after"]
 Float = TypeVar("Float", np.float32, np.float64)
 
@@ -149,14 +152,15 @@ class Stream:
 
 
 class Batch(NamedTuple):
-    """Windows that the network reads together: of each the cells that are new to it, as many of all."""
+    """What the network reads together: of several parties some windows that follow each other, in the same steps."""
 
-    places: list[int]
-    """In what was asked for."""
+    places: npt.NDArray[np.intp]
+    """(parties, windows) in what was asked for."""
     streams: list[Stream]
-    new_cells: int
+    new_cells: tuple[int, ...]
+    """Of each window those that the one before it did not hold."""
     features: Samples
-    """(windows, 16 a cell, 64)"""
+    """(parties, 16 a new cell, 64)"""
 
 
 class EmotionModel:
@@ -183,37 +187,54 @@ class EmotionModel:
         return probabilities
 
     def batches(self, windows: Sequence[tuple[Stream, Window]]) -> Iterator[Batch]:
-        """What is to run, one batch after the other: a party's windows in their order, so in different ones.
+        """What is to run, one batch after the other.
 
         Of a window only those cells are read that its party's last one did not hold: the layers under the pooling are
         computed once for each. After a pause as long as a window a party begins anew.
         """
-        turns: dict[int, int] = defaultdict(int)
-        alike: dict[tuple[int, int], list[int]] = defaultdict(list)
+        alike: dict[tuple[int, tuple[int, ...]], list[list[int]]] = defaultdict(list)
+        for runs in self._runs(windows).values():
+            for turn, (new_cells, places) in enumerate(runs):
+                alike[turn, tuple(new_cells)].append(places)
+        for (_, steps), parties in sorted(alike.items()):
+            most = max(1, BATCH_CELLS // sum(steps))
+            for at in range(0, len(parties), most):
+                some = parties[at : at + most]
+                frames = [windows[place][1].frames or () for places in some for place in places]
+                pieces = last_features(frames, steps * len(some), self._normalisation)
+                features = pieces.reshape(len(some), -1, BANDS)
+                yield Batch(np.array(some), [windows[places[0]][0] for places in some], steps, features)
+
+    def _runs(self, windows: Sequence[tuple[Stream, Window]]) -> dict[int, list[tuple[list[int], list[int]]]]:
+        """Of each party the windows that the network reads at once: their new cells, and their places in `windows`."""
+        runs: dict[int, list[tuple[list[int], list[int]]]] = defaultdict(list)
         for place, (stream, window) in enumerate(windows):
             # The first window of a short call is filled up with silence.
-            new_cells = min(window.cells - stream.cells, WINDOW_CELLS) if stream.cells else WINDOW_CELLS
+            new = min(window.cells - stream.cells, WINDOW_CELLS) if stream.cells else WINDOW_CELLS
             stream.cells = window.cells
-            alike[turns[id(stream)], new_cells].append(place)
-            turns[id(stream)] += 1
-        for (_, new_cells), places in sorted(alike.items()):
-            most = max(1, BATCH_CELLS // new_cells)
-            for at in range(0, len(places), most):
-                some = places[at : at + most]
-                frames = [windows[place][1].frames or () for place in some]
-                features = last_features(frames, new_cells, self._normalisation)
-                yield Batch(some, [windows[place][0] for place in some], new_cells, features)
+            own = runs[id(stream)]
+            if not own or new == WINDOW_CELLS or sum(own[-1][0]) + new > BATCH_CELLS:
+                own.append(([], []))
+            own[-1][0].append(new)
+            own[-1][1].append(place)
+        return runs
 
     def run(self, batch: Batch) -> Samples:
-        """(windows, 6) the network's own probabilities; its streams go on from there."""
+        """(parties, windows, 6) the network's own probabilities; its streams go on from there."""
         states = np.zeros((len(batch.streams), self._state_size), np.float32)
-        if batch.new_cells < WINDOW_CELLS:
+        if batch.new_cells[0] < WINDOW_CELLS:
             for row, stream in zip(states, batch.streams, strict=True):
                 row[:] = stream.state
-        probabilities, after = self._session.run(_OUTPUTS, {"features": batch.features, "state": states})
+        probabilities, after = self._read(batch.features, states, batch.new_cells)
         for stream, state in zip(batch.streams, after, strict=True):
             stream.state = state.copy()  # or one party's would keep those of all the others
-        return probabilities  # type: ignore[no-any-return]
+        return probabilities.reshape(*batch.places.shape, len(LABELS))
+
+    def _read(self, features: Samples, states: Samples, new_cells: Sequence[int]) -> tuple[Samples, Samples]:
+        """(parties · windows, 6) the network's own probabilities, (parties, size) the states after them."""
+        ends = np.cumsum(new_cells, dtype=np.int32) * np.int32(_CELL_VECTORS)
+        probabilities, after = self._session.run(_OUTPUTS, {"features": features, "state": states, "ends": ends})
+        return probabilities, after
 
     def read(self, powers: Samples) -> Samples:
         """(n, 192, 64) mel power of whole windows → what the network reads, as many features."""
@@ -221,8 +242,7 @@ class EmotionModel:
 
     def predict(self, features: Samples) -> Samples:
         """(n, 192, 64) features of whole windows → (n, 6) the network's own probabilities, of parties that begin with them."""
-        states = np.zeros((len(features), self._state_size), np.float32)
-        return self._session.run(_OUTPUTS[:1], {"features": features, "state": states})[0]  # type: ignore[no-any-return]
+        return self._read(features, np.zeros((len(features), self._state_size), np.float32), [WINDOW_CELLS])[0]
 
     def calibrated(self, probabilities: Samples) -> Samples:
         """(n, 6) the network's own probabilities → (n, 6) calibrated log probabilities."""
@@ -333,11 +353,11 @@ def _contradictions(meaning: Meaning, session: onnxruntime.InferenceSession) -> 
             [len(LABELS)] * len(MOOD_GROUPS) + [len(MOOD_GROUPS)],
         ),
         ("temperature above zero", meaning.calibration.temperature > 0, True),
-        ("input", [i.name for i in inputs], ["features", "state"]),
+        ("input", [i.name for i in inputs], _INPUTS),
         ("output", [o.name for o in outputs], _OUTPUTS),
         ("bands of the input", inputs[0].shape[-1], BANDS),
         ("labels of the output", outputs[0].shape[-1], len(LABELS)),
-        ("state after", outputs[-1].shape[-1], inputs[-1].shape[-1]),
+        ("state after", outputs[1].shape[-1], inputs[1].shape[-1]),
     ]
     return [fact for fact in facts if fact[1] != fact[2]]
 

@@ -37,16 +37,26 @@ def test_scores_are_log_probabilities_however_many_windows_come_at_once(model: E
 
 def test_a_window_is_read_from_where_the_last_one_of_its_party_ended(model: EmotionModel) -> None:
     windows = party(1)
-    batches = [*model.batches([windows[0], windows[1], windows[4], windows[10]])]
-    assert [batch.features.shape for batch in batches] == [(1, 192, 64), (1, 32, 64), (1, 96, 64), (1, 192, 64)]
-    assert windows[0][0].cells == 32
+    assert [batch.features.shape for batch in model.batches([windows[0]])] == [(1, 192, 64)]
+    (later,) = model.batches([windows[1], windows[4]])
+    assert (later.new_cells, later.features.shape, later.places.tolist()) == ((2, 6), (1, 128, 64), [[0, 1]])
+    assert windows[0][0].cells == 20
+    (pause,) = model.batches([windows[10]])
+    assert (pause.new_cells, pause.features.shape) == ((12,), (1, 192, 64))
 
 
 def test_parties_that_are_alike_go_together_up_to_what_fits_the_cache(model: EmotionModel) -> None:
     parties = [party(seed, 3.5) for seed in range(40)]
     batches = [*model.batches([window for windows in parties for window in windows])]
-    assert [(len(batch.places), batch.new_cells) for batch in batches] == [*[(5, 12)] * 8, (32, 2), (8, 2)]
-    assert sorted(place for batch in batches for place in batch.places) == list(range(80))
+    assert [(len(batch.places), batch.new_cells) for batch in batches] == [(4, (12, 2))] * 10
+    assert [place for batch in batches for places in batch.places for place in places] == list(range(80))
+
+
+def test_a_long_way_of_one_party_goes_in_several_runs(model: EmotionModel) -> None:
+    windows = party(3, 20.0)
+    first, second = model.batches(windows)
+    assert (first.new_cells, second.new_cells) == ((12, *[2] * 26), (2,) * 8)
+    assert [*first.places[0], *second.places[0]] == list(range(35))
 
 
 def test_a_party_begins_anew_after_a_pause_as_long_as_a_window(model: EmotionModel) -> None:

@@ -1,4 +1,4 @@
-"""A model file of six kilobytes, made in memory: the mean of each band, and half of that before, through one dense layer."""
+"""A model file of a few kilobytes, made in memory: the mean of each band over a window, through one dense layer."""
 
 import base64
 import json
@@ -49,31 +49,49 @@ def write_tiny_model(path: Path, metadata: str | None = None, outputs: int = 6, 
     nodes = [
         # No ReduceMean and no MatMul: their last bit depends on how many windows there are.
         helper.make_node("Transpose", ["features"], ["bands"], perm=[0, 2, 1]),
-        helper.make_node("GlobalAveragePool", ["bands"], ["means"]),
-        helper.make_node("Squeeze", ["means", "last"], ["mean"]),
-        helper.make_node("Mul", ["state", "half"], ["before"]),
-        helper.make_node("Add", ["mean", "before"], ["state_after"]),
-        helper.make_node("Unsqueeze", ["state_after", "first"], ["row"]),
+        helper.make_node("AveragePool", ["bands"], ["vectors"], kernel_shape=[8], strides=[8]),
+        helper.make_node("Reshape", ["state", "as_earlier"], ["earlier"]),
+        helper.make_node("Concat", ["earlier", "vectors"], ["all"], axis=2),
+        helper.make_node("Slice", ["all", "minus_23", "infinity", "last"], ["kept"]),
+        helper.make_node("Reshape", ["kept", "as_state"], ["state_after"]),
+        helper.make_node("Unsqueeze", ["ends", "first"], ["end"]),
+        helper.make_node("Add", ["end", "steps"], ["places"]),
+        helper.make_node("Gather", ["all", "places"], ["windows"], axis=2),
+        helper.make_node("Transpose", ["windows"], ["window_first"], perm=[0, 2, 1, 3]),
+        helper.make_node("Reshape", ["window_first", "as_windows"], ["window"]),
+        helper.make_node("GlobalAveragePool", ["window"], ["means"]),
+        helper.make_node("Reshape", ["means", "as_row"], ["row"]),
         helper.make_node("Mul", ["row", "weights"], ["weighted"]),
         helper.make_node("GlobalAveragePool", ["weighted"], ["sums"]),
         helper.make_node("Squeeze", ["sums", "last"], ["logits"]),
         helper.make_node("Softmax", ["logits"], ["probabilities"], axis=-1),
     ]
+    integers = {
+        "first": [1],
+        "last": [2],
+        "minus_23": [-23],
+        "infinity": [1 << 60],
+        "as_earlier": [-1, 64, 23],
+        "as_state": [-1, 64 * 23],
+        "as_windows": [-1, 64, 24],
+        "as_row": [-1, 1, 64],
+    }
     graph = helper.make_graph(
         nodes,
         "tiny",
         [
             helper.make_tensor_value_info("features", TensorProto.FLOAT, ["batch", "frames", 64]),
-            helper.make_tensor_value_info("state", TensorProto.FLOAT, ["batch", 64]),
+            helper.make_tensor_value_info("state", TensorProto.FLOAT, ["batch", 64 * 23]),
+            helper.make_tensor_value_info("ends", TensorProto.INT32, ["windows"]),
         ],
         [
-            helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["batch", outputs]),
-            helper.make_tensor_value_info("state_after", TensorProto.FLOAT, ["batch", 64]),
+            helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["read", outputs]),
+            helper.make_tensor_value_info("state_after", TensorProto.FLOAT, ["batch", 64 * 23]),
         ],
         [
             numpy_helper.from_array(weights, "weights"),
-            numpy_helper.from_array(np.float32(0.5), "half"),
-            *(numpy_helper.from_array(np.array([axis], np.int64), name) for axis, name in ((1, "first"), (2, "last"))),
+            numpy_helper.from_array(np.arange(-1, 23, dtype=np.int32), "steps"),
+            *(numpy_helper.from_array(np.array(value, np.int64), name) for name, value in integers.items()),
         ],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)

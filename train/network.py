@@ -53,6 +53,13 @@ class Architecture:
         return cls(stages=tuple((number, *stride) for number, stride in zip(channels, strides, strict=True)))
 
 
+def _gathered(given: Sequence[keras.KerasTensor]) -> keras.KerasTensor:
+    """(batch, `POOLED` - 1 + t, 1, c) vectors, (windows,) how many of the last t each has → (batch · windows, `POOLED`, 1, c)"""
+    vectors, ends = given
+    places = keras.ops.expand_dims(ends, 1) + keras.ops.arange(-1, POOLED - 1, dtype="int32")
+    return keras.ops.reshape(keras.ops.take(vectors, places, axis=1), (-1, POOLED, 1, vectors.shape[-1]))
+
+
 class _Past:
     """What lies before a layer's first frame: nothing but zeros."""
 
@@ -60,18 +67,22 @@ class _Past:
         """(batch, t, bands, c) → (batch, frames + t, bands, c)"""
         return layers.ZeroPadding2D(((frames, 0), (0, 0)))(x)
 
-    def pooled(self, x: keras.KerasTensor) -> keras.KerasTensor:
-        """(batch, t, 1, c) vectors → those that are pooled: all of the window."""
+    def vectors(self, x: keras.KerasTensor) -> keras.KerasTensor:
+        """(batch, t, 1, c) vectors → all that are pooled, in windows: those of the window."""
+        return x
+
+    def windows(self, x: keras.KerasTensor) -> keras.KerasTensor:
+        """The same → (windows, `POOLED`, 1, c) those of each window."""
         return x
 
 
 class _State(_Past):
     """The same: what a state says."""
 
-    def __init__(self, given: keras.KerasTensor | None) -> None:
-        """`given`: (batch, size); None where only the size is asked for."""
+    def __init__(self, given: keras.KerasTensor | None = None, ends: keras.KerasTensor | None = None) -> None:
+        """`given`: (batch, size), `ends`: (windows,); None where only the size is asked for."""
         self.size = 0
-        self._given = given
+        self._given, self._ends = given, ends
         self._kept: list[keras.KerasTensor] = []
 
     def before(self, x: keras.KerasTensor, frames: int) -> keras.KerasTensor:
@@ -85,8 +96,13 @@ class _State(_Past):
         self._kept.append(keras.ops.reshape(keras.ops.transpose(x[:, -frames:], (0, 3, 1, 2)), (-1, math.prod(shape))))
         return x
 
-    def pooled(self, x: keras.KerasTensor) -> keras.KerasTensor:
-        return self.before(x, POOLED - 1)[:, -POOLED:]
+    def vectors(self, x: keras.KerasTensor) -> keras.KerasTensor:
+        return self.before(x, POOLED - 1)
+
+    def windows(self, x: keras.KerasTensor) -> keras.KerasTensor:
+        if self._ends is None:
+            return x
+        return layers.Lambda(_gathered, (POOLED, 1, x.shape[-1]))([x, self._ends])
 
     @property
     def after(self) -> keras.KerasTensor:
@@ -139,11 +155,15 @@ def _in_context(x: keras.KerasTensor, past: _Past, dilation: int) -> keras.Keras
     return layers.ReLU()(layers.Add()([x, _normal(y, name)]))
 
 
-def _statistics(x: keras.KerasTensor, attention: int, pooled: keras.KerasTensor | None) -> keras.KerasTensor:
-    """(batch, frames, 1, c) → (batch, 2c): mean and deviation over time, each channel attending to its own frames, of those that
-    are `pooled`, (batch, frames), or of all."""
+def _statistics(
+    x: keras.KerasTensor, past: _Past, attention: int, pooled: keras.KerasTensor | None
+) -> keras.KerasTensor:
+    """(batch, frames, 1, c) → (windows, 2c): mean and deviation over the time of each window, each channel attending to its own
+    frames, of those that are `pooled`, (batch, frames), or of all."""
+    x = past.vectors(x)
     weights = layers.Conv2D(attention, 1, activation="tanh", name="attention")(x)
     weights = layers.Conv2D(x.shape[-1], 1, name="attention_weights")(weights)
+    x, weights = past.windows(x), past.windows(weights)
     if pooled is not None:
         weights += 1e4 * (pooled[:, :, None, None] - 1.0)
     weights = layers.Softmax(axis=1)(weights)
@@ -172,14 +192,15 @@ def build_learning(
 
 
 def build_streaming(architecture: Architecture) -> keras.Model:
-    """`features` (batch, frames, 64) of what is new, a multiple of `STRIDE`, and `state` (batch, size) → `probabilities`
-    (batch, 6) of the `POOLED` last vectors, and the next state, `state_after`. Zeros are the state before the first window,
-    which is new as a whole."""
+    """`features` (batch, frames, 64) of what is new, a multiple of `STRIDE`, `state` (batch, size), and `ends` (windows,), int32:
+    of how many new vectors each window has its last → `probabilities` (batch · windows, 6) of the `POOLED` vectors up to there,
+    and the next state, `state_after`. Zeros are the state before the first window, which is new as a whole."""
     features = keras.Input((None, BANDS), name="features")
-    _outputs(features, architecture, counted := _State(None), {})
+    _outputs(features, architecture, counted := _State(), {})
     state = keras.Input((counted.size,), name="state")
-    probabilities = _outputs(features, architecture, past := _State(state), {})
-    return keras.Model([features, state], [probabilities[0], past.after])
+    ends = keras.Input((), name="ends", dtype="int32")
+    probabilities = _outputs(features, architecture, past := _State(state, ends), {})
+    return keras.Model([features, state, ends], [probabilities[0], past.after])
 
 
 def _outputs(
@@ -199,7 +220,7 @@ def _outputs(
     x = layers.ReLU()(_normal(x, "vector"))
     for dilation in sizes.context:
         x = _in_context(x, past, dilation)
-    x = layers.Dropout(sizes.dropout)(_statistics(past.pooled(x), sizes.attention, pooled))
+    x = layers.Dropout(sizes.dropout)(_statistics(x, past, sizes.attention, pooled))
     asked = {"probabilities": len(LABELS), **heads}
     return [layers.Dense(size, activation="softmax", name=name)(x) for name, size in asked.items()]
 

@@ -34,8 +34,9 @@ def arithmetic(model: EmotionModel, seconds: float = 2.0) -> dict[str, Any]:
     count = BATCH_CELLS // HOP_CELLS
     streams = [Stream() for _ in range(count)]
     whole = np.zeros((count, model.meaning.features.frames, BANDS), np.float32)
-    model.run(Batch([*range(count)], streams, WINDOW_CELLS, whole))
-    later = Batch([*range(count)], streams, HOP_CELLS, whole[:, : HOP_CELLS * CELL_FRAMES].copy())
+    places = np.arange(count)[:, None]
+    model.run(Batch(places, streams, (WINDOW_CELLS,), whole))
+    later = Batch(places, streams, (HOP_CELLS,), whole[:, : HOP_CELLS * CELL_FRAMES].copy())
     network_ms = least_ms(lambda: model.run(later), seconds) / count
     left, right = np.random.default_rng(0).random((2, _MATRIX, _MATRIX), np.float32)
     matrix_ms = least_ms(lambda: left @ right, seconds)
