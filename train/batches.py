@@ -14,12 +14,13 @@ from multiprocessing import get_context, parent_process
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from monitor.audio import Samples
 from monitor.features import BANDS
 from monitor.model import HOP_CELLS
 from monitor.windows import CELL_FRAMES
-from train.dataset import FRAMES, STRIDE, Recipe, Workshop
+from train.dataset import FRAMES, Recipe, Workshop
 from train.scoring import Predict
 
 EPOCHS_A_GENERATION = 2
@@ -124,18 +125,19 @@ class Batches:
         """Batches of an epoch; an incomplete last one is left out."""
         return max(1, len(self._workshop.clips) // self._schedule.batch)
 
-    def epoch(self, epoch: int) -> Iterator[tuple[list[Samples], list[Samples]]]:
-        """(batch, frames, 64) float32 features, which vectors of them count, (batch, frames / 8), and (batch, classes) targets of
-        every head, `steps` times."""
+    def epoch(self, epoch: int) -> Iterator[tuple[Samples, list[Samples]]]:
+        """(batch / 2, 2 · frames, 64) float32 features of pairs of windows, of one speaker mostly, and (batch, classes) targets
+        of every head, `steps` times."""
         schedule, clips = self._schedule, len(self._workshop.clips)
         generator = np.random.default_rng((self._workshop.seed, epoch, 1 << 20))
         generations = self._generations(schedule.generations_by(epoch))
-        order, drawn = generator.permutation(clips), generator.integers(len(generations), size=clips)
+        pairs = paired([clip.actor for clip in self._workshop.clips], generator)
+        drawn = generator.integers(len(generations), size=clips)
         frames = schedule.frames(epoch)
         places = generator if self._workshop.recipe.moved else np.random.default_rng(self._workshop.seed)
         starts = places.integers(FRAMES - frames + 1, size=clips)
         for step in range(self.steps):
-            chosen = order[step * schedule.batch : (step + 1) * schedule.batch]
+            chosen = pairs[step * (schedule.batch // 2) : (step + 1) * (schedule.batch // 2)].ravel()
             windows = [generations[drawn[clip]][0][clip, starts[clip] : starts[clip] + frames] for clip in chosen]
             wanted = [targets[chosen] for targets in self._targets]
             if self._teacher:
@@ -143,7 +145,7 @@ class Batches:
                 wanted[0] = wanted[0] + self._workshop.recipe.teacher_weight * (taught - wanted[0])
             recipe = self._workshop.recipe
             features, wanted = blended(np.stack(windows).astype(np.float32), wanted, recipe, generator)
-            yield [features, counted(len(features), frames // STRIDE, recipe, generator)], wanted
+            yield features.reshape(-1, 2 * frames, features.shape[2]), wanted
 
     def _generations(self, count: int) -> list[tuple[np.ndarray, Samples | None]]:
         """The first so many, each with what the teacher says of it; the next one is begun."""
@@ -180,10 +182,10 @@ class Batches:
 def blended(
     features: np.ndarray, wanted: Sequence[Samples], recipe: Recipe, generator: np.random.Generator
 ) -> tuple[np.ndarray, list[Samples]]:
-    """Other levels, other vocal tracts, SpecAugment (Park et al. 2019), mixup (Zhang et al. 2018) of each window with another of
-    the batch.
+    """Other levels, other vocal tracts, SpecAugment (Park et al. 2019), mixup (Zhang et al. 2018) of each pair of windows with
+    another of the batch.
 
-    `features` (n, frames, 64 or more) are altered in place; what lies beside the 64 bands is mixed only.
+    `features` (2 · pairs, frames, 64 or more) are altered in place; what lies beside the 64 bands is mixed only.
     """
     bands = features[..., :BANDS]
     bands[:] = warp(over_earlier_levels(bands, recipe, generator), recipe, generator)
@@ -191,19 +193,20 @@ def blended(
         mask(window, recipe, generator)
     if not recipe.mixup:
         return features, list(wanted)
-    weights = generator.beta(recipe.mixup, recipe.mixup, len(features)).astype(np.float32)
+    pairs = len(features) // 2
+    weights = np.repeat(generator.beta(recipe.mixup, recipe.mixup, pairs).astype(np.float32), 2)
     weights = np.maximum(weights, 1 - weights)
-    others = generator.permutation(len(features))
+    others = (2 * generator.permutation(pairs)[:, None] + [0, 1]).ravel()
     part, share = weights[:, None, None], weights[:, None]
     mixed = [share * targets + (1 - share) * targets[others] for targets in wanted]
     return part * features + (1 - part) * features[others], mixed
 
 
-def counted(windows: int, vectors: int, recipe: Recipe, generator: np.random.Generator) -> Samples:
-    """(windows, vectors) 1 where a vector counts; 0 for the first ones of some windows, as `Recipe` says."""
-    first = generator.integers(1, max(1, int(recipe.context * vectors)) + 1, windows)
-    first[generator.random(windows) >= recipe.context_share] = 0
-    return (np.arange(vectors) >= first[:, None]).astype(np.float32)
+def paired(speakers: Sequence[str], generator: np.random.Generator) -> npt.NDArray[np.intp]:
+    """(pairs, 2) places of `speakers`, drawn anew: two of one together wherever he has another; an odd one is left out."""
+    order = generator.permutation(len(speakers))
+    order = order[np.argsort(np.array(speakers)[order], kind="stable")]
+    return generator.permutation(order[: len(order) // 2 * 2].reshape(-1, 2))
 
 
 def over_earlier_levels(features: np.ndarray, recipe: Recipe, generator: np.random.Generator) -> np.ndarray:

@@ -79,11 +79,6 @@ class Recipe:
     frames of a window were read over the level that was heard until then."""
     level_steady_share: float = 0.25
     """Windows without such steps, as a call's first one."""
-    context_share: float = 0.5
-    """Windows of which the first vectors do not count, ..."""
-    context: float = 0.45
-    """... up to this share of them: those after them have read something before, as in a running call, and not as at its
-    beginning."""
     warped_share: float = 0.6
     """Windows whose bands are read further up or down, ..."""
     warp: float = 0.1

@@ -76,6 +76,24 @@ class _Past:
         return x
 
 
+@keras.saving.register_keras_serializable("callmood")
+class _Halves(layers.Layer):
+    """(n, 2t, 1, c) → (2n, t, 1, c): first the one half of the time, then the other."""
+
+    def call(self, x: keras.KerasTensor) -> keras.KerasTensor:
+        return keras.ops.reshape(x, (-1, keras.ops.shape(x)[1] // 2, 1, x.shape[-1]))
+
+    def compute_output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return None, None, *shape[2:]
+
+
+class _Pair(_Past):
+    """Of the first window nothing lies before, of the second the first."""
+
+    def windows(self, x: keras.KerasTensor) -> keras.KerasTensor:
+        return _Halves()(x)
+
+
 class _State(_Past):
     """The same: what a state says."""
 
@@ -155,17 +173,13 @@ def _in_context(x: keras.KerasTensor, past: _Past, dilation: int) -> keras.Keras
     return layers.ReLU()(layers.Add()([x, _normal(y, name)]))
 
 
-def _statistics(
-    x: keras.KerasTensor, past: _Past, attention: int, pooled: keras.KerasTensor | None
-) -> keras.KerasTensor:
+def _statistics(x: keras.KerasTensor, past: _Past, attention: int) -> keras.KerasTensor:
     """(batch, frames, 1, c) → (windows, 2c): mean and deviation over the time of each window, each channel attending to its own
-    frames, of those that are `pooled`, (batch, frames), or of all."""
+    frames."""
     x = past.vectors(x)
     weights = layers.Conv2D(attention, 1, activation="tanh", name="attention")(x)
     weights = layers.Conv2D(x.shape[-1], 1, name="attention_weights")(weights)
     x, weights = past.windows(x), past.windows(weights)
-    if pooled is not None:
-        weights += 1e4 * (pooled[:, :, None, None] - 1.0)
     weights = layers.Softmax(axis=1)(weights)
     mean = keras.ops.sum(weights * x, axis=(1, 2))
     variance = keras.ops.sum(weights * x * x, axis=(1, 2)) - mean * mean
@@ -182,12 +196,12 @@ def build_network(architecture: Architecture | None = None) -> keras.Model:
 def build_learning(
     architecture: Architecture, heads: Mapping[str, int], start: keras.Model | None = None
 ) -> keras.Model:
-    """The same for training, with the weights of `start` where they are not new: windows of any multiple of `STRIDE` frames, and
-    `pooled` (batch, frames / `STRIDE`), 1 where a vector counts, 0 where it is there only for what those after it read of the
-    frames before. After `probabilities` come `heads`, name → classes of what is asked besides, a softmax each."""
+    """The same for training, with the weights of `start` where they are not new: `features` (pairs, frames, 64) of two windows
+    that follow each other, both of any multiple of `STRIDE` frames → (2 · pairs, 6) for the first and the second of each, so that
+    half of the windows are read after another, as in a running call. After `probabilities` come `heads`, name → classes of what is
+    asked besides, a softmax each."""
     features = keras.Input((None, BANDS + architecture.beside), name="features")
-    pooled = keras.Input((None,), name="pooled")
-    network = keras.Model([features, pooled], _outputs(features, architecture, _Past(), heads, pooled))
+    network = keras.Model(features, _outputs(features, architecture, _Pair(), heads))
     return _taken(start, network) if start else network
 
 
@@ -204,11 +218,7 @@ def build_streaming(architecture: Architecture) -> keras.Model:
 
 
 def _outputs(
-    features: keras.KerasTensor,
-    sizes: Architecture,
-    past: _Past,
-    heads: Mapping[str, int],
-    pooled: keras.KerasTensor | None = None,
+    features: keras.KerasTensor, sizes: Architecture, past: _Past, heads: Mapping[str, int]
 ) -> list[keras.KerasTensor]:
     x = keras.ops.expand_dims(features[..., :BANDS] if sizes.beside else features, 3)
     x = layers.ReLU()(_convolution(x, past, "stem", sizes.stem, 5, (2, 2)))
@@ -220,7 +230,7 @@ def _outputs(
     x = layers.ReLU()(_normal(x, "vector"))
     for dilation in sizes.context:
         x = _in_context(x, past, dilation)
-    x = layers.Dropout(sizes.dropout)(_statistics(x, past, sizes.attention, pooled))
+    x = layers.Dropout(sizes.dropout)(_statistics(x, past, sizes.attention))
     asked = {"probabilities": len(LABELS), **heads}
     return [layers.Dense(size, activation="softmax", name=name)(x) for name, size in asked.items()]
 
