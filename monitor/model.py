@@ -78,11 +78,9 @@ class FeatureMeaning(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Calibration(msgspec.Struct, frozen=True):
-    """Calibrated probabilities are softmax(log p / temperature + bias)."""
+    """Calibrated probabilities are softmax(log p / temperature)."""
 
     temperature: float
-    bias: list[float] = msgspec.field(default_factory=lambda: [0.0] * len(LABELS))
-    """(6,) Of anger alone, on which alerts rest: so that of clips it was not fitted on it is as probable as it is frequent."""
 
 
 class Thresholds(msgspec.Struct, frozen=True):
@@ -249,8 +247,7 @@ class EmotionModel:
     def calibrated(self, probabilities: Samples) -> Samples:
         """(n, 6) the network's own probabilities → (n, 6) calibrated log probabilities."""
         logs: Samples = np.log(np.maximum(probabilities, np.float32(1e-9)))
-        calibration = self.meaning.calibration
-        return log_softmax(logs / np.float32(calibration.temperature) + np.array(calibration.bias, np.float32))
+        return log_softmax(logs / np.float32(self.meaning.calibration.temperature))
 
     def describe(self) -> str:
         """What the file says about itself, for people: one `name: value` a line."""
@@ -264,10 +261,7 @@ class EmotionModel:
             f"{1000 * meaning.features.frame / meaning.sample_rate:g} ms, floor {meaning.features.floor_db:g} dB under the voice",
             "parameters": f"{meaning.parameters:,}",
             "arithmetic": f"{meaning.mflop:.1f} MFLOP a window",
-            "calibration": ", ".join(
-                [f"temperature {meaning.calibration.temperature:.3f}"]
-                + [f"{label} {bias:+.2f}" for label, bias in zip(LABELS, meaning.calibration.bias, strict=True) if bias]
-            ),
+            "calibration": f"temperature {meaning.calibration.temperature:.3f}",
             "thresholds": f"label {meaning.thresholds.uncertain:.2f}, mood {meaning.thresholds.mood:.2f}",
             "baseline": f"prior of {meaning.baseline.weight_windows:g} windows, correction at most {meaning.baseline.cap:g}; "
             f"for the mood of {meaning.moods.weight_windows:g} windows",
@@ -358,7 +352,6 @@ def _contradictions(meaning: Meaning, session: onnxruntime.InferenceSession) -> 
             [*map(len, meaning.moods.weights), len(meaning.moods.bias)],
             [len(LABELS)] * len(MOOD_GROUPS) + [len(MOOD_GROUPS)],
         ),
-        ("number of calibration.bias", len(meaning.calibration.bias), len(LABELS)),
         ("temperature above zero", meaning.calibration.temperature > 0, True),
         ("input", [i.name for i in inputs], _INPUTS),
         ("output", [o.name for o in outputs], _OUTPUTS),

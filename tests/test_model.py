@@ -73,15 +73,6 @@ def test_a_higher_temperature_makes_scores_softer_and_keeps_their_order(tmp_path
     np.testing.assert_array_equal(soft.argmax(axis=1), sharp.argmax(axis=1))
 
 
-def test_a_bias_makes_its_label_less_probable_beside_all_others(tmp_path: Path) -> None:
-    plain = EmotionModel(write_tiny_model(tmp_path / "a.onnx")).score(party(1))
-    bias = [-0.4, 0.0, 0.0, 0.0, 0.0, 0.0]
-    model = EmotionModel(write_tiny_model(tmp_path / "b.onnx", calibration={"temperature": 1.0, "bias": bias}))
-    lowered = model.score(party(1))
-    np.testing.assert_allclose((lowered - plain)[:, 1:] - (lowered - plain)[:, :1], 0.4, atol=1e-5)
-    assert "calibration:   temperature 1.000, anger -0.40\n" in model.describe()
-
-
 def test_the_file_says_what_it_is(tmp_path: Path) -> None:
     text = EmotionModel(write_tiny_model(tmp_path / "m.onnx")).describe()
     assert "model:         tiny 0\n" in text
@@ -127,7 +118,6 @@ def test_a_meaning_that_is_not_whole_is_refused(tmp_path: Path) -> None:
         ({"features": MEANING["features"] | {"frame_hop": 80}}, "features.frame_hop is 80, expected 125"),
         ({"features": MEANING["features"] | {"spectrum": [1.0]}}, "length of features.spectrum is 1, expected 64"),
         ({"features": MEANING["features"] | {"filter_bank": "AAAA"}}, "filter bank is another one, expected ours"),
-        ({"calibration": {"temperature": 1.0, "bias": [0.1]}}, "number of calibration.bias is 1, expected 6"),
         ({"calibration": {"temperature": 0.0}}, "temperature above zero is False, expected True"),
         ({"outputs": 5}, "labels of the output is 5, expected 6"),
     ],

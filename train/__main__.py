@@ -160,16 +160,13 @@ def export(
 
 @app.command()
 def calibrate(cremad: MaybeCremad = None, data: Data = None, actors: Actors = None, model: Model = OurModel) -> None:
-    """Fits calibration, baseline, thresholds and moods of a model file anew, on actors that it was not trained on."""
-    from monitor.messages import LABELS
+    """Fits temperature, baseline, thresholds and moods of a model file anew, on actors that it was not trained on."""
     from train import commands
     from train.measuring import actor_ids
 
     meaning = commands.calibrate_file(cremad, data, actor_ids(actors) if actors else None, model).meaning
     thresholds = f"label {meaning.thresholds.uncertain:.3f}, mood {meaning.thresholds.mood:.3f}"
-    anger = meaning.calibration.bias[LABELS.index("anger")]
-    fitted = f"temperature {meaning.calibration.temperature:.2f}, anger {anger:+.2f}"
-    typer.echo(f"{model}: {fitted}, thresholds {thresholds}")
+    typer.echo(f"{model}: temperature {meaning.calibration.temperature:.2f}, thresholds {thresholds}")
 
 
 @app.command()

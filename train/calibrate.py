@@ -1,4 +1,4 @@
-"""What the tuning actors teach a finished network: calibration, prior, thresholds, moods. Needs no TensorFlow.
+"""What the tuning actors teach a finished network: temperature, prior, thresholds, moods. Needs no TensorFlow.
 
 Everything is measured on their clips and on calls stitched from these, and lives in the model file's meaning: a new network
 gets its own by one command.
@@ -15,8 +15,9 @@ import onnx
 from monitor.audio import SAMPLE_RATE
 from monitor.messages import LABELS
 from monitor.model import METADATA_KEY, MOOD_GROUPS, EmotionModel, Moods
+from monitor.model import Calibration as Temperature
 from monitor.readings import PartyReader, unscored_state
-from train.calibration import best_calibration, calibrated, label_indices, prior
+from train.calibration import best_temperature, calibrated, label_indices, prior
 from train.corpus import Clip, CorpusError
 from train.evaluate import CONDITIONS
 from train.live import LIVE, speech_windows, streamed, windows, with_meaning
@@ -140,11 +141,11 @@ def calibrate(
     told(f"scores of {len(clips)} clips of the tuning actors")
     scores = np.concatenate([raw_scores(model, clips, name) for name in CALIBRATED_ON])
     everywhere = np.tile(labels, len(CALIBRATED_ON))
-    calibration = best_calibration(scores, everywhere)
-    start = prior(calibrated(scores, calibration), everywhere)
+    temperature = best_temperature(scores, everywhere)
+    start = prior(calibrated(scores, temperature), everywhere)
     meaning = model.meaning
     baseline = msgspec.structs.replace(meaning.baseline, prior=list(start))
-    tempered = with_meaning(model, calibration=calibration, baseline=baseline)
+    tempered = with_meaning(model, calibration=Temperature(temperature), baseline=baseline)
     calls = list(stitched(clips, calls_each, SEED, STRANGE))
     told(f"{len(calls)} calls stitched from them")
     return _with_moods(tempered, read_calls(tempered, calls), told)

@@ -4,46 +4,29 @@ import numpy as np
 
 from monitor.audio import Samples
 from monitor.messages import LABELS
-from monitor.model import Calibration
 
 WEIGHT_WINDOWS, CAP = 20, 2.5
 """Of the caller's baseline: how many windows the prior weighs, and the largest correction of a log score."""
 SMALLEST = 1e-6
 """Scores are kept from 0 by this before their logarithm is taken."""
-PLAIN = Calibration(1.0)
-"""Which changes nothing."""
 BINS = 15
 """Of the expected calibration error."""
 
 
-def calibrated(scores: np.ndarray, calibration: Calibration) -> np.ndarray:
+def calibrated(scores: np.ndarray, temperature: float) -> np.ndarray:
     """(n, 6) scores → (n, 6) probabilities."""
-    return _softmax(np.log(np.maximum(scores, SMALLEST)) / calibration.temperature + calibration.bias)
-
-
-def uncalibrated(probabilities: np.ndarray, calibration: Calibration) -> np.ndarray:
-    """(n, 6) probabilities → (n, 6) the scores that they were made of."""
-    return _softmax((np.log(np.maximum(probabilities, SMALLEST)) - calibration.bias) * calibration.temperature)
-
-
-def _softmax(logs: np.ndarray) -> np.ndarray:
+    logs = np.log(np.maximum(scores, SMALLEST)) / temperature
     weights = np.exp(logs - logs.max(axis=1, keepdims=True))
     return weights / weights.sum(axis=1, keepdims=True)
 
 
-def best_calibration(scores: np.ndarray, labels: np.ndarray) -> Calibration:
-    """The temperature of the highest likelihood (Guo et al. 2017), 0.3 to 3, then the bias of anger, -1 to 1; both to 0.01."""
-
-    def likeliest(tried: list[Calibration]) -> Calibration:
-        rows = np.arange(len(labels))
-        return max(tried, key=lambda one: float(np.mean(np.log(calibrated(scores, one)[rows, labels] + 1e-12))))
-
-    temperature = likeliest([Calibration(round(0.01 * step, 2)) for step in range(30, 301)]).temperature
-    return likeliest([Calibration(temperature, _anger(round(0.01 * step, 2))) for step in range(-100, 101)])
-
-
-def _anger(bias: float) -> list[float]:
-    return [bias if name == "anger" else 0.0 for name in LABELS]
+def best_temperature(scores: np.ndarray, labels: np.ndarray) -> float:
+    """The temperature of the highest likelihood (Guo et al. 2017), to 0.01 between 0.3 and 3."""
+    rows = np.arange(len(labels))
+    losses = {
+        t: -float(np.mean(np.log(calibrated(scores, t)[rows, labels] + 1e-12))) for t in np.arange(0.3, 3.005, 0.01)
+    }
+    return round(float(min(losses, key=losses.__getitem__)), 2)
 
 
 def reliability(probabilities: np.ndarray, labels: np.ndarray) -> list[tuple[int, int, float, float]]:

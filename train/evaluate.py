@@ -6,16 +6,8 @@ from typing import Any
 import numpy as np
 
 from monitor.messages import LABELS
-from monitor.model import Calibration, EmotionModel
-from train.calibration import (
-    BINS,
-    PLAIN,
-    calibration_error,
-    label_indices,
-    reliability,
-    uncalibrated,
-    unweighted_recall,
-)
+from monitor.model import EmotionModel
+from train.calibration import BINS, calibrated, calibration_error, label_indices, reliability, unweighted_recall
 from train.corpus import Clip
 from train.live import clip_scores
 from train.scoring import Condition
@@ -103,8 +95,8 @@ def coverage_curve(probabilities: np.ndarray, labels: np.ndarray) -> list[dict[s
     ]
 
 
-def measure(probabilities: np.ndarray, clips: Sequence[Clip], calibration: Calibration = PLAIN) -> dict[str, Any]:
-    """Every figure of one condition from (clips, 6) calibrated scores; `calibration` undone says what they were before."""
+def measure(probabilities: np.ndarray, clips: Sequence[Clip], temperature: float = 1.0) -> dict[str, Any]:
+    """Every figure of one condition from (clips, 6) calibrated scores; `temperature` undone says what they were before."""
     labels, actors = label_indices([clip.label for clip in clips]), np.array([clip.actor for clip in clips])
     predicted = probabilities.argmax(axis=1)
     matrix = confusion(predicted, labels)
@@ -121,7 +113,7 @@ def measure(probabilities: np.ndarray, clips: Sequence[Clip], calibration: Calib
         "recall": recall,
         "confusion": matrix.tolist(),
         "ece": rounded(calibration_error(probabilities, labels)),
-        "ece_uncalibrated": rounded(calibration_error(uncalibrated(probabilities, calibration), labels)),
+        "ece_uncalibrated": rounded(calibration_error(calibrated(probabilities, 1.0 / temperature), labels)),
         "coverage": curve,
         "accuracy_60": next(row["accuracy"] for row in curve if row["coverage"] == CONFIDENT_SHARE),
     }
@@ -144,10 +136,10 @@ def evaluate(
     return scores
 
 
-def figures(scores: Mapping[str, np.ndarray], clips: Sequence[Clip], calibration: Calibration) -> dict[str, Any]:
+def figures(scores: Mapping[str, np.ndarray], clips: Sequence[Clip], temperature: float) -> dict[str, Any]:
     """Condition → its figures, from what `evaluate` found."""
     return {
-        name: {**measure(rows, clips, calibration), "changed": changed(rows, scores["clean"])}
+        name: {**measure(rows, clips, temperature), "changed": changed(rows, scores["clean"])}
         for name, rows in scores.items()
     }
 

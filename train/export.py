@@ -135,7 +135,7 @@ def metadata(network: keras.Model, meaning: Mapping[str, Any]) -> dict[str, Any]
         "sample_rate": SAMPLE_RATE,
         "window_s": WINDOW_S,
         "features": feature_settings(meaning),
-        "calibration": {"temperature": 1.0, "bias": [0.0] * len(LABELS)},
+        "calibration": {"temperature": 1.0},
         "thresholds": {"uncertain": 0.0, "mood": 0.0},
         "baseline": {"prior": [EVEN] * len(LABELS), "weight_windows": WEIGHT_WINDOWS, "cap": CAP},
         "training": training_facts(meaning),
