@@ -224,6 +224,8 @@ class Node:
             return _DRAINING
         if self._listening is not None and self._listening.trouble:
             return self._listening.trouble
+        if self._scorers is not None and self._scorers.stand_still:
+            return self._scorers.trouble
         running = self.board.running
         if running >= self.settings.max_calls:
             return f"full: {running} calls run, max_calls is {self.settings.max_calls}"
