@@ -1,9 +1,5 @@
-"""What other ways cost, in processor time and in the same run: librosa a window, the machine's own matrix product; and what its
-cores are worth together."""
+"""What other ways cost, in processor time and in the same run: librosa a window, and the machine's own matrix product."""
 
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -15,9 +11,6 @@ from monitor.bench.stages import Cost
 from monitor.model import BATCH, EmotionModel
 from monitor.settings import Settings
 
-_LOOP = (
-    "import time; began = time.process_time(); sum(i * i for i in range(4_000_000)); print(time.process_time() - began)"
-)
 _MATRIX = 512
 """Rows and columns of the matrices that are multiplied: they fit the cache, and are large enough for full speed."""
 
@@ -46,22 +39,6 @@ def arithmetic(model: EmotionModel, seconds: float = 2.0) -> dict[str, Any]:
         "matrix_product_gflop_per_cpu_s": round(matrix, 1),
         "network_over_matrix_product": round(network / matrix, 2),
     }
-
-
-def cores(rounds: int = 3) -> dict[str, Any]:
-    """How many cores this machine has, and how many lone ones they are worth while all of them work: two that are threads of one
-    core, or a host that others keep busy, are worth less than two."""
-    count = os.cpu_count() or 1
-    alone_s = min(min(_loops_s(1)) for _ in range(rounds))
-    together_s = min(sum(_loops_s(count)) / count for _ in range(rounds))
-    return {"cores": count, "cores_worth": round(count * alone_s / together_s, 2)}
-
-
-def _loops_s(count: int) -> list[float]:
-    """Processor seconds of the same loop in as many processes at once."""
-    command = [sys.executable, "-c", _LOOP]
-    running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(count)]
-    return [float(process.communicate()[0]) for process in running]
 
 
 def against_librosa(cost: Cost, loop: Samples, settings: Settings, seconds: float = 2.0) -> dict[str, Any]:

@@ -55,7 +55,7 @@ def bench(
     else:
         tell(found := load.measure(model, heard, settings, parties, seconds))
     cost = stages.cost(model, heard, settings, min(max(1, found.parties), 100), rounds)
-    result = asdict(found) | rivals.cores() | {"cost_of_a_party": asdict(cost)} | rivals.arithmetic(model)
+    result = asdict(found) | {"cost_of_a_party": asdict(cost)} | rivals.arithmetic(model)
     result |= rivals.against_librosa(cost, heard[0], settings) | rivals.against_naive(model, cost, heard[0])
     typer.echo(encode(result).decode() if json else "\n".join(_lines(result)))
 
