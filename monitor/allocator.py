@@ -3,6 +3,7 @@
 import ctypes
 import gc
 import sys
+import threading
 from functools import cache
 
 EVERY_S = 60.0
@@ -25,3 +26,13 @@ def give_back() -> None:
     trim = _trim()
     if trim is not None:
         trim(0)
+
+
+def give_back_until(over: threading.Event) -> None:
+    """The same once a minute, in a thread of its own."""
+
+    def again() -> None:
+        while not over.wait(EVERY_S):
+            give_back()
+
+    threading.Thread(target=again, name="memory", daemon=True).start()

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from monitor.alerts.rulefile import load_rules
-from monitor.allocator import EVERY_S, give_back
+from monitor.allocator import give_back_until
 from monitor.board import Board
 from monitor.bus import Bus, Receiver
 from monitor.errors import CallmoodError, HistoryError, SourceError
@@ -171,7 +171,7 @@ class Node:
         run = self._scorers.run if self._scorers is not None else partial(self._made_pipeline().run, self._blocks)
         self._start("pipeline", lambda: self._score(run))
         self._start("sources", self._run_sources)
-        threading.Thread(target=self._give_back, name="memory", daemon=True).start()
+        give_back_until(self._stop)
         return self
 
     def __exit__(
@@ -224,6 +224,8 @@ class Node:
             return _DRAINING
         if self._listening is not None and self._listening.trouble:
             return self._listening.trouble
+        if self._scorers is not None and self._scorers.stand_still:
+            return self._scorers.trouble
         running = self.board.running
         if running >= self.settings.max_calls:
             return f"full: {running} calls run, max_calls is {self.settings.max_calls}"
@@ -358,10 +360,6 @@ class Node:
             dropped = self._queue.dropped_blocks, self._queue.dropped_s
             _log.info("scoring ends; audio that was dropped before it: %d blocks, %.1f s", *dropped)
             self.finished.set()
-
-    def _give_back(self) -> None:
-        while not self._stop.wait(EVERY_S):
-            give_back()
 
     def _run_sources(self) -> None:
         threads = [threading.Thread(target=self._run_source, args=(source,), daemon=True) for source in self._sources]

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Literal
 
+from monitor.allocator import give_back_until
 from monitor.child_process import ParentProcess
 from monitor.errors import CallmoodError
 from monitor.identities import Identities
@@ -80,6 +81,7 @@ class _Child:
         queue = BlockQueue(_QUEUE_S)
         pump = threading.Thread(target=self._pump, args=(queue,), daemon=True)
         pump.start()
+        give_back_until(self._over)
         commands: asyncio.Queue[Command] = asyncio.Queue()
         threading.Thread(target=self._hear_all, args=(asyncio.get_running_loop(), commands), daemon=True).start()
         beating = asyncio.create_task(self._beat())

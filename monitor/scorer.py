@@ -50,6 +50,8 @@ class Scorer:
         """Whether a process takes what waits."""
         self.down = False
         """Whether its process has died, and no other takes its place yet."""
+        self.begins_at_once = False
+        """Whether one takes its place without a wait: then what the dead one had is best left to it."""
         self.given_up = False
         self.unfinished: dict[str, Unfinished] = {}
         """Those of them whose beginning was told."""
@@ -74,6 +76,11 @@ class Scorer:
     def parties(self) -> int:
         """Of its calls."""
         return sum(len(opened.parties) for opened in [*self.calls.values()])
+
+    @property
+    def lives(self) -> bool:
+        """Whether a process runs, or begins at once."""
+        return not self.down or self.begins_at_once
 
     @property
     def busy(self) -> float:
@@ -221,6 +228,6 @@ class Scorer:
     def _die(self, why: str) -> None:
         self.down = True
         wait_s = self._restarts.wait_s(time.monotonic() - self._began_s)
-        self.given_up = wait_s is None
+        self.begins_at_once, self.given_up = wait_s == 0.0, wait_s is None
         self._lost(self, why)
         self._next_s = time.monotonic() + (wait_s or 0.0)

@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from monitor.allocator import EVERY_S, give_back
+from monitor.allocator import give_back_until
 from monitor.bus import Bus
 from monitor.child_process import ParentProcess
 from monitor.log_records import forward
@@ -41,6 +41,7 @@ def _main() -> None:
     line.load = lambda: Load(pipeline.busy, pipeline.since_s, time.process_time())
     gc.set_threshold(20_000)
     gc.freeze()
+    give_back_until(line.finished)
     pipeline.work(line, line.finished)
     line.tell(None)
 
@@ -57,7 +58,7 @@ class _Line:
         self._waiting: deque[Event] = deque()
         self._changed = threading.Condition()
         self._collected: list[AnyMessage] = []
-        self._told_s = self._gave_back_s = float("-inf")
+        self._told_s = float("-inf")
 
     def begin(self) -> Setup:
         """What it is told first; what follows is read from now on."""
@@ -70,9 +71,6 @@ class _Line:
         if (now_s := time.monotonic()) - self._told_s >= _TELL_S:
             self._told_s = now_s
             self.tell(self.load())
-        if now_s - self._gave_back_s >= EVERY_S:
-            self._gave_back_s = now_s
-            give_back()
         with self._changed:
             if not self._waiting and not self.finished.is_set():
                 self._changed.wait(timeout_s)

@@ -1,7 +1,7 @@
 """Scoring in several processes: every call is scored in one of them, and told here.
 
 One interpreter runs one thread at a time, so one process scores what a core and a half can, however many there are. Where a
-process dies, its calls are ended honestly, and go on under other names in those that live.
+process dies, its calls are ended honestly, and go on under other names in the one that takes its place, or in those that live.
 """
 
 import logging
@@ -114,6 +114,11 @@ class Scorers:
         down = sum(scorer.down for scorer in self._scorers)
         return f"{down} of {len(self._scorers)} processes that score do not run" if down and not self._finished else ""
 
+    @property
+    def stand_still(self) -> bool:
+        """Whether none runs."""
+        return all(scorer.down for scorer in self._scorers)
+
     def waited_s(self, now_s: float) -> float:
         """How old the oldest audio without a reading is at `now_s`, monotonic; about."""
         return max(scorer.waited_s(now_s) for scorer in self._scorers)
@@ -206,7 +211,7 @@ class Scorers:
         if running >= settings.max_calls:
             return self._next(), Refused(too_many(opened.call, running, settings))
         past, scorer = self._past.get(opened.goes_on), self._next()
-        if past is not None and not past.scorer.down:
+        if past is not None and past.scorer.lives:
             opened, scorer = replace(opened, goes_on=past.name), past.scorer
         self._running[opened.call] = _Running(opened, scorer)
         scorer.take_on(opened)
@@ -254,13 +259,12 @@ class Scorers:
             self._publish([*ends, _told(fault)])
             if not self._finished:
                 running = {one.name for one in self._running.values()}
-                self._place_again(
-                    waiting, [one for name, one in calls.items() if name not in {*begun, *running}], reason
-                )
+                over = [one for name, one in calls.items() if name not in {*begun, *running}]
+                self._place_again(waiting, {one.call: self._given(one, scorer) for one in over}, reason)
 
     def _move(self, scorer: Scorer, calls: Collection[str], begun: Mapping[str, Unfinished]) -> dict[str, str]:
-        """Gives the running `calls` of a process that died to others; those that it had told to be over stay so. Returns the new
-        names of those that it had `begun`: a call whose process has died twice is not taken up again, since it may be what
+        """Gives the running `calls` of a process that died a new place; those that it had told to be over stay so. Returns the
+        new names of those that it had `begun`: a call whose process has died twice is not taken up again, since it may be what
         they died of. One that was not scored begins like any other: scored where there is time by now.
         """
         names = {}
@@ -273,27 +277,28 @@ class Scorers:
                 before = source_name if begun[source_name].scored else ""
                 opened = replace(opened, call=source_name + AGAIN, goes_on=before)
                 names[source_name] = opened.call
-            self._running[source_name] = _Running(opened, self._given(opened))
+            self._running[source_name] = _Running(opened, self._given(opened, scorer))
         return names
 
-    def _given(self, opened: CallOpened) -> Scorer:
-        """Who has that call from now on."""
-        scorer = self._next()
+    def _given(self, opened: CallOpened, dead: Scorer) -> Scorer:
+        """Who has that call of a process that died from now on: its successor, where that begins at once; the others have their
+        own."""
+        scorer = dead if dead.begins_at_once else self._next()
         scorer.take_on(opened)
         scorer.queue.put(opened)
         return scorer
 
-    def _place_again(self, waiting: Sequence[Event], over: Sequence[CallOpened], why: str) -> None:
-        """What waited for a process that died. Calls that are `over`, and of which nothing was told, begin and end elsewhere."""
-        elsewhere = {opened.call: self._given(opened) for opened in over}
+    def _place_again(self, waiting: Sequence[Event], over: Mapping[str, Scorer], why: str) -> None:
+        """What waited for a process that died. Calls that are `over`, and of which nothing was told, begin and end where they are
+        given."""
         for event in [one for one in waiting if not isinstance(one, CallOpened)]:
-            whose = elsewhere.get(getattr(event, "call", ""))
+            whose = over.get(getattr(event, "call", ""))
             placed = (whose, event) if whose else self._placed(event)
             if placed is not None:
                 placed[0].queue.put(placed[1])
         closed = {event.call for event in waiting if isinstance(event, CallClosed)}
-        for call in elsewhere.keys() - closed:
-            elsewhere[call].queue.put(CallClosed(call, f"error: {why}"))
+        for call in over.keys() - closed:
+            over[call].queue.put(CallClosed(call, f"error: {why}"))
 
 
 def _told(error: CallmoodError) -> Error:

@@ -2,13 +2,14 @@ import gc
 import os
 import platform
 import sys
+import threading
 import weakref
 from pathlib import Path
 
 import pytest
 
 from monitor import allocator
-from monitor.allocator import give_back
+from monitor.allocator import give_back, give_back_until
 
 MB = 1_000_000
 
@@ -52,3 +53,22 @@ def test_where_the_system_has_another_allocator_nothing_happens(monkeypatch: pyt
     give_back()
     assert allocator._trim() is None
     allocator._trim.cache_clear()
+
+
+def test_a_process_gives_back_again_and_again_until_it_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    over, given_back, times = threading.Event(), threading.Event(), []
+
+    def note() -> None:
+        times.append(len(times))
+        if len(times) == 3:
+            over.set()
+            given_back.set()
+
+    monkeypatch.setattr(allocator, "EVERY_S", 0.001)
+    monkeypatch.setattr(allocator, "give_back", note)
+    before = {*threading.enumerate()}
+    give_back_until(over)
+    assert given_back.wait(20)
+    for thread in {*threading.enumerate()} - before:
+        thread.join(20)
+    assert times == [0, 1, 2]

@@ -266,6 +266,31 @@ def test_a_node_outlives_the_processes_that_score_its_calls(model: EmotionModel)
     assert [one.call for one in running.ended] == ["a", "a-again"]
 
 
+def test_a_node_takes_no_call_while_none_of_its_scoring_processes_runs(model: EmotionModel) -> None:
+    telephone = Telephone()
+    running = Node(Settings(scoring_processes=2), model, [telephone])
+
+    def until_unready(why: str) -> None:
+        deadline_s = time.monotonic() + 20
+        while running.unready() != why:
+            assert time.monotonic() < deadline_s
+
+    with running:
+        assert running._scorers is not None
+        scorers = running._scorers._scorers
+        deadline_s = time.monotonic() + 20
+        while not all(one.cpu_s for one in scorers):  # each has told its load
+            assert time.monotonic() < deadline_s
+        for one in scorers:
+            assert one._process is not None
+            os.kill(one._process.pid, signal.SIGKILL)
+        until_unready("2 of 2 processes that score do not run")
+        until_unready("")
+        telephone.over.set()
+        assert running.finished.wait(20)
+    assert running._scorers.restarts == 2
+
+
 def test_a_message_that_cannot_be_sent_costs_none_of_those_behind_it() -> None:
     service = ServiceThread(Broadcaster(Settings(port=0), Ties(hello)))
     service.start()
