@@ -198,8 +198,8 @@ def build_learning(
 ) -> keras.Model:
     """The same for training, with the weights of `start` where they are not new: `features` (pairs, frames, 64) of two windows
     that follow each other, both of any multiple of `STRIDE` frames → (2 · pairs, 6) for the first and the second of each, so that
-    half of the windows are read after another, as in a running call. After `probabilities` come `heads`, name → classes of what is
-    asked besides, a softmax each."""
+    half of the windows are read after another, as in a running call. After `probabilities` come `heads`, name → classes of what
+    is asked besides, a softmax each."""
     features = keras.Input((None, BANDS + architecture.beside), name="features")
     network = keras.Model(features, _outputs(features, architecture, _Pair(), heads))
     return _taken(start, network) if start else network

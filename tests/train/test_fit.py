@@ -126,7 +126,7 @@ def test_one_clip_is_too_few_to_learn_from(tiny_corpus: Path, tmp_path: Path) ->
     with pytest.raises(
         CorpusError, match="one clip to learn from, expected two or more: add recordings of the speakers"
     ):
-        fit(alone, (), Schedule(epochs=1), Architecture(**SMALL), tmp_path, lambda row: None)
+        fit(alone, (), Schedule(epochs=1), Architecture(**SMALL), tmp_path, lambda _: None)
 
 
 def test_a_warp_reads_bands_elsewhere_and_masks_reach_the_floor() -> None:
