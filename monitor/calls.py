@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from monitor.alerts.rules import SUSTAINED_ANGER, Rule
 from monitor.alerts.watches import CallWatch, Change
-from monitor.audio import SAMPLE_RATE, Block, Samples
+from monitor.audio import SAMPLE_RATE, Block
 from monitor.cells import Cell, Lost
 from monitor.identities import Identities
 from monitor.messages import (
@@ -25,7 +25,7 @@ from monitor.messages import (
     Reading,
     State,
 )
-from monitor.model import Meaning
+from monitor.model import Meaning, Stream
 from monitor.readings import PartyReader, Scores, Verdict, unscored_state
 from monitor.settings import Settings
 from monitor.sources import CallClosed, CallOpened
@@ -41,6 +41,8 @@ class PartyState:
     windows: PartyWindows
     reader: PartyReader | None
     """None for a party that is not scored."""
+    stream: Stream = field(default_factory=Stream)
+    """Its place in the network."""
     tally: Counter[str] = field(default_factory=Counter)
     """Readings by label, or by state where there is none."""
 
@@ -69,9 +71,11 @@ class Due(NamedTuple):
         """Whether it is a window that the network scores."""
         return isinstance(self.item, Window) and self.state is None
 
-    def to_score(self) -> Samples | None:
-        """(188, 64) mel power of a window that is to be scored."""
-        return self.item.power if isinstance(self.item, Window) and self.state is None else None
+    def to_score(self) -> tuple[Stream, Window] | None:
+        """A window that is to be scored, and whose."""
+        if self.party is None or self.state is not None or not isinstance(self.item, Window):
+            return None
+        return self.party.stream, self.item
 
 
 class Piece(NamedTuple):

@@ -2,13 +2,14 @@
 
 Frames are numbered from the beginning of a call: frame k covers the samples [125 k, 125 k + 512), so that overlapping
 windows share their frames and each frame is computed once. What a frame holds does not depend on the window; level and
-floor are taken out per window, afterwards.
+floor are taken out afterwards, when the frames of a cell are scored for the first time.
 """
 
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,8 @@ FRAME = 512
 """Samples of a frame (64 ms), under a Hann window."""
 FRAME_HOP = 125
 """Samples from one frame to the next (15.625 ms): every hop and window is a whole number of them."""
+LEAD = 4 * FRAME_HOP
+"""Samples of silence before a call's first one: so every 0.25 s complete 16 frames, from the first on."""
 BANDS = 64
 """Mel bands."""
 LOW_HZ, HIGH_HZ = 60.0, 3_900.0
@@ -105,7 +108,7 @@ class FrameStream:
     """A stream cut so that each of its frames is computed once."""
 
     def __init__(self) -> None:
-        self.rest = np.zeros(0, np.float32)
+        self.rest = np.zeros(LEAD, np.float32)
         """The last samples, which begin the next frame."""
 
     def cut(self, samples: Samples) -> tuple[Samples, Samples]:
@@ -120,13 +123,30 @@ class FrameStream:
         return parts
 
 
-def mel_powers(pieces: Sequence[tuple[FrameStream, Samples]]) -> list[Samples]:
-    """(m, 64) mel power of the frames that each stream's next samples, (n,), complete; of one stream the pieces in order.
+class Frames(NamedTuple):
+    """Mel power of some frames that follow each other, and what of them the level of the voice is made of."""
+
+    power: Samples
+    """(n, 64)"""
+    energy: float
+    """Sum of the frames' powers e."""
+    squares: float
+    """Sum of e²."""
+
+
+def frames_of(power: Samples) -> Frames:
+    """(n, 64) mel power → the same as frames."""
+    energy = power @ _ONES
+    return Frames(power, float(energy.sum()), float(energy.dot(energy)))
+
+
+def mel_frames(pieces: Sequence[tuple[FrameStream, Samples]]) -> list[Frames]:
+    """The frames that each stream's next samples, (n,), complete; of one stream the pieces in order.
 
     Equally long ones are computed together, to the last bit the same as alone.
     """
     cuts = [stream.cut(samples) for stream, samples in pieces]
-    powers = [np.zeros((0, BANDS), np.float32)] * len(cuts)
+    found = [_NO_FRAMES] * len(cuts)
     lengths: dict[int, list[int]] = defaultdict(list)
     for number, parts in enumerate(cuts):
         lengths[sum(map(len, parts))].append(number)
@@ -134,9 +154,15 @@ def mel_powers(pieces: Sequence[tuple[FrameStream, Samples]]) -> list[Samples]:
         for at in range(0, len(numbers) if length >= FRAME else 0, _TOGETHER):
             some = numbers[at : at + _TOGETHER]
             together = np.concatenate([part for number in some for part in cuts[number]]).reshape(len(some), length)
-            for number, power in zip(some, mel_power(together), strict=True):
-                powers[number] = power.copy()  # or one party's frames would keep those of all the others
-    return powers
+            powers = mel_power(together)
+            energies = powers @ _ONES  # numpy's own sum over a short axis takes twice as long
+            sums, squares = energies.sum(axis=1).tolist(), np.square(energies, out=energies).sum(axis=1).tolist()
+            for number, power, sum_, square in zip(some, powers, sums, squares, strict=True):
+                found[number] = Frames(power.copy(), sum_, square)  # or one party's would keep those of all the others
+    return found
+
+
+_NO_FRAMES = Frames(np.zeros((0, BANDS), np.float32), 0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -154,19 +180,35 @@ def speech_level(power: Samples) -> Samples:
 
     A mean weighted by the power itself: pauses, and what lies in them, weigh nothing.
     """
-    energy = power @ _ONES  # numpy's own sum over a short axis takes twice as long
+    energy = power @ _ONES
     level: Samples = (energy * energy).sum(axis=-1) / np.maximum(energy.sum(axis=-1), np.float32(1e-30))
     return level
 
 
-def window_features(power: Samples, normalisation: Normalisation, out: Samples | None = None) -> Samples:
-    """(…, frames, 64) mel power of a window → (…, frames, 64) float32, about -2..+2: what the network reads; in `out` if given.
+def window_features(power: Samples, normalisation: Normalisation) -> Samples:
+    """(…, frames, 64) mel power of whole windows → (…, frames, 64) float32, about -2..+2: what the network reads.
 
     Decibels over the voice's own level, over the average voice's spectrum, softly floored: gain changes nothing, and what
     lies more than `floor_db` under the voice (room, line, digital silence) looks the same. Lost or missing frames are 0.
     """
-    level = np.maximum(speech_level(power), np.float32(1e-20))[..., None, None]
-    features: Samples = np.divide(power, level * normalisation.spectrum, out=out, dtype=np.float32)
+    return _floored(power, speech_level(power)[..., None, None], normalisation)
+
+
+def last_features(windows: Sequence[Sequence[Frames]], counts: Sequence[int], normalisation: Normalisation) -> Samples:
+    """Windows' frames in pieces, all as long → (pieces, frames, 64): `window_features` of the last pieces of each window, as many
+    as `counts` says, over the level of all its pieces."""
+    last = np.stack([piece.power for window, count in zip(windows, counts, strict=True) for piece in window[-count:]])
+    levels = [
+        sum([piece.squares for piece in window]) / (sum([piece.energy for piece in window]) or 1.0)
+        for window in windows
+    ]
+    return _floored(last, np.repeat(np.array(levels, np.float32), counts)[:, None, None], normalisation)
+
+
+def _floored(power: Samples, level: Samples, normalisation: Normalisation) -> Samples:
+    features: Samples = np.divide(
+        power, np.maximum(level, np.float32(1e-20)) * normalisation.spectrum, dtype=np.float32
+    )
     features += np.float32(10.0 ** (-normalisation.floor_db / 10.0))
     np.log(features, out=features)  # numpy's log10 of float32 takes four times as long
     features *= np.float32(1 / np.log(10.0))

@@ -2,11 +2,11 @@
 
 import base64
 import binascii
-import os
 import zlib
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
@@ -22,16 +22,23 @@ from monitor.features import (
     HIGH_HZ,
     LOW_HZ,
     Normalisation,
-    frame_count,
+    last_features,
     mel_filter_bank,
     window_features,
 )
 from monitor.messages import LABELS, Mood
+from monitor.windows import CELL_FRAMES, Window
 
+FORMAT = 2
+"""Of the metadata; 1 was a network that read whole windows."""
 METADATA_KEY = "callmood"
 """Entry of the ONNX file's metadata that holds the JSON of `Meaning`."""
-BATCH = 32
-"""Windows of one ONNX run; more go into several: larger ones fall out of the processor's cache."""
+WINDOW_CELLS = 12
+"""Cells of 0.25 s in a window."""
+HOP_CELLS = 2
+"""Cells from one window to the next, by default."""
+BATCH_CELLS = 64
+"""New cells of one ONNX run; more go into several: larger ones fall out of the processor's cache."""
 MOOD_GROUPS: tuple[Mood, ...] = ("angry", "dissatisfied", "satisfied", "calm")
 """The moods that a model tells apart, in the order of `Moods`."""
 _GROUPED: dict[Mood, tuple[str, ...]] = {
@@ -47,6 +54,10 @@ def plain_mood_weights() -> list[list[float]]:
     return [[(name in _GROUPED[mood]) / len(_GROUPED[mood]) for name in LABELS] for mood in MOOD_GROUPS]
 
 
+_CELL_VECTORS = 2
+"""What the network makes of a cell's frames, before it pools those of a window."""
+_INPUTS = ["features", "state", "ends"]
+_OUTPUTS = ["probabilities", "state_after"]
 Float = TypeVar("Float", np.float32, np.float64)
 
 
@@ -124,41 +135,114 @@ class Meaning(msgspec.Struct, frozen=True):
     scores: dict[str, Any]
     parameters: int
     mflop: float
-    """2 × multiply-accumulates of one window, in millions."""
+    """2 × multiply-accumulates of a window half a second after the one before, in millions."""
     moods: Moods = msgspec.field(default_factory=Moods)
+
+
+class Stream:
+    """One party's place in the network: what its layers keep of what they have read."""
+
+    __slots__ = ("cells", "state")
+
+    def __init__(self) -> None:
+        self.cells = 0
+        """Of the party, up to the end of the window that was scored last."""
+        self.state: Samples | None = None
+        """(size,) None before the first window."""
+
+
+class Batch(NamedTuple):
+    """What the network reads together: of several parties some windows that follow each other, in the same steps."""
+
+    places: npt.NDArray[np.intp]
+    """(parties, windows) in what was asked for."""
+    streams: list[Stream]
+    new_cells: tuple[int, ...]
+    """Of each window those that the one before it did not hold."""
+    features: Samples
+    """(parties, 16 a new cell, 64)"""
 
 
 class EmotionModel:
     """One network, ready to score. Raises ModelError where the file is missing, broken or contradicts the live path."""
 
-    def __init__(self, path: Path, threads: int | None = None) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
-        self._session = _open(path, threads or os.cpu_count() or 1)
+        self._session = _open(path)
         self.meaning = _read_meaning(path, self._session)
         features = self.meaning.features
         self._normalisation = Normalisation(features.floor_db, np.array(features.spectrum, np.float32))
+        self._state_size: int = self._session.get_inputs()[1].shape[-1]
 
-    def score(self, powers: Sequence[Samples]) -> Samples:
-        """Windows' mel power, (188, 64) each → (n, 6) calibrated log probabilities, in the order of LABELS."""
-        return self.calibrated(self.raw(powers)) if powers else np.zeros((0, len(LABELS)), np.float32)
+    def score(self, windows: Sequence[tuple[Stream, Window]]) -> Samples:
+        """Windows of parties that are scored, of one party in order → (n, 6) calibrated log probabilities, in the order of
+        LABELS."""
+        return self.calibrated(self.raw(windows)) if windows else np.zeros((0, len(LABELS)), np.float32)
 
-    def raw(self, powers: Sequence[Samples]) -> Samples:
-        """Windows' mel power, (188, 64) each, at least one → (n, 6) the network's own probabilities, uncalibrated."""
-        return np.concatenate([self.run(batch) for batch in self.features(powers)])
+    def raw(self, windows: Sequence[tuple[Stream, Window]]) -> Samples:
+        """The same, at least one → (n, 6) the network's own probabilities, uncalibrated."""
+        probabilities = np.empty((len(windows), len(LABELS)), np.float32)
+        for batch in self.batches(windows):
+            probabilities[batch.places] = self.run(batch)
+        return probabilities
 
-    def features(self, powers: Sequence[Samples]) -> Iterator[Samples]:
-        """Windows' mel power, (188, 64) each → what the network reads, (n, 188, 64), in batches that it is quick with."""
-        for start in range(0, len(powers), BATCH):
-            some = powers[start : start + BATCH]
-            batch = np.empty((len(some), *some[0].shape), np.float32)
-            for power, features in zip(some, batch, strict=True):
-                # One window after the other: what comes between stays in the processor's cache.
-                window_features(power, self._normalisation, out=features)
-            yield batch
+    def batches(self, windows: Sequence[tuple[Stream, Window]]) -> Iterator[Batch]:
+        """What is to run, one batch after the other.
 
-    def run(self, features: Samples) -> Samples:
-        """(n, 188, 64) features → (n, 6) the network's own probabilities."""
-        return self._session.run(["probabilities"], {"features": features})[0]  # type: ignore[no-any-return]
+        Of a window only those cells are read that its party's last one did not hold: the layers under the pooling are
+        computed once for each. After a pause as long as a window a party begins anew.
+        """
+        alike: dict[tuple[int, tuple[int, ...]], list[list[int]]] = defaultdict(list)
+        for runs in self._runs(windows).values():
+            for turn, (new_cells, places) in enumerate(runs):
+                alike[turn, tuple(new_cells)].append(places)
+        for (_, steps), parties in sorted(alike.items()):
+            most = max(1, BATCH_CELLS // sum(steps))
+            for at in range(0, len(parties), most):
+                some = parties[at : at + most]
+                frames = [windows[place][1].frames or () for places in some for place in places]
+                pieces = last_features(frames, steps * len(some), self._normalisation)
+                features = pieces.reshape(len(some), -1, BANDS)
+                yield Batch(np.array(some), [windows[places[0]][0] for places in some], steps, features)
+
+    def _runs(self, windows: Sequence[tuple[Stream, Window]]) -> dict[int, list[tuple[list[int], list[int]]]]:
+        """Of each party the windows that the network reads at once: their new cells, and their places in `windows`."""
+        runs: dict[int, list[tuple[list[int], list[int]]]] = defaultdict(list)
+        for place, (stream, window) in enumerate(windows):
+            # The first window of a short call is filled up with silence.
+            new = min(window.cells - stream.cells, WINDOW_CELLS) if stream.cells else WINDOW_CELLS
+            stream.cells = window.cells
+            own = runs[id(stream)]
+            if not own or new == WINDOW_CELLS or sum(own[-1][0]) + new > BATCH_CELLS:
+                own.append(([], []))
+            own[-1][0].append(new)
+            own[-1][1].append(place)
+        return runs
+
+    def run(self, batch: Batch) -> Samples:
+        """(parties, windows, 6) the network's own probabilities; its streams go on from there."""
+        states = np.zeros((len(batch.streams), self._state_size), np.float32)
+        if batch.new_cells[0] < WINDOW_CELLS:
+            for row, stream in zip(states, batch.streams, strict=True):
+                row[:] = stream.state
+        probabilities, after = self._read(batch.features, states, batch.new_cells)
+        for stream, state in zip(batch.streams, after, strict=True):
+            stream.state = state.copy()  # or one party's would keep those of all the others
+        return probabilities.reshape(*batch.places.shape, len(LABELS))
+
+    def _read(self, features: Samples, states: Samples, new_cells: Sequence[int]) -> tuple[Samples, Samples]:
+        """(parties · windows, 6) the network's own probabilities, (parties, size) the states after them."""
+        ends = np.cumsum(new_cells, dtype=np.int32) * np.int32(_CELL_VECTORS)
+        probabilities, after = self._session.run(_OUTPUTS, {"features": features, "state": states, "ends": ends})
+        return probabilities, after
+
+    def read(self, powers: Samples) -> Samples:
+        """(n, 192, 64) mel power of whole windows → what the network reads, as many features."""
+        return window_features(powers, self._normalisation)
+
+    def predict(self, features: Samples) -> Samples:
+        """(n, 192, 64) features of whole windows → (n, 6) the network's own probabilities, of parties that begin with them."""
+        return self._read(features, np.zeros((len(features), self._state_size), np.float32), [WINDOW_CELLS])[0]
 
     def calibrated(self, probabilities: Samples) -> Samples:
         """(n, 6) the network's own probabilities → (n, 6) calibrated log probabilities."""
@@ -209,11 +293,11 @@ def _short(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _open(path: Path, threads: int) -> onnxruntime.InferenceSession:
+def _open(path: Path) -> onnxruntime.InferenceSession:
     if not path.is_file():
         raise ModelError(f"{path}: no such model file; expected an ONNX file made by `python -m train export`")
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = 1  # what is new in some windows is too little to share: two take half as much again
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -246,10 +330,10 @@ def _read_meaning(path: Path, session: onnxruntime.InferenceSession) -> Meaning:
 
 def _contradictions(meaning: Meaning, session: onnxruntime.InferenceSession) -> list[tuple[str, object, object]]:
     """What in the file is not as the live path computes it: name, got, expected."""
-    features, window = meaning.features, round(meaning.window_s * SAMPLE_RATE)
+    features = meaning.features
     inputs, outputs = session.get_inputs(), session.get_outputs()
     facts = [
-        ("format", meaning.format, 1),
+        ("format", meaning.format, FORMAT),
         ("labels", meaning.labels, list(LABELS)),
         ("sample_rate", meaning.sample_rate, SAMPLE_RATE),
         ("window_s", meaning.window_s, 3.0),
@@ -259,7 +343,7 @@ def _contradictions(meaning: Meaning, session: onnxruntime.InferenceSession) -> 
         ("features.bands", features.bands, BANDS),
         ("features.low_hz", features.low_hz, LOW_HZ),
         ("features.high_hz", features.high_hz, HIGH_HZ),
-        ("features.frames", features.frames, frame_count(window)),
+        ("features.frames", features.frames, WINDOW_CELLS * CELL_FRAMES),
         ("length of features.spectrum", len(features.spectrum), BANDS),
         ("filter bank", "another one" if not _same_bank(features.filter_bank) else "ours", "ours"),
         ("number of baseline.prior", len(meaning.baseline.prior), len(LABELS)),
@@ -269,8 +353,11 @@ def _contradictions(meaning: Meaning, session: onnxruntime.InferenceSession) -> 
             [len(LABELS)] * len(MOOD_GROUPS) + [len(MOOD_GROUPS)],
         ),
         ("temperature above zero", meaning.calibration.temperature > 0, True),
-        ("input", [(i.name, list(i.shape[1:])) for i in inputs], [("features", [features.frames, features.bands])]),
-        ("output", [(o.name, list(o.shape[1:])) for o in outputs], [("probabilities", [len(LABELS)])]),
+        ("input", [i.name for i in inputs], _INPUTS),
+        ("output", [o.name for o in outputs], _OUTPUTS),
+        ("bands of the input", inputs[0].shape[-1], BANDS),
+        ("labels of the output", outputs[0].shape[-1], len(LABELS)),
+        ("state after", outputs[1].shape[-1], inputs[1].shape[-1]),
     ]
     return [fact for fact in facts if fact[1] != fact[2]]
 

@@ -258,10 +258,9 @@ class Pipeline:
         return [one for call in dict.fromkeys(piece.call for piece in pieces) for one in call.released()]
 
     def _score(self, due: Iterable[Due]) -> Iterator[Scores]:
-        """One ONNX run for all windows that need it: (6,) log probabilities of each."""
+        """The network's runs for all windows that need it: (6,) log probabilities of each."""
         began_s = time.monotonic()
-        powers = [power for one in due if (power := one.to_score()) is not None]
-        scores = self._model.score(powers).tolist()
+        scores = self._model.score([scored for one in due if (scored := one.to_score()) is not None]).tolist()
         self._network_s += time.monotonic() - began_s
         return iter(scores)
 

@@ -31,7 +31,7 @@ def _main() -> None:
     bus = Bus()
     bus.subscribe(line.collect, line.tell_collected)
     pipeline = Pipeline(
-        EmotionModel(setup.model, setup.threads),
+        EmotionModel(setup.model),
         setup.settings,
         bus,
         identities=setup.identities,

@@ -5,7 +5,6 @@ process dies, its calls are ended honestly, and go on under other names in the o
 """
 
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -74,11 +73,10 @@ class Scorers:
         rules: Sequence[Rule],
         unscoring: Callable[[], str] = lambda: "",
     ) -> "Scorers":
-        """As many processes as the settings say, with the processor's cores between them. Raises SettingError."""
+        """As many processes as the settings say. Raises SettingError."""
         check(settings, model.meaning)
-        count = settings.scoring_processes
-        threads, level = max(1, (os.cpu_count() or 1) // count), _log.getEffectiveLevel()
-        return cls(count, Setup(model.path, threads, settings, identities, rules, level), bus, unscoring)
+        setup = Setup(model.path, settings, identities, rules, _log.getEffectiveLevel())
+        return cls(settings.scoring_processes, setup, bus, unscoring)
 
     @property
     def waiting_s(self) -> float:

@@ -23,8 +23,6 @@ class Setup:
     """What a process scores with. It goes there by pickle."""
 
     model: Path
-    threads: int
-    """Of the network."""
     settings: Settings
     identities: Identities
     rules: Sequence[Rule]

@@ -13,9 +13,11 @@ import numpy as np
 
 from monitor.audio import SAMPLE_RATE, Block, Samples
 from monitor.cells import CELL, Cell, Lost, PartyCells
-from monitor.features import FRAME, FRAME_HOP, FrameStream, frame_count, mel_power, mel_powers
+from monitor.features import FRAME, FRAME_HOP, LEAD, Frames, FrameStream, frame_count, frames_of, mel_frames, mel_power
 from monitor.speech import VAD_FRAME, SpeechDetector, detect
 
+CELL_FRAMES = frame_count(CELL + LEAD)
+"""Frames that a cell completes, the first one of a call too."""
 _FULL_SCALE = 0.975
 """From here a sample counts as clipped: G.711's loudest code is 0.98 of full scale."""
 _LEAST_RUN = 3
@@ -39,13 +41,19 @@ class Window(msgspec.Struct, frozen=True):
     """Seconds of it that never came."""
     arrived_s: float
     """Monotonic clock when its last sample came."""
-    frames: tuple[Samples, ...] | None
-    """Mel power of its frames in pieces, (n, 64) each, which overlapping windows share; None for a party that is not scored."""
+    frames: tuple[Frames, ...] | None
+    """The frames that each of its 12 cells completes, 16 of them, which overlapping windows share; None for a party that is not
+    scored."""
 
     @property
     def power(self) -> Samples | None:
-        """(188, 64) mel power; None for a party that is not scored. Put together anew each time."""
-        return None if self.frames is None else np.concatenate(self.frames)
+        """(192, 64) mel power; None for a party that is not scored. Put together anew each time."""
+        return None if self.frames is None else np.concatenate([cell.power for cell in self.frames])
+
+    @property
+    def cells(self) -> int:
+        """How many cells of the party lie before its end."""
+        return -(-self.end // CELL)
 
     @property
     def speech_s(self) -> float:
@@ -65,7 +73,7 @@ class PartyWindows:
         self._heard: list[float] = []
         """Of each cell of the next window the sum of its samples' squares, and how many of them are clipped, are speech, were
         lost: four numbers a cell, side by side."""
-        self._power: deque[Samples] = deque(maxlen=self._window // CELL)
+        self._cells: deque[Frames] = deque(maxlen=self._window // CELL)
         self._windows = 0
         self._arrived_s = 0.0
         self._done = 0
@@ -82,14 +90,14 @@ class PartyWindows:
         windows = [*hear([(self, cell) for cell in self.cells.finish()]), self.last()]
         return [window for window in windows if window is not None]
 
-    def take(self, cell: Cell, speech: int, power: Samples | None) -> Window | None:
-        """The window that the next cell completes; it has `speech` samples of speech, and `power` is its (n, 64) frames."""
+    def take(self, cell: Cell, speech: int, frames: Frames | None) -> Window | None:
+        """The window that the next cell completes; it has `speech` samples of speech, and completes `frames`."""
         samples, lost, self._arrived_s = cell
         squares = float(samples.dot(samples))
         self._heard += squares, _clipped(samples, squares), speech, lost
         del self._heard[: -4 * (self._window // CELL)]
-        if power is not None:
-            self._power.append(power)
+        if frames is not None:
+            self._cells.append(frames)
         self._done += samples.size
         return self._make_window() if self._done >= self._window and self._done % self._hop == 0 else None
 
@@ -113,22 +121,22 @@ class PartyWindows:
             frames=None if self.frames is None else self._whole(self.frames),
         )
 
-    def _whole(self, frames: FrameStream) -> tuple[Samples, ...]:
-        """The window's frames; a short call is filled up with silence."""
-        missing = frame_count(self._window) - sum(map(len, self._power))
-        if missing <= 0:
-            first, *others = self._power
-            return first[-missing:], *others
+    def _whole(self, frames: FrameStream) -> tuple[Frames, ...]:
+        """The window's frames; where a call ends within a cell, or is short, they are filled up with silence."""
+        missing = self._window // CELL * CELL_FRAMES - sum([len(cell.power) for cell in self._cells])
+        if not missing:
+            return tuple(self._cells)
         tail = mel_power(np.concatenate([frames.rest, np.zeros(missing * FRAME_HOP + FRAME, np.float32)]))
-        return *self._power, tail[:missing]
+        whole = np.concatenate([*(cell.power for cell in self._cells), tail[:missing]])
+        return tuple(frames_of(power) for power in whole.reshape(-1, CELL_FRAMES, whole.shape[1]))
 
 
 def hear(cells: Sequence[tuple[PartyWindows, Cell]]) -> list[Window | None]:
     """The window that each cell completes; of a party the cells in order, of different parties in any."""
     speech = detect([(party.speech, cell.samples) for party, cell in cells])
-    powers = iter(mel_powers([(party.frames, cell.samples) for party, cell in cells if party.frames is not None]))
+    frames = iter(mel_frames([(party.frames, cell.samples) for party, cell in cells if party.frames is not None]))
     return [
-        party.take(cell, VAD_FRAME * int(np.count_nonzero(heard)), None if party.frames is None else next(powers))
+        party.take(cell, VAD_FRAME * int(np.count_nonzero(heard)), None if party.frames is None else next(frames))
         for (party, cell), heard in zip(cells, speech, strict=True)
     ]
 

@@ -150,7 +150,7 @@ def _begin(settings: Settings, channels: tuple[Party, ...] | None) -> None:
     global _worker
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it without a word: whoever began it has the last
     logging.getLogger("monitor").setLevel(logging.ERROR)
-    model = EmotionModel(Path(settings.model) if settings.model else default_path(), threads=1)
+    model = EmotionModel(Path(settings.model) if settings.model else default_path())
     _worker = model, settings, channels
 
 

@@ -22,10 +22,11 @@ from monitor.broadcast import Broadcaster
 from monitor.handshake import Ties
 from monitor.identities import Identities
 from monitor.messages import CallStarted
-from monitor.model import EmotionModel
+from monitor.model import EmotionModel, Stream
 from monitor.service_thread import ServiceThread
 from monitor.settings import Settings
 from monitor.sources import Before, BlockQueue, CallClosed, CallOpened
+from monitor.windows import Window
 from tests.broadcasting import hello, started
 from tests.test_pipeline import CALM, LOUD, AngryModel
 from tests.test_pipeline import model as model  # a fixture
@@ -153,9 +154,9 @@ def test_a_node_that_is_behind_says_so(model: EmotionModel) -> None:
     scored = threading.Event()
 
     class Stuck(AngryModel):
-        def score(self, powers: list[np.ndarray]) -> np.ndarray:
+        def score(self, windows: list[tuple[Stream, Window]]) -> np.ndarray:
             assert scored.wait(10)
-            return super().score(powers)
+            return super().score(windows)
 
     class Endless:
         def run(self, queue: BlockQueue, stop: threading.Event) -> None:
@@ -211,9 +212,9 @@ def test_a_late_node_may_take_calls_without_scoring_them(model: EmotionModel) ->
     scored = threading.Event()
 
     class Stuck(AngryModel):
-        def score(self, powers: list[np.ndarray]) -> np.ndarray:
+        def score(self, windows: list[tuple[Stream, Window]]) -> np.ndarray:
             assert scored.wait(40)
-            return super().score(powers)
+            return super().score(windows)
 
     told: queue.Queue[Any] = queue.Queue()
     settings = Settings(queue_s=60.0, late_s=0.2, when_late="unscored")

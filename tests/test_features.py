@@ -5,12 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.features import (
+    LEAD,
     FrameStream,
     Normalisation,
     frame_count,
+    frames_of,
+    last_features,
     mel_filter_bank,
+    mel_frames,
     mel_power,
-    mel_powers,
     speech_level,
     window_features,
 )
@@ -51,17 +54,45 @@ def test_frames_of_parts_are_the_frames_of_the_whole(voice: np.ndarray) -> None:
 def test_a_stream_has_the_frames_of_the_whole_however_it_is_cut(sizes: list[int]) -> None:
     noise = np.random.default_rng(0).standard_normal(sum(sizes)).astype(np.float32)
     stream, pieces = FrameStream(), np.split(noise, np.cumsum(sizes)[:-1])
-    powers = mel_powers([(stream, piece) for piece in pieces])
-    assert [len(power) for power in powers] == np.diff([frame_count(end) for end in np.cumsum([0, *sizes])]).tolist()
-    np.testing.assert_allclose(np.concatenate(powers), mel_power(noise), rtol=1e-4)
+    found = mel_frames([(stream, piece) for piece in pieces])
+    whole = mel_power(np.concatenate([np.zeros(LEAD, np.float32), noise]))
+    assert [len(power) for power, _, _ in found] == np.diff(
+        [frame_count(LEAD + end) for end in np.cumsum([0, *sizes])]
+    ).tolist()
+    np.testing.assert_allclose(np.concatenate([power for power, _, _ in found]), whole, rtol=1e-4)
+    energy = whole.sum(axis=1)
+    assert sum(frames.energy for frames in found) == pytest.approx(float(energy.sum()), rel=1e-4)
+    assert sum(frames.squares for frames in found) == pytest.approx(float(energy.dot(energy)), rel=1e-4)
 
 
 def test_streams_together_have_to_the_last_bit_the_frames_that_each_has_alone() -> None:
     rng = np.random.default_rng(0)
     pieces = [rng.standard_normal(size).astype(np.float32) for size in [2_000] * 20 + [700, 700, 90]]
-    alone = [mel_powers([(FrameStream(), piece)])[0] for piece in pieces]
-    together = mel_powers([(FrameStream(), piece) for piece in pieces])
-    assert [power.tobytes() for power in together] == [power.tobytes() for power in alone]
+    alone = [mel_frames([(FrameStream(), piece)])[0] for piece in pieces]
+    together = mel_frames([(FrameStream(), piece) for piece in pieces])
+    assert [(power.tobytes(), *sums) for power, *sums in together] == [
+        (power.tobytes(), *sums) for power, *sums in alone
+    ]
+
+
+def test_every_quarter_of_a_second_completes_sixteen_frames(voice: np.ndarray) -> None:
+    stream = FrameStream()
+    found = mel_frames([(stream, piece) for piece in voice.reshape(-1, 2_000)])
+    assert [len(power) for power, _, _ in found] == [16] * 12
+
+
+def test_the_last_frames_of_windows_are_read_over_the_level_of_the_whole_window(voice: np.ndarray) -> None:
+    pieces = [
+        frames_of(power) for power in mel_power(np.concatenate([voice, np.zeros(500, np.float32)])).reshape(12, 16, 64)
+    ]
+    windows = [pieces, [*pieces[6:], *pieces[:6]]]
+    whole = np.stack([np.concatenate([piece.power for piece in window]) for window in windows])
+    for counts in ((1, 1), (2, 5), (12, 1)):
+        last = last_features(windows, counts, FLAT)
+        wanted = [read[-16 * count :] for read, count in zip(window_features(whole, FLAT), counts, strict=True)]
+        np.testing.assert_allclose(last.reshape(-1, 64), np.concatenate(wanted), atol=1e-5)
+    silence = [frames_of(np.zeros((16, 64), np.float32))] * 12
+    np.testing.assert_allclose(last_features([silence], (2,), FLAT), -2.0)
 
 
 @pytest.mark.parametrize(("samples", "frames"), [(0, 0), (511, 0), (512, 1), (636, 1), (637, 2), (24_000, 188)])
@@ -91,4 +122,4 @@ def test_what_lies_far_under_the_voice_is_equally_silent(voice: np.ndarray) -> N
 
 
 def test_digital_silence_gives_numbers() -> None:
-    assert np.isfinite(window_features(np.zeros((2, 188, 64), np.float32), FLAT)).all()
+    assert np.isfinite(window_features(np.zeros((2, 192, 64), np.float32), FLAT)).all()

@@ -6,25 +6,69 @@ import onnx
 import pytest
 
 from monitor.errors import ModelError
-from monitor.model import EmotionModel
+from monitor.model import EmotionModel, Stream
+from monitor.windows import PartyWindows, Window
+from tests.test_windows import block, speech_like
 from tests.tiny_model import MEANING, write_tiny_model
 
-POWERS = list(np.random.default_rng(0).random((70, 188, 64), np.float32))
+
+def party(seed: int, seconds: float = 8.0) -> list[tuple[Stream, Window]]:
+    """A party's windows, as they are scored."""
+    stream, found = PartyWindows(3.0, 0.5, with_features=True), Stream()
+    items = [*stream.push(block(speech_like(seconds, seed), 0)), *stream.finish()]
+    return [(found, window) for window in items if isinstance(window, Window)]
 
 
-def test_scores_are_log_probabilities_however_many_windows_come_at_once(tmp_path: Path) -> None:
-    model = EmotionModel(write_tiny_model(tmp_path / "m.onnx"))
-    together = model.score(POWERS)
-    assert together.shape == (70, 6)
+@pytest.fixture
+def model(tmp_path: Path) -> EmotionModel:
+    return EmotionModel(write_tiny_model(tmp_path / "m.onnx"))
+
+
+def test_scores_are_log_probabilities_however_many_windows_come_at_once(model: EmotionModel) -> None:
+    together = model.score(
+        [one for windows in zip(*(party(seed) for seed in range(7)), strict=True) for one in windows]
+    )
+    assert together.shape == (77, 6)
     np.testing.assert_allclose(np.exp(together).sum(axis=1), 1.0, atol=1e-5)
-    one_by_one = np.concatenate([model.score([power]) for power in POWERS])
-    np.testing.assert_allclose(together, one_by_one, atol=1e-5)
+    one_by_one = [np.concatenate([model.score([window]) for window in party(seed)]) for seed in range(7)]
+    np.testing.assert_allclose(together.reshape(11, 7, 6).swapaxes(0, 1), one_by_one, atol=1e-5)
     assert model.score([]).shape == (0, 6)
 
 
+def test_a_window_is_read_from_where_the_last_one_of_its_party_ended(model: EmotionModel) -> None:
+    windows = party(1)
+    assert [batch.features.shape for batch in model.batches([windows[0]])] == [(1, 192, 64)]
+    (later,) = model.batches([windows[1], windows[4]])
+    assert (later.new_cells, later.features.shape, later.places.tolist()) == ((2, 6), (1, 128, 64), [[0, 1]])
+    assert windows[0][0].cells == 20
+    (pause,) = model.batches([windows[10]])
+    assert (pause.new_cells, pause.features.shape) == ((12,), (1, 192, 64))
+
+
+def test_parties_that_are_alike_go_together_up_to_what_fits_the_cache(model: EmotionModel) -> None:
+    parties = [party(seed, 3.5) for seed in range(40)]
+    batches = [*model.batches([window for windows in parties for window in windows])]
+    assert [(len(batch.places), batch.new_cells) for batch in batches] == [(4, (12, 2))] * 10
+    assert [place for batch in batches for places in batch.places for place in places] == list(range(80))
+
+
+def test_a_long_way_of_one_party_goes_in_several_runs(model: EmotionModel) -> None:
+    windows = party(3, 20.0)
+    first, second = model.batches(windows)
+    assert (first.new_cells, second.new_cells) == ((12, *[2] * 26), (2,) * 8)
+    assert [*first.places[0], *second.places[0]] == list(range(35))
+
+
+def test_a_party_begins_anew_after_a_pause_as_long_as_a_window(model: EmotionModel) -> None:
+    windows = party(2, 12.0)
+    later = model.score([windows[0], windows[9]])[1]
+    (alone,) = model.score([(Stream(), windows[9][1])])
+    np.testing.assert_array_equal(later, alone)
+
+
 def test_a_higher_temperature_makes_scores_softer_and_keeps_their_order(tmp_path: Path) -> None:
-    sharp = EmotionModel(write_tiny_model(tmp_path / "a.onnx")).score(POWERS)
-    soft = EmotionModel(write_tiny_model(tmp_path / "b.onnx", calibration={"temperature": 2.0})).score(POWERS)
+    sharp = EmotionModel(write_tiny_model(tmp_path / "a.onnx")).score(party(1))
+    soft = EmotionModel(write_tiny_model(tmp_path / "b.onnx", calibration={"temperature": 2.0})).score(party(1))
     assert (soft.max(axis=1) < sharp.max(axis=1)).all()
     np.testing.assert_array_equal(soft.argmax(axis=1), sharp.argmax(axis=1))
 
@@ -68,14 +112,14 @@ def test_a_meaning_that_is_not_whole_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"format": 2}, "format is 2, expected 1"),
+        ({"format": 1}, "format is 1, expected 2"),
         ({"labels": ["sad"] * 6}, "labels is ['sad', 'sad', 'sad', 'sad', 'sad', 'sad'], expected ['anger',"),
         ({"sample_rate": 16_000}, "sample_rate is 16000, expected 8000"),
         ({"features": MEANING["features"] | {"frame_hop": 80}}, "features.frame_hop is 80, expected 125"),
         ({"features": MEANING["features"] | {"spectrum": [1.0]}}, "length of features.spectrum is 1, expected 64"),
         ({"features": MEANING["features"] | {"filter_bank": "AAAA"}}, "filter bank is another one, expected ours"),
         ({"calibration": {"temperature": 0.0}}, "temperature above zero is False, expected True"),
-        ({"outputs": 5}, "output is [('probabilities', [5])], expected [('probabilities', [6])]"),
+        ({"outputs": 5}, "labels of the output is 5, expected 6"),
     ],
 )
 def test_a_file_that_contradicts_the_live_path_is_refused(tmp_path: Path, changes: dict, text: str) -> None:  # type: ignore[type-arg]

@@ -22,10 +22,11 @@ from monitor.messages import (
     Gap,
     Reading,
 )
-from monitor.model import EmotionModel
+from monitor.model import EmotionModel, Stream
 from monitor.pipeline import Pipeline
 from monitor.settings import Settings
 from monitor.sources import Acknowledged, BlockQueue, CallClosed, CallOpened, Event, Refused
+from monitor.windows import Window
 from tests.test_windows import speech_like
 from tests.tiny_model import write_tiny_model
 
@@ -42,9 +43,9 @@ class AngryModel:
         self.meaning = model.meaning
         self.runs: list[int] = []
 
-    def score(self, powers: list[np.ndarray]) -> np.ndarray:
-        self.runs.append(len(powers))
-        loud = np.array([power.sum(axis=1).max() > 10.0 for power in powers], bool)
+    def score(self, windows: list[tuple[Stream, Window]]) -> np.ndarray:
+        self.runs.append(len(windows))
+        loud = np.array([window.power.sum(axis=1).max() > 10.0 for _, window in windows], bool)
         return np.log(np.where(loud[:, None], [[0.9, *[0.02] * 5]], [[*[0.02] * 4, 0.9, 0.02]])).astype(np.float32)
 
 
@@ -279,7 +280,7 @@ def test_calls_beyond_the_limit_are_refused(model: EmotionModel) -> None:
 
 def test_a_fault_of_ours_is_told_and_stops_the_pipeline(model: EmotionModel) -> None:
     class Broken(AngryModel):
-        def score(self, _: list[np.ndarray]) -> np.ndarray:
+        def score(self, _: list[tuple[Stream, Window]]) -> np.ndarray:
             raise RuntimeError("boom")
 
     bus, told = Bus(), list[AnyMessage]()
@@ -315,11 +316,11 @@ class SlowModel(AngryModel):
         super().__init__(model)
         self.asked, self.may_answer = threading.Event(), threading.Event()
 
-    def score(self, powers: list[np.ndarray]) -> np.ndarray:
-        if powers:
+    def score(self, windows: list[tuple[Stream, Window]]) -> np.ndarray:
+        if windows:
             self.asked.set()
             assert self.may_answer.wait(20.0)
-        return super().score(powers)
+        return super().score(windows)
 
 
 class WatchedQueue(BlockQueue):

@@ -20,9 +20,10 @@ from monitor.messages import (
     decode,
     encode,
 )
-from monitor.model import EmotionModel
+from monitor.model import EmotionModel, Stream
 from monitor.playback import played
 from monitor.settings import Settings
+from monitor.windows import Window
 from tests.test_windows import speech_like
 from tests.tiny_model import write_tiny_model
 
@@ -33,8 +34,8 @@ class AngryModel:
     def __init__(self, model: EmotionModel) -> None:
         self.meaning = model.meaning
 
-    def score(self, powers: list[np.ndarray]) -> np.ndarray:
-        loud = np.array([power.sum(axis=1).max() > 1.0 for power in powers], bool)
+    def score(self, windows: list[tuple[Stream, Window]]) -> np.ndarray:
+        loud = np.array([window.power.sum(axis=1).max() > 1.0 for _, window in windows], bool)
         return np.log(np.where(loud[:, None], [[0.9, *[0.02] * 5]], [[*[0.02] * 5, 0.9]])).astype(np.float32)
 
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from monitor.audio import Block
 from monitor.cells import Lost
 from monitor.errors import AudioError
-from monitor.features import mel_power
+from monitor.features import LEAD, mel_power
 from monitor.windows import PartyWindows, Window, hear
 
 
@@ -96,7 +96,7 @@ def test_a_window_ends_at_every_hop_and_holds_exactly_its_three_seconds(hop_s: f
     for window in found[: len(ends)]:
         assert isinstance(window, Window)
         part = samples[window.end - 24_000 : window.end]
-        np.testing.assert_allclose(window.power, mel_power(part), rtol=1e-5)
+        np.testing.assert_allclose(window.power[-188:], mel_power(part), rtol=1e-5)
         assert window.level_db == pytest.approx(10 * np.log10(np.mean(part.astype(np.float64) ** 2)), abs=1e-3)
 
 
@@ -117,13 +117,13 @@ def test_the_end_of_a_call_is_flushed_and_a_short_call_gets_one_window(
 ) -> None:
     found = windows_of(speech_like(4.0)[:samples], [160])
     assert [(w.start, w.end) for w in found] == expected
-    assert all(isinstance(w, Window) and w.power is not None and w.power.shape == (188, 64) for w in found)
+    assert all(isinstance(w, Window) and w.power is not None and w.power.shape == (192, 64) for w in found)
 
 
 def test_a_short_call_is_filled_up_with_silence() -> None:
     samples = speech_like(1.4)
     (window,) = windows_of(samples, [160])
-    padded = np.concatenate([samples, np.zeros(24_000 - samples.size, np.float32)])
+    padded = np.concatenate([np.zeros(LEAD, np.float32), samples, np.zeros(24_000 - samples.size, np.float32)])
     assert isinstance(window, Window)
     np.testing.assert_allclose(window.power, mel_power(padded), rtol=1e-5)
 

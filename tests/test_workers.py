@@ -73,7 +73,7 @@ def test_processes_tell_what_one_would_in_the_order_of_the_files(settings: Setti
     ends = [m.call if isinstance(m, CallEnded) else "bad" for m in others if isinstance(m, CallEnded | Error)]
     assert ends == ["one", "two", "bad", "one-2"]
     assert {m.agent for m in others if isinstance(m, CallStarted)} == {"4711"}
-    alone = [*played(paths[:1], settings, EmotionModel(Path(settings.model), threads=1))]
+    alone = [*played(paths[:1], settings, EmotionModel(Path(settings.model)))]
     ours = others[: len(alone)]
     assert content(ours)[1:] == content(alone)[1:]
     assert any(isinstance(m, Reading) and m.scores for m in ours)

@@ -18,7 +18,7 @@ from train.corpus import Clip, Corpus, CorpusError
 from train.dataset import Recipe, Workshop
 from train.folds import write_predictions
 from train.frame_measures import MEASURES, MeasuringWorkshop, read_clip
-from train.network import Architecture
+from train.network import NETWORK, Architecture, rebuilt
 from train.scoring import Predict, clip_features, score_clips
 from train.split import Split
 from train.variants import JUDGED, Variant
@@ -80,6 +80,7 @@ def _described(bench: Bench) -> dict[str, object]:
     """What must be alike for rows to be compared."""
     return {
         "schedule": asdict(bench.schedule),
+        "network": NETWORK,
         "architecture": asdict(bench.architecture),
         "augmentation": Recipe().words(),
         "split": asdict(bench.split),
@@ -143,4 +144,5 @@ def _learn(bench: Bench, variant: Variant, name: str, workshop: Workshop, places
     (work / fit.WINDOWS).mkdir(exist_ok=True)
     for path in windows.glob("*.npy"):
         save(work / fit.WINDOWS / path.name, [np.load(path, mmap_mode="r")[places]])
-    return fit.predictor(fit.fit(own, (), schedule, architecture, work, lambda row: bench.told(name, epochs, row)))
+    learnt = fit.fit(own, (), schedule, architecture, work, lambda row: bench.told(name, epochs, row))
+    return fit.predictor(rebuilt(learnt, architecture))

@@ -14,14 +14,18 @@ from multiprocessing import get_context, parent_process
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from monitor.audio import Samples
 from monitor.features import BANDS
+from monitor.model import HOP_CELLS
+from monitor.windows import CELL_FRAMES
 from train.dataset import FRAMES, Recipe, Workshop
 from train.scoring import Predict
 
 EPOCHS_A_GENERATION = 2
 """A further generation joins those that are drawn from after so many epochs."""
+_HOP_FRAMES = HOP_CELLS * CELL_FRAMES
 _TOGETHER = 64
 """Windows that a teacher scores at once."""
 
@@ -77,7 +81,7 @@ def _make(generation: int, path: Path) -> None:
 
 
 def make_generation(workshop: Workshop, generation: int, path: Path) -> None:
-    """Writes one window of every clip: (clips, 188, 64) float16."""
+    """Writes one window of every clip: (clips, 192, 64) float16."""
     clips = range(len(workshop.clips))
     save(path, [workshop.features(generation, clips[at : at + _TOGETHER]) for at in range(0, len(clips), _TOGETHER)])
 
@@ -121,23 +125,27 @@ class Batches:
         """Batches of an epoch; an incomplete last one is left out."""
         return max(1, len(self._workshop.clips) // self._schedule.batch)
 
-    def epoch(self, epoch: int) -> Iterator[tuple[np.ndarray, list[Samples]]]:
-        """(batch, frames, 64) float32 features and (batch, classes) targets of every head, `steps` times."""
+    def epoch(self, epoch: int) -> Iterator[tuple[Samples, list[Samples]]]:
+        """(batch / 2, 2 · frames, 64) float32 features of pairs of windows, of one speaker mostly, and (batch, classes) targets
+        of every head, `steps` times."""
         schedule, clips = self._schedule, len(self._workshop.clips)
         generator = np.random.default_rng((self._workshop.seed, epoch, 1 << 20))
         generations = self._generations(schedule.generations_by(epoch))
-        order, drawn = generator.permutation(clips), generator.integers(len(generations), size=clips)
+        pairs = paired([clip.actor for clip in self._workshop.clips], generator)
+        drawn = generator.integers(len(generations), size=clips)
         frames = schedule.frames(epoch)
         places = generator if self._workshop.recipe.moved else np.random.default_rng(self._workshop.seed)
         starts = places.integers(FRAMES - frames + 1, size=clips)
         for step in range(self.steps):
-            chosen = order[step * schedule.batch : (step + 1) * schedule.batch]
+            chosen = pairs[step * (schedule.batch // 2) : (step + 1) * (schedule.batch // 2)].ravel()
             windows = [generations[drawn[clip]][0][clip, starts[clip] : starts[clip] + frames] for clip in chosen]
             wanted = [targets[chosen] for targets in self._targets]
             if self._teacher:
                 taught = np.stack([generations[drawn[clip]][1][clip] for clip in chosen])  # type: ignore[index]
                 wanted[0] = wanted[0] + self._workshop.recipe.teacher_weight * (taught - wanted[0])
-            yield blended(np.stack(windows).astype(np.float32), wanted, self._workshop.recipe, generator)
+            recipe = self._workshop.recipe
+            features, wanted = blended(np.stack(windows).astype(np.float32), wanted, recipe, generator)
+            yield features.reshape(-1, 2 * frames, features.shape[2]), wanted
 
     def _generations(self, count: int) -> list[tuple[np.ndarray, Samples | None]]:
         """The first so many, each with what the teacher says of it; the next one is begun."""
@@ -174,22 +182,45 @@ class Batches:
 def blended(
     features: np.ndarray, wanted: Sequence[Samples], recipe: Recipe, generator: np.random.Generator
 ) -> tuple[np.ndarray, list[Samples]]:
-    """Other vocal tracts, SpecAugment (Park et al. 2019), mixup (Zhang et al. 2018) of each window with another of the batch.
+    """Other levels, other vocal tracts, SpecAugment (Park et al. 2019), mixup (Zhang et al. 2018) of each pair of windows with
+    another of the batch.
 
-    `features` (n, frames, 64 or more) are altered in place; what lies beside the 64 bands is mixed only.
+    `features` (2 · pairs, frames, 64 or more) are altered in place; what lies beside the 64 bands is mixed only.
     """
     bands = features[..., :BANDS]
-    bands[:] = warp(bands, recipe, generator)
+    bands[:] = warp(over_earlier_levels(bands, recipe, generator), recipe, generator)
     for window in bands:
         mask(window, recipe, generator)
     if not recipe.mixup:
         return features, list(wanted)
-    weights = generator.beta(recipe.mixup, recipe.mixup, len(features)).astype(np.float32)
+    pairs = len(features) // 2
+    weights = np.repeat(generator.beta(recipe.mixup, recipe.mixup, pairs).astype(np.float32), 2)
     weights = np.maximum(weights, 1 - weights)
-    others = generator.permutation(len(features))
+    others = (2 * generator.permutation(pairs)[:, None] + [0, 1]).ravel()
     part, share = weights[:, None, None], weights[:, None]
     mixed = [share * targets + (1 - share) * targets[others] for targets in wanted]
     return part * features + (1 - part) * features[others], mixed
+
+
+def paired(speakers: Sequence[str], generator: np.random.Generator) -> npt.NDArray[np.intp]:
+    """(pairs, 2) places of `speakers`, drawn anew: two of one together wherever he has another; an odd one is left out."""
+    order = generator.permutation(len(speakers))
+    order = order[np.argsort(np.array(speakers)[order], kind="stable")]
+    return generator.permutation(order[: len(order) // 2 * 2].reshape(-1, 2))
+
+
+def over_earlier_levels(features: np.ndarray, recipe: Recipe, generator: np.random.Generator) -> np.ndarray:
+    """(n, frames, 64) with the level wandering from the last half second of each window backwards, as `Recipe` says."""
+    if not recipe.level_step_db:
+        return features
+    count, frames, _ = features.shape
+    steps_db = generator.laplace(0.0, recipe.level_step_db, (count, -(-frames // _HOP_FRAMES)))
+    steps_db[:, -1] = 0.0
+    steps_db[generator.random(count) < recipe.level_steady_share] = 0.0
+    wandered_db = np.repeat(np.cumsum(steps_db[:, ::-1], axis=1)[:, ::-1], _HOP_FRAMES, axis=1)[:, -frames:, None]
+    silent = np.float32(10.0 ** (-recipe.floor_db / 10.0))
+    over = np.maximum(np.power(np.float32(10.0), features) - silent, np.float32(0.0))
+    return np.log10(over * np.power(10.0, wandered_db / 10.0).astype(np.float32) + silent)
 
 
 def warp(features: np.ndarray, recipe: Recipe, generator: np.random.Generator) -> np.ndarray:

@@ -20,7 +20,7 @@ from monitor.readings import PartyReader, unscored_state
 from train.calibration import best_temperature, calibrated, label_indices, prior
 from train.corpus import Clip, CorpusError
 from train.evaluate import CONDITIONS
-from train.live import LIVE, speech_powers, windows, with_meaning
+from train.live import LIVE, speech_windows, streamed, windows, with_meaning
 from train.moods import LONG_ENOUGH_S, fit_moods, mood_stretches, shares
 from train.stitch import Line, PseudoCall, stitched
 
@@ -59,7 +59,10 @@ def raw_scores(model: EmotionModel, clips: Sequence[Clip], condition: str) -> np
     """(clips, 6) the network's own mean probabilities under a condition of `CONDITIONS`."""
     altered = CONDITIONS[condition]
     return np.stack(
-        [model.raw(speech_powers(altered.apply(clip.samples, seed))).mean(axis=0) for seed, clip in enumerate(clips)]
+        [
+            model.raw(streamed(speech_windows(altered.apply(clip.samples, seed)))).mean(axis=0)
+            for seed, clip in enumerate(clips)
+        ]
     )
 
 
@@ -85,7 +88,7 @@ def _read(model: EmotionModel, call: PseudoCall) -> list[tuple[float, float, np.
     unsure = msgspec.structs.replace(model.meaning.thresholds, uncertain=2.0)
     reader, rows = PartyReader(msgspec.structs.replace(model.meaning, thresholds=unsure), LIVE), []
     scored = [window for window in windows(call.samples) if unscored_state(window, LIVE) is None]
-    for window, scores in zip(scored, model.score([window.power for window in scored]), strict=True):  # type: ignore[misc]
+    for window, scores in zip(scored, model.score(streamed(scored)), strict=True):
         verdict = reader.read(window, scores, hears_anger=False)
         evidence = reader.mood_evidence(LIVE.mood_s)
         assert verdict.confidence is not None

@@ -27,10 +27,10 @@ CONDITION_WORDS = {
 
 ABLATIONS = """\
 One thing at a time (`python -m train ablations`): short trainings of {epochs} epochs, alike but for what the row says. They
-show large differences only, nothing of the network that ships. The network alone, without baseline or calibration, on {clips}
-clips of {actors} actors ({split}), none of them fitted on but in the row that leaks. Differences are to the first row, their
-intervals 95 % by bootstrap over the same actors for both. What chance does in a training is not in these intervals:
-the row with another seed shows it.
+show large differences only, nothing of the network that ships. The network ({network}) alone, without baseline or
+calibration, on {clips} clips of {actors} actors ({split}), none of them fitted on but in the row that leaks. Differences are
+to the first row, their intervals 95 % by bootstrap over the same actors for both. What chance does in a training is not in
+these intervals: the row with another seed shows it.
 
 """
 
@@ -123,7 +123,8 @@ def _ablations(found: Mapping[str, Any]) -> Iterator[str]:
     rows = found["rows"]
     first = next(iter(rows.values()))
     yield ""
-    yield from ABLATIONS.format(**first, epochs=found["schedule"]["epochs"], split=found["split"]).splitlines()
+    trained = {"epochs": found["schedule"]["epochs"], "split": found["split"], "network": found["network"]}
+    yield from ABLATIONS.format(**first, **trained).splitlines()
     yield "| short training | UAR | interval | difference | noise 10 dB under | difference |"
     yield "|---|---|---|---|---|---|"
     for row in rows.values():

@@ -92,7 +92,7 @@ def open_teacher(path: Path, split: Split) -> Teacher:
         model = EmotionModel(path)
         features, fitted = model.meaning.features, model.meaning.training["fitted"]
         own = Normalisation(features.floor_db, np.array(features.spectrum, np.float32))
-        predict = model.run
+        predict = model.predict
     else:
         from train.fit import predictor
 

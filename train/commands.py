@@ -193,7 +193,7 @@ def export_model(
 
 
 def _real_windows(clips: tuple[Clip, ...], meaning: dict[str, Any]) -> np.ndarray:
-    """(n, 188, 64) features of some clips' first windows: Keras and ONNX are compared on them."""
+    """(n, 192, 64) features of some clips' first windows: Keras and ONNX are compared on them."""
     read = normalisation(meaning)
     return np.stack([window_features(speech_powers(clip.samples)[0], read) for clip in clips[:100]])
 

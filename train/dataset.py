@@ -11,16 +11,18 @@ from typing import Self
 import numpy as np
 
 from monitor.audio import SAMPLE_RATE, Samples
-from monitor.features import Normalisation, frame_count, mel_power, window_features
+from monitor.features import LEAD, Normalisation, frame_count, mel_power, window_features
 from monitor.messages import LABELS
 from train import augment
 from train.corpus import Clip
 from train.noise import NoiseBank, noise_bank
 
 WINDOW_S = 3.0
-WINDOW = int(WINDOW_S * SAMPLE_RATE)
-"""Samples of a window."""
+WINDOW = LEAD + int(WINDOW_S * SAMPLE_RATE)
+"""Samples of a window, and those before it in which its first frames begin."""
 FRAMES = frame_count(WINDOW)
+STRIDE = 8
+"""Frames of one of the network's vectors (125 ms)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,11 @@ class Recipe:
     """Longest of two stretches of time that SpecAugment floors."""
     masked_bands: int = 5
     """Widest of two stretches of mel bands that it floors."""
+    level_step_db: float = 1.0
+    """Mean size of the steps by which a window's level was another half a second before, and so on back: in a running call the
+    frames of a window were read over the level that was heard until then."""
+    level_steady_share: float = 0.25
+    """Windows without such steps, as a call's first one."""
     warped_share: float = 0.6
     """Windows whose bands are read further up or down, ..."""
     warp: float = 0.1
@@ -106,12 +113,12 @@ class Workshop:
         return cls(clips, noises, Normalisation(recipe.floor_db, average_spectrum(clips)), recipe, seed)
 
     def features(self, epoch: int, indices: Sequence[int]) -> np.ndarray:
-        """(len(indices), 188, 64) float16: the windows of these clips in this epoch."""
+        """(len(indices), 192, 64) float16: the windows of these clips in this epoch."""
         power = np.stack([mel_power(self.window(epoch, index)) for index in indices])
         return window_features(power, self.normalisation).astype(np.float16)
 
     def window(self, epoch: int, index: int) -> Samples:
-        """(24000,) one altered window of clip `index`."""
+        """(24500,) one altered window of clip `index`."""
         generator = np.random.default_rng((self.seed, epoch, index))
         voice = (
             self._joined(index, generator)
@@ -137,9 +144,9 @@ class Workshop:
         """A window with one clip somewhere in it, at times cut off by up to a quarter at an end; unmoved from its beginning."""
         samples = vary_voice(self.clips[index].samples, self.recipe, generator)
         if not self.recipe.moved:
-            return np.pad(samples, (0, max(0, WINDOW - len(samples))))[:WINDOW]
+            return np.pad(samples, (LEAD, max(0, WINDOW - LEAD - len(samples))))[:WINDOW]
         slack = len(samples) // 4 if generator.random() < 0.3 else 0
-        lowest, highest = sorted((-slack, WINDOW - len(samples) + slack))
+        lowest, highest = sorted((LEAD - slack, WINDOW - len(samples) + slack))
         place = int(generator.integers(lowest, highest + 1))
         padded = np.pad(samples, (max(0, place), max(0, WINDOW - place - len(samples))))
         return padded[max(0, -place) : max(0, -place) + WINDOW]

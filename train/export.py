@@ -5,7 +5,7 @@ import json
 import math
 import os
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +23,13 @@ from monitor.audio import SAMPLE_RATE
 from monitor.errors import ModelError
 from monitor.features import BANDS
 from monitor.messages import LABELS
-from monitor.model import METADATA_KEY
+from monitor.model import FORMAT, METADATA_KEY
+from monitor.windows import CELL_FRAMES
 from train.calibration import CAP, WEIGHT_WINDOWS
-from train.dataset import FRAMES, WINDOW_S
+from train.dataset import FRAMES, STRIDE, WINDOW_S
 from train.fit import CREMAD
-from train.network import mflop
+from train.network import POOLED, Architecture, mflop, streaming
 
-FORMAT = 1
-"""Of the metadata; a reader refuses what it does not know."""
 NAME, VERSION = "callmood-cremad", "1.0"
 OWN_NAME = "callmood-own"
 """Of a network that learnt from other recordings than CREMA-D, or from others as well."""
@@ -45,32 +44,47 @@ LICENCE = "weights Apache-2.0; trained on CREMA-D, Open Database License 1.0, co
 CITATION = "Cao, Cooper, Keutmann, Gur, Nenkova, Verma: CREMA-D, IEEE Transactions on Affective Computing 5(4), 2014"
 
 
-def convert(network: keras.Model) -> onnx.ModelProto:
-    """The network as ONNX: `features` (batch, 188, 64) → `probabilities` (batch, 6), any batch."""
-
-    signature = [tf.TensorSpec((None, FRAMES, BANDS), tf.float32, name="features")]
-    function = tf.function(lambda batch: network(batch, training=False))
+def convert(network: keras.Model, architecture: Architecture) -> onnx.ModelProto:
+    """The network as ONNX: see `train.network.build_streaming`. Any batch, any number of frames that is a multiple of 8."""
+    stream = streaming(network, architecture)
+    signature = [
+        tf.TensorSpec((None, None, BANDS), tf.float32, name="features"),
+        tf.TensorSpec((None, stream.inputs[1].shape[-1]), tf.float32, name="state"),
+        tf.TensorSpec((None,), tf.int32, name="ends"),
+    ]
+    function = tf.function(lambda *given: stream([*given], training=False))
     converted, _ = tf2onnx.convert.from_function(function, signature, opset=OPSET)
-    _name_output(converted.graph)
+    _name_outputs(converted.graph, ("probabilities", "state_after"))
     return converted
 
 
-def _name_output(graph: onnx.GraphProto) -> None:
-    """tf2onnx calls a function's only output `Identity:0`."""
-    output = graph.output[0]
+def _name_outputs(graph: onnx.GraphProto, names: Sequence[str]) -> None:
+    """tf2onnx calls a function's outputs `Identity:0`, `Identity_1:0`."""
+    new = {output.name: name for output, name in zip(graph.output, names, strict=True)}
     for node in graph.node:
-        node.output[:] = ["probabilities" if name == output.name else name for name in node.output]
-    output.name = "probabilities"
+        node.output[:] = [new.get(name, name) for name in node.output]
+    for output in graph.output:
+        output.name = new[output.name]
 
 
 def difference(network: keras.Model, model: onnx.ModelProto, windows: np.ndarray | None = None) -> float:
-    """Largest difference between the two on `windows`, or on random ones, a silent and a loud one."""
+    """Largest difference between the two on `windows`, or on random ones, a silent and a loud one, which the ONNX network is told
+    at once and piece by piece."""
     if windows is None:
         windows = np.random.default_rng(0).normal(-0.7, 0.9, (34, FRAMES, BANDS)).astype(np.float32)
         windows[0], windows[1] = -2.5, 3.0
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    found = session.run(None, {"features": windows})[0]
-    return float(np.abs(found - network(windows, training=False).numpy()).max())
+    beginning = state = np.zeros((len(windows), session.get_inputs()[1].shape[-1]), np.float32)
+    pieces, cell = [], CELL_FRAMES // STRIDE
+    for piece in np.split(windows, FRAMES // CELL_FRAMES, axis=1):
+        given = {"features": piece, "state": state, "ends": np.int32([cell])}
+        probabilities, state = session.run(None, given)
+        pieces.append(probabilities)
+    ends = np.arange(cell, POOLED + 1, cell, dtype=np.int32)
+    at_once = session.run(None, {"features": windows, "state": beginning, "ends": ends})[0]
+    wanted = network(windows, training=False).numpy()
+    apart = np.abs(at_once.reshape(len(windows), len(ends), -1) - np.stack(pieces, axis=1))
+    return max(float(np.abs(pieces[-1] - wanted).max()), float(apart.max()))
 
 
 def feature_settings(meaning: Mapping[str, Any]) -> dict[str, Any]:
@@ -133,7 +147,7 @@ def metadata(network: keras.Model, meaning: Mapping[str, Any]) -> dict[str, Any]
 
 
 def refuse_difference(network: keras.Model, model: onnx.ModelProto, windows: np.ndarray | None) -> None:
-    """Raises `ModelError` when the two differ by more than `TOLERANCE` on (n, 188, 64) `windows` or on random ones."""
+    """Raises `ModelError` when the two differ by more than `TOLERANCE` on (n, 192, 64) `windows` or on random ones."""
     gap = max(difference(network, model, given) for given in (None, windows))
     if not gap <= TOLERANCE:
         raise ModelError(
@@ -148,7 +162,7 @@ def export(
     windows: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """Writes `path` and returns its metadata. Raises `ModelError` when Keras and ONNX disagree or the file is too large."""
-    model = convert(network)
+    model = convert(network, Architecture(**meaning["architecture"]))
     refuse_difference(network, model, windows)
     described = metadata(network, meaning)
     onnx.helper.set_model_props(model, {METADATA_KEY: json.dumps(described)})

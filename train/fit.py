@@ -21,7 +21,7 @@ from train.batches import Batches, Schedule
 from train.checkpoint import MEANING, WEIGHTS
 from train.corpus import Clip, Corpus, CorpusError
 from train.dataset import Recipe, Workshop, asked_besides, targets
-from train.network import Architecture, build_network, rebuilt
+from train.network import Architecture, build_learning, rebuilt
 from train.scoring import Predict, score_clips
 from train.split import Split
 
@@ -73,6 +73,10 @@ def fit(
     of what the network learns of it, beside the emotion that was acted (Hinton et al. 2015, with the windows that the
     teacher heard: Beyer et al. 2022). Without `tuning` clips the curve tells the loss only.
     """
+    if len(workshop.clips) < 2:
+        raise CorpusError(
+            "one clip to learn from, expected two or more: add recordings of the speakers that are fitted"
+        )
     keras.utils.set_random_seed(schedule.seed)
     history = _resume(work)
     asked = asked_besides(workshop.clips)
@@ -82,12 +86,12 @@ def fit(
             network = keras.models.load_model(work / WEIGHTS)
         else:
             heads = {name: rows.shape[1] for name, rows in asked.items()}
-            network = rebuilt(start, architecture, None, heads) if start else build_network(architecture, None, heads)
+            network = build_learning(architecture, heads, start)
             _compile(network, schedule, batches.steps)
         for epoch in range(len(history), schedule.epochs):
             row = {"epoch": epoch + 1.0, **_one_epoch(network, batches, epoch)}
             if tuning and ((epoch + 1) % TUNED_EVERY == 0 or epoch + 1 == schedule.epochs):
-                row["tuning_uar"] = tuning_uar(network, tuning, workshop.normalisation)
+                row["tuning_uar"] = tuning_uar(rebuilt(network, architecture), tuning, workshop.normalisation)
             history.append(row)
             network.save(work / WEIGHTS)
             (work / HISTORY).write_text(json.dumps(history), encoding="utf-8")
@@ -105,7 +109,7 @@ def _compile(network: keras.Model, schedule: Schedule, steps: int) -> None:
 
 def _one_epoch(network: keras.Model, batches: Batches, epoch: int) -> dict[str, float]:
     began = time.monotonic()
-    losses = [np.atleast_1d(network.train_on_batch(features, wanted))[0] for features, wanted in batches.epoch(epoch)]
+    losses = [np.atleast_1d(network.train_on_batch(given, wanted))[0] for given, wanted in batches.epoch(epoch)]
     if not np.all(np.isfinite(losses)):
         raise CorpusError(f"loss became {losses[-1]} in epoch {epoch + 1}, expected a finite one: lower --rate")
     rate = float(network.optimizer.learning_rate)
@@ -120,13 +124,8 @@ def tuning_uar(network: keras.Model, clips: tuple[Clip, ...], normalisation: Nor
 
 
 def predictor(network: keras.Model) -> Predict:
-    """(n, 188, 64) features → (n, 6) probabilities."""
-
-    def emotion(features: tf.Tensor) -> tf.Tensor:
-        scores = network(features, training=False)
-        return scores[0] if isinstance(scores, list) else scores
-
-    call = tf.function(emotion, reduce_retracing=True)
+    """(n, 192, 64) features → (n, 6) probabilities, of a network that takes three seconds."""
+    call = tf.function(lambda features: network(features, training=False), reduce_retracing=True)
     return lambda features: call(tf.constant(features)).numpy()  # type: ignore[no-any-return]
 
 

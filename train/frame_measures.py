@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from monitor.audio import Samples
-from monitor.features import FRAME, FRAME_HOP, Normalisation, frame_count, mel_power, window_features
+from monitor.features import FRAME, FRAME_HOP, LEAD, Normalisation, frame_count, mel_power, window_features
 from train.dataset import WINDOW, Workshop
 from train.live import speech_windows
 
@@ -34,16 +34,17 @@ def spectral_centroid(samples: Samples) -> Samples:
 
 
 def read_window(samples: Samples, power: Samples, normalisation: Normalisation) -> Samples:
-    """(24000,) samples of a window and its (188, 64) mel power → (188, 66): the bands, and beside them the two measures."""
+    """(24500,) samples of a window and its (192, 64) mel power → (192, 66): the bands, and beside them the two measures."""
     beside = (zero_crossing_rate(samples), spectral_centroid(samples))
     return np.column_stack([window_features(power, normalisation), *beside])
 
 
 def read_clip(samples: Samples, normalisation: Normalisation) -> Samples:
-    """(n,) at 8 kHz → (windows, 188, 66) of its windows, cut as live; a clip shorter than a window is filled up with silence."""
+    """(n,) at 8 kHz → (windows, 192, 66) of its windows, cut as live; a clip shorter than a window is filled up with silence."""
     rows = []
+    after_silence = np.concatenate([np.zeros(LEAD, np.float32), samples])
     for window in speech_windows(samples):
-        piece = samples[window.start : window.end]
+        piece = after_silence[window.start : window.end + LEAD]
         assert window.power is not None
         rows.append(read_window(np.pad(piece, (0, WINDOW - len(piece))), window.power, normalisation))
     return np.stack(rows)
@@ -53,7 +54,7 @@ class MeasuringWorkshop(Workshop):
     """Makes windows with the measures beside the bands."""
 
     def features(self, epoch: int, indices: Sequence[int]) -> np.ndarray:
-        """(len(indices), 188, 66) float16."""
+        """(len(indices), 192, 66) float16."""
         windows = [self.window(epoch, index) for index in indices]
         rows = [read_window(window, mel_power(window), self.normalisation) for window in windows]
         return np.stack(rows).astype(np.float16)

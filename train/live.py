@@ -14,7 +14,7 @@ import numpy as np
 from monitor.audio import SAMPLE_RATE, Block, Samples
 from monitor.bus import Bus
 from monitor.messages import LABELS, AnyCallMessage, AnyMessage, Party, Reading
-from monitor.model import EmotionModel
+from monitor.model import EmotionModel, Stream
 from monitor.pipeline import Pipeline
 from monitor.readings import unscored_state
 from monitor.settings import Settings
@@ -54,7 +54,7 @@ def speech_windows(samples: Samples, settings: Settings = LIVE) -> list[Window]:
 
 
 def speech_powers(samples: Samples, settings: Settings = LIVE) -> list[Samples]:
-    """(188, 64) mel power of its `speech_windows`."""
+    """(192, 64) mel power of its `speech_windows`."""
     return [window.power for window in speech_windows(samples, settings) if window.power is not None]
 
 
@@ -65,6 +65,12 @@ def heard(
     waiting = iter(calls)
     while together := tuple(islice(waiting, AT_ONCE)):
         yield from _heard_together(together, model, settings)
+
+
+def streamed(windows: Iterable[Window]) -> list[tuple[Stream, Window]]:
+    """Windows of one party, in order, as a model scores them."""
+    stream = Stream()
+    return [(stream, window) for window in windows]
 
 
 def _heard_together(
@@ -112,7 +118,7 @@ def clip_scores(clips: Iterable[Samples], model: EmotionModel, settings: Setting
     rows = []
     for samples, (_, messages) in zip(kept, heard(calls, model, settings), strict=True):
         scores = [list(m.scores.values()) for m in messages if isinstance(m, Reading) and m.scores is not None]
-        rows.append(np.mean(scores or np.exp(model.score(speech_powers(samples, settings))), axis=0))
+        rows.append(np.mean(scores or np.exp(model.score(streamed(speech_windows(samples, settings)))), axis=0))
     return np.array(rows).reshape(-1, len(LABELS))
 
 

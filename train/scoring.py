@@ -16,9 +16,9 @@ from train.live import speech_powers
 from train.noise import pink_noise
 
 Predict = Callable[[np.ndarray], np.ndarray]
-"""(n, 188, 64) float32 features → (n, 6) probabilities."""
+"""(n, 192, 64) float32 features → (n, 6) probabilities."""
 Read = Callable[[Samples, Normalisation], Samples]
-"""(n,) samples of a clip → (windows, 188, 64 or more), what a network reads of it."""
+"""(n,) samples of a clip → (windows, 192, 64 or more), what a network reads of it."""
 
 CODEC_LEVEL_DB = -26.0
 """dBFS RMS of a clip before a codec: the level that telephony tests use (ITU-T P.56)."""
@@ -63,7 +63,7 @@ class Condition:
 
 
 def clip_features(samples: Samples, normalisation: Normalisation) -> Samples:
-    """(n,) at 8 kHz → (windows, 188, 64) features of its windows, cut as live."""
+    """(n,) at 8 kHz → (windows, 192, 64) features of its windows, cut as live."""
     return window_features(np.stack(speech_powers(samples)), normalisation)
 
 

@@ -8,8 +8,10 @@ import numpy as np
 
 from monitor.audio import SAMPLE_RATE, Samples
 from monitor.bench.stages import Cost
-from monitor.model import BATCH, EmotionModel
+from monitor.features import BANDS, LEAD
+from monitor.model import BATCH_CELLS, HOP_CELLS, WINDOW_CELLS, Batch, EmotionModel, Stream
 from monitor.settings import Settings
+from monitor.windows import CELL_FRAMES
 
 _MATRIX = 512
 """Rows and columns of the matrices that are multiplied: they fit the cache, and are large enough for full speed."""
@@ -27,9 +29,15 @@ def least_ms(work: Callable[[], object], seconds: float) -> float:
 
 
 def arithmetic(model: EmotionModel, seconds: float = 2.0) -> dict[str, Any]:
-    """GFLOP that a second of one processor yields: in the network, and in numpy's float32 matrix product."""
-    windows = np.zeros((BATCH, model.meaning.features.frames, model.meaning.features.bands), np.float32)
-    network_ms = least_ms(lambda: model.run(windows), seconds) / BATCH
+    """GFLOP that a second of one processor yields: in the network, of windows half a second after each other, and in numpy's
+    float32 matrix product."""
+    count = BATCH_CELLS // HOP_CELLS
+    streams = [Stream() for _ in range(count)]
+    whole = np.zeros((count, model.meaning.features.frames, BANDS), np.float32)
+    places = np.arange(count)[:, None]
+    model.run(Batch(places, streams, (WINDOW_CELLS,), whole))
+    later = Batch(places, streams, (HOP_CELLS,), whole[:, : HOP_CELLS * CELL_FRAMES].copy())
+    network_ms = least_ms(lambda: model.run(later), seconds) / count
     left, right = np.random.default_rng(0).random((2, _MATRIX, _MATRIX), np.float32)
     matrix_ms = least_ms(lambda: left @ right, seconds)
     network, matrix = model.meaning.mflop / network_ms, 2 * _MATRIX**3 / 1e6 / matrix_ms
@@ -87,11 +95,14 @@ def _naive_ms(model: EmotionModel, loop: Samples, seconds: float) -> float | Non
     except ImportError:
         return None
     window = np.ascontiguousarray(loop[: 3 * SAMPLE_RATE])
-    return least_ms(lambda: model.score([_melspectrogram(librosa, window).T]), seconds)
+    window = np.concatenate([np.zeros(LEAD, np.float32), window])
+    return least_ms(
+        lambda: model.calibrated(model.predict(model.read(_melspectrogram(librosa, window).T[None]))), seconds
+    )
 
 
 def _melspectrogram(librosa: Any, window: Samples) -> Samples:
-    """(64, 188) as `monitor.features` makes it."""
+    """(64, frames) as `monitor.features` makes it."""
     power: Samples = librosa.feature.melspectrogram(
         y=window, sr=SAMPLE_RATE, n_fft=512, hop_length=125, center=False, n_mels=64, fmin=60.0, fmax=3_900.0
     )

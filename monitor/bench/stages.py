@@ -13,8 +13,8 @@ from monitor.board import Board
 from monitor.bus import Bus
 from monitor.calls import CallState, Due
 from monitor.cells import Cell
-from monitor.features import mel_powers
-from monitor.messages import AnyMessage, rfc3339
+from monitor.features import mel_frames
+from monitor.messages import LABELS, AnyMessage, rfc3339
 from monitor.model import EmotionModel
 from monitor.pipeline import Pipeline
 from monitor.settings import Settings
@@ -135,29 +135,31 @@ class _Line:
         cells = [(call, party, item) for call, party, item in pieces if party and isinstance(item, Cell)]
         decisions = detect([(party.windows.speech, cell.samples) for _, party, cell in cells])
         watch.lap("voice activity")
-        powers = mel_powers([(party.windows.frames, cell.samples) for _, party, cell in cells if party.windows.frames])
+        found = mel_frames([(party.windows.frames, cell.samples) for _, party, cell in cells if party.windows.frames])
         watch.lap("features")
-        for (call, party, cell), decided, power in zip(cells, decisions, powers, strict=True):
-            call.collect(party, party.windows.take(cell, VAD_FRAME * int(np.count_nonzero(decided)), power))
+        for (call, party, cell), decided, frames in zip(cells, decisions, found, strict=True):
+            call.collect(party, party.windows.take(cell, VAD_FRAME * int(np.count_nonzero(decided)), frames))
         due = [one for call in self._calls.values() for one in call.released()]
         watch.lap("windows")
         self._tell(due, watch, at)
 
     def _tell(self, due: Sequence[Due], watch: _Stopwatch, at: str) -> None:
-        powers = [one.to_score() for one in due]
-        features = [*self._model.features([power for power in powers if power is not None])]
+        windows = [scored for one in due if (scored := one.to_score()) is not None]
+        batches = [*self._model.batches(windows)]
         watch.lap("features")
-        probabilities = [self._model.run(batch) for batch in features]
+        probabilities = np.empty((len(windows), len(LABELS)), np.float32)
+        for batch in batches:
+            probabilities[batch.places] = self._model.run(batch)
         watch.lap("network")
-        scores = iter(self._model.calibrated(np.concatenate(probabilities)).tolist() if probabilities else [])
+        scores = iter(self._model.calibrated(probabilities).tolist())
         told: list[AnyMessage] = []
-        for one, power in zip(due, powers, strict=True):
-            told += one.call.tell(one, None if power is None else next(scores), at, 0.0)
+        for one in due:
+            told += one.call.tell(one, next(scores) if one.scored else None, at, 0.0)
         watch.lap("readings and alerts")
         for message in told:
             self._bus.publish(message)
         watch.lap("bus and board")
-        self.scored += sum(map(len, features))
+        self.scored += len(windows)
 
 
 class _Whole:

@@ -40,10 +40,11 @@ from monitor.bench.voices import voices_of
 from monitor.cli.options import example_calls
 from monitor.dashboard.screen import REFRESH_S, Dashboard, render
 from monitor.messages import AnyMessage, Reading
-from monitor.model import EmotionModel, default_path
+from monitor.model import EmotionModel, Stream, default_path
 from monitor.settings import Settings
 from monitor.snapshot import Snapshot
 from monitor.sources import BlockQueue, CallClosed, CallOpened
+from monitor.windows import Window
 
 BLOCK = SAMPLE_RATE // 4
 """Samples: the blocks of RTP."""
@@ -76,9 +77,9 @@ class MadeUp:
         self.meaning = model.meaning
         self._random = np.random.default_rng(0)
 
-    def score(self, powers: list[Samples]) -> Samples:
+    def score(self, windows: list[tuple[Stream, Window]]) -> Samples:
         """(windows, 6) log probabilities."""
-        drawn = self._random.dirichlet(np.full(6, 0.3), len(powers)).astype(np.float32)
+        drawn = self._random.dirichlet(np.full(6, 0.3), len(windows)).astype(np.float32)
         return np.asarray(np.log(drawn + 1e-6))
 
 

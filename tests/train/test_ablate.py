@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from monitor.features import LEAD
 from tests.train.voices import cast
 from train.ablations import is_judged, predictions_path, read_ablations
 from train.batches import Batches, Schedule
@@ -17,7 +18,7 @@ from train.folds import read_predictions
 from train.split import fold_split
 from train.variants import VARIANTS, Variant, named
 
-SMALL: dict[str, Any] = {"stem": 4, "stages": ((8, 2, 2),), "vector": 8, "attention": 4}
+SMALL: dict[str, Any] = {"stem": 4, "stages": ((8, 2, 2), (8, 2, 2)), "vector": 8, "attention": 4}
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 """TensorFlow's own."""
@@ -108,14 +109,16 @@ def test_a_variant_differs_in_one_thing(variant: Variant) -> None:
 def test_unmoved_clips_begin_their_windows_and_their_halves_are_always_the_same(tmp_path: Path) -> None:
     still = Recipe(moved=False, joined_share=0.0, voice_share=0.0, gated_share=0.0, compressed_share=0.0, line_share=0.0,
                    noisy_share=0.0, codec_share=0.0, lossy_share=0.0, warped_share=0.0, masked_frames=0, masked_bands=0,
-                   mixup=0.0, level_db=(-20.0, -20.0))  # fmt: skip
+                   mixup=0.0, level_db=(-20.0, -20.0), level_step_db=0.0)  # fmt: skip
     clips = cast(2, each=1)
     workshop = Workshop.of(clips, None, still, 1)
     for index, clip in enumerate(clips):
         window = workshop.window(index, index)
         level = np.abs(window).max() / np.abs(clip.samples).max()
-        assert window[: len(clip.samples)] == pytest.approx(clip.samples * level, abs=1e-4)
-        assert not window[len(clip.samples) :].any()
+        before, voice, after = np.split(window, [LEAD, LEAD + len(clip.samples)])
+        assert voice == pytest.approx(clip.samples * level, abs=1e-4)
+        assert not before.any()
+        assert not after.any()
     # What is asked for is the clip's own number, so that it can be followed from epoch to epoch.
     numbers = [np.eye(len(clips), dtype=np.float32)]
     schedule = Schedule(epochs=2, short_share=1.0, batch=len(clips), generations=1)
@@ -123,6 +126,6 @@ def test_unmoved_clips_begin_their_windows_and_their_halves_are_always_the_same(
     with Batches(workshop, schedule, numbers, tmp_path, None) as batches:
         for epoch in range(2):
             ((features, (whose,)),) = batches.epoch(epoch)
-            halves.append(features[whose.argmax(axis=0)])
+            halves.append(features.reshape(-1, 96, 64)[whose.argmax(axis=0)])
     assert np.array_equal(halves[0], halves[1])
-    assert halves[0].shape == (len(clips), 94, 64)
+    assert halves[0].shape == (len(clips), 96, 64)

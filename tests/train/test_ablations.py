@@ -116,8 +116,9 @@ def test_variants_are_named_in_the_order_of_the_tables() -> None:
 def test_the_card_has_a_row_for_each_with_its_difference(folder: Path) -> None:
     found = read_ablations(folder)
     assert found is not None
-    text = card_figures(REPORT | {"ablations": found | {"split": "fold 1"}})
+    text = card_figures(REPORT | {"ablations": found | {"split": "fold 1", "network": "a small network"}})
     assert "short trainings of 2 epochs" in text
+    assert "The network (a small network) alone" in text
     assert "| without noise in training | 0.500 | 0.000 to 1.000 | -0.250 (-0.750 to +0.000) | 0.500 | " in text
     assert "| as long, clips held out at random: leaky, not comparable | 1.000 | 1.000 to 1.000 |  | 1.000 |  |" in text
     assert text.startswith(card_figures(REPORT | {"ablations": None}))

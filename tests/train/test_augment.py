@@ -133,7 +133,7 @@ def workshop(seed: int = 1) -> Workshop:
 
 def test_the_same_seed_makes_the_same_windows_in_any_order() -> None:
     made = workshop().features(3, [0, 1, 2, 3, 4])
-    assert made.shape == (5, 188, 64)
+    assert made.shape == (5, 192, 64)
     assert np.array_equal(made[::-1], workshop().features(3, [4, 3, 2, 1, 0]))
     assert not np.array_equal(made, workshop().features(4, [0, 1, 2, 3, 4]))
     assert not np.array_equal(made, workshop(2).features(3, [0, 1, 2, 3, 4]))

@@ -60,7 +60,7 @@ def test_held_out_recall_is_of_the_other_half() -> None:
 def calibrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model file, calibrated on two actors."""
     path = write_tiny_model(tmp_path_factory.mktemp("model") / "tiny.onnx")
-    write_meaning(calibrate(EmotionModel(path, threads=1), cast(2, each=1), calls_each=1), path)
+    write_meaning(calibrate(EmotionModel(path), cast(2, each=1), calls_each=1), path)
     return path
 
 
@@ -80,4 +80,4 @@ def test_a_model_file_is_calibrated_in_place_and_keeps_the_rest(calibrated: Path
 def test_without_neutral_speech_nothing_is_calibrated(calibrated: Path) -> None:
     clips = [clip for clip in cast(1) if clip.label != "neutral"]
     with pytest.raises(CorpusError, match="hold no neutral one"):
-        calibrate(EmotionModel(calibrated, threads=1), clips)
+        calibrate(EmotionModel(calibrated), clips)

@@ -1,6 +1,7 @@
 """A training that is interrupted goes on from its last whole epoch, and ends where an unbroken one does."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +9,13 @@ import numpy as np
 import pytest
 
 from monitor.errors import ModelError
-from train.batches import Batches, Schedule, blended, warp
+from train.batches import Batches, Schedule, blended, paired, warp
 from train.checkpoint import load_checkpoint
 from train.corpus import CorpusError, load_corpus
 from train.dataset import Recipe, asked_besides
 from train.split import read_split
 
-SMALL: dict[str, Any] = {"stem": 4, "stages": ((8, 2, 2),), "vector": 8, "attention": 4}
+SMALL: dict[str, Any] = {"stem": 4, "stages": ((8, 2, 2), (8, 2, 2)), "vector": 8, "attention": 4}
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 """TensorFlow's own."""
@@ -85,24 +86,47 @@ def test_every_epoch_is_the_same_whichever_is_asked_for_first(tiny_corpus: Path,
         return np.tile(np.float32([0.5, 0.1, 0.1, 0.1, 0.1, 0.1]), (len(features), 1))
 
     def all_of(batches: Batches, epoch: int) -> tuple[np.ndarray, ...]:
-        features, targets = zip(*batches.epoch(epoch), strict=True)
-        return np.concatenate(features), *(np.concatenate(several) for several in zip(*targets, strict=True))
+        given, targets = zip(*batches.epoch(epoch), strict=True)
+        return np.concatenate(given), *(np.concatenate(several) for several in zip(*targets, strict=True))
 
     with Batches(workshop, schedule, wanted, tmp_path / "a", None) as batches:
         third = all_of(batches, 2)
     with Batches(workshop, schedule, wanted, tmp_path / "b", teacher) as batches:
         first, again = all_of(batches, 0), all_of(batches, 2)
-    assert [part.shape[1:] for part in first] == [(94, 64), (6,), (2,)]
-    assert [part.shape[1:] for part in third] == [(94, 64), (6,), (2,)]
+    for found in (first, third):
+        assert [part.shape[1:] for part in found] == [(192, 64), (6,), (2,)]
+        assert len(found[1]) == 2 * len(found[0]) == 10 * (len(workshop.clips) // 10)
     with Batches(workshop, schedule, wanted, tmp_path / "a", None) as batches:
         assert all(np.array_equal(one, other) for one, other in zip(third, all_of(batches, 2), strict=True))
-        assert all_of(batches, 3)[0].shape[1:] == (188, 64)
+        assert all_of(batches, 3)[0].shape[1:] == (384, 64)
     assert third[1][:, 0] == pytest.approx(1.0)
     assert {path.name for path in (tmp_path / "b").iterdir()} == {
         *("windows-00.npy", "windows-01.npy", "taught-00.npy", "taught-01.npy"),
     }
     # A quarter of what was acted, three of what the teacher says.
     assert again[1] == pytest.approx(np.tile([0.625, *(5 * [0.075])], (len(again[1]), 1)))
+
+
+def test_pairs_are_of_one_speaker_and_every_clip_is_in_one() -> None:
+    speakers = ["a"] * 4 + ["b"] * 6 + ["c"] * 3
+    pairs = paired(speakers, np.random.default_rng(1))
+    assert pairs.shape == (6, 2)
+    assert len({*pairs.ravel()}) == 12
+    assert all(speakers[one] == speakers[other] for one, other in pairs)
+    assert not np.array_equal(pairs, paired(speakers, np.random.default_rng(2)))
+
+
+def test_one_clip_is_too_few_to_learn_from(tiny_corpus: Path, tmp_path: Path) -> None:
+    from train.fit import fit, prepare
+    from train.network import Architecture
+
+    corpus = load_corpus(tiny_corpus)
+    workshop = prepare(corpus, read_split(tiny_corpus, corpus, 1), None, Recipe(), 1)
+    alone = replace(workshop, clips=workshop.clips[:1])
+    with pytest.raises(
+        CorpusError, match="one clip to learn from, expected two or more: add recordings of the speakers"
+    ):
+        fit(alone, (), Schedule(epochs=1), Architecture(**SMALL), tmp_path, lambda _: None)
 
 
 def test_a_warp_reads_bands_elsewhere_and_masks_reach_the_floor() -> None:
@@ -114,6 +138,8 @@ def test_a_warp_reads_bands_elsewhere_and_masks_reach_the_floor() -> None:
     assert factors.min() >= 0.9
     assert factors.max() <= 1.1
     emotions = [np.eye(6, dtype=np.float32)[[0] * 50]]
-    still, targets = blended(ramp.copy(), emotions, Recipe(mixup=0.0, warped_share=0.0), np.random.default_rng(1))
+    still, targets = blended(
+        ramp.copy(), emotions, Recipe(mixup=0.0, warped_share=0.0, level_step_db=0.0), np.random.default_rng(1)
+    )
     assert still.min() == -Recipe().floor_db / 10.0
     assert targets[0][:, 0] == pytest.approx(1.0)

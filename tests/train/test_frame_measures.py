@@ -40,18 +40,19 @@ def test_level_changes_neither() -> None:
 def test_a_clip_is_read_with_the_measures_of_its_own_windows() -> None:
     samples = tone(1000.0, 4.0)
     read = read_clip(samples, NORMALISATION)
-    assert read.shape[1:] == (188, 66)
-    assert read[:, :, 64] == pytest.approx(0.25, abs=0.003)
+    assert read.shape[1:] == (192, 66)
+    assert read[:, 4:, 64] == pytest.approx(0.25, abs=0.003)
+    assert read[1:, :, 64] == pytest.approx(0.25, abs=0.003)
     short = read_clip(tone(1000.0, 1.0), NORMALISATION)
-    assert short.shape == (1, 188, 66)
-    assert short[0, :56, 65] == pytest.approx(0.25, abs=0.02)
-    assert not short[0, 65:, 64:].any()
+    assert short.shape == (1, 192, 66)
+    assert short[0, 4:60, 65] == pytest.approx(0.25, abs=0.02)
+    assert not short[0, 69:, 64:].any()
 
 
 def test_training_windows_have_them_too_and_no_mask_or_warp_touches_them() -> None:
     recipe = Recipe(mixup=0.0, warped_share=1.0)
     windows = MeasuringWorkshop.of(cast(2, each=1), None, recipe, 1).features(0, range(4))
-    assert (windows.shape, windows.dtype) == ((4, 188, 66), np.float16)
+    assert (windows.shape, windows.dtype) == ((4, 192, 66), np.float16)
     before = windows.astype(np.float32)
     after, _ = blended(before.copy(), [np.eye(6, dtype=np.float32)[:4]], recipe, np.random.default_rng(1))
     assert np.array_equal(after[..., 64:], before[..., 64:])

@@ -9,12 +9,12 @@ from monitor.messages import CallEnded, CallStarted, Reading
 from monitor.model import EmotionModel
 from tests.tiny_model import write_tiny_model
 from tests.train.voices import voice
-from train.live import Recorded, clip_scores, heard, speech_powers, windows, with_meaning
+from train.live import Recorded, clip_scores, heard, speech_windows, streamed, windows, with_meaning
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> EmotionModel:
-    return EmotionModel(write_tiny_model(tmp_path_factory.mktemp("model") / "tiny.onnx"), threads=1)
+    return EmotionModel(write_tiny_model(tmp_path_factory.mktemp("model") / "tiny.onnx"))
 
 
 @pytest.mark.parametrize(("seconds", "ends_s"), [(1.0, [1.0]), (3.0, [3.0]), (3.6, [3.0, 3.5, 3.6])])
@@ -51,7 +51,7 @@ def test_a_clip_that_is_left_unscored_counts_by_its_windows(model: EmotionModel)
     noise = 0.001 * np.random.default_rng(1).standard_normal(16_000).astype(np.float32)
     ((_, messages),) = heard([Recorded("noise", {"customer": noise})], model)
     assert all(m.scores is None for m in messages if isinstance(m, Reading))
-    expected = np.exp(model.score(speech_powers(noise))).mean(axis=0)
+    expected = np.exp(model.score(streamed(speech_windows(noise)))).mean(axis=0)
     assert clip_scores([noise], model)[0] == pytest.approx(expected)
 
 
