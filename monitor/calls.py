@@ -69,7 +69,7 @@ class Due(NamedTuple):
     @property
     def scored(self) -> bool:
         """Whether it is a window that the network scores."""
-        return isinstance(self.item, Window) and self.state is None
+        return self.to_score() is not None
 
     def to_score(self) -> tuple[Stream, Window] | None:
         """A window that is to be scored, and whose."""

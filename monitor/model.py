@@ -21,6 +21,7 @@ from monitor.features import (
     FRAME_HOP,
     HIGH_HZ,
     LOW_HZ,
+    Frames,
     Normalisation,
     last_features,
     mel_filter_bank,
@@ -54,7 +55,7 @@ def plain_mood_weights() -> list[list[float]]:
     return [[(name in _GROUPED[mood]) / len(_GROUPED[mood]) for name in LABELS] for mood in MOOD_GROUPS]
 
 
-_CELL_VECTORS = 2
+CELL_VECTORS = 2
 """What the network makes of a cell's frames, before it pools those of a window."""
 _INPUTS = ["features", "state", "ends"]
 _OUTPUTS = ["probabilities", "state_after"]
@@ -187,7 +188,7 @@ class EmotionModel:
         return probabilities
 
     def batches(self, windows: Sequence[tuple[Stream, Window]]) -> Iterator[Batch]:
-        """What is to run, one batch after the other.
+        """What is to run, each batch once, one after the other: the parties have moved on already.
 
         Of a window only those cells are read that its party's last one did not hold: the layers under the pooling are
         computed once for each. After a pause as long as a window a party begins anew.
@@ -200,7 +201,7 @@ class EmotionModel:
             most = max(1, BATCH_CELLS // sum(steps))
             for at in range(0, len(parties), most):
                 some = parties[at : at + most]
-                frames = [windows[place][1].frames or () for places in some for place in places]
+                frames = [_frames(windows[place][1]) for places in some for place in places]
                 pieces = last_features(frames, steps * len(some), self._normalisation)
                 features = pieces.reshape(len(some), -1, BANDS)
                 yield Batch(np.array(some), [windows[places[0]][0] for places in some], steps, features)
@@ -224,6 +225,7 @@ class EmotionModel:
         states = np.zeros((len(batch.streams), self._state_size), np.float32)
         if batch.new_cells[0] < WINDOW_CELLS:
             for row, stream in zip(states, batch.streams, strict=True):
+                assert stream.state is not None, "a batch before this one was not run"
                 row[:] = stream.state
         probabilities, after = self._read(batch.features, states, batch.new_cells)
         for stream, state in zip(batch.streams, after, strict=True):
@@ -232,7 +234,7 @@ class EmotionModel:
 
     def _read(self, features: Samples, states: Samples, new_cells: Sequence[int]) -> tuple[Samples, Samples]:
         """(parties · windows, 6) the network's own probabilities, (parties, size) the states after them."""
-        ends = np.cumsum(new_cells, dtype=np.int32) * np.int32(_CELL_VECTORS)
+        ends = np.cumsum(new_cells, dtype=np.int32) * np.int32(CELL_VECTORS)
         probabilities, after = self._session.run(_OUTPUTS, {"features": features, "state": states, "ends": ends})
         return probabilities, after
 
@@ -271,6 +273,11 @@ class EmotionModel:
         rows |= {f"score {name}": _short(value) for name, value in meaning.scores.items()}
         width = max(map(len, rows)) + 1
         return "\n".join(f"{name + ':':<{width}} {value}" for name, value in rows.items())
+
+
+def _frames(window: Window) -> tuple[Frames, ...]:
+    assert window.frames is not None, "a window of a party that is not scored"
+    return window.frames
 
 
 def log_softmax(logits: npt.NDArray[Float]) -> npt.NDArray[Float]:
@@ -355,11 +362,18 @@ def _contradictions(meaning: Meaning, session: onnxruntime.InferenceSession) -> 
         ("temperature above zero", meaning.calibration.temperature > 0, True),
         ("input", [i.name for i in inputs], _INPUTS),
         ("output", [o.name for o in outputs], _OUTPUTS),
+    ]
+    found = [fact for fact in facts if fact[1] != fact[2]]
+    return found or [fact for fact in _shapes(inputs, outputs) if fact[1] != fact[2]]
+
+
+def _shapes(inputs: Sequence[Any], outputs: Sequence[Any]) -> list[tuple[str, object, object]]:
+    """Of a network that has them all."""
+    return [
         ("bands of the input", inputs[0].shape[-1], BANDS),
         ("labels of the output", outputs[0].shape[-1], len(LABELS)),
         ("state after", outputs[1].shape[-1], inputs[1].shape[-1]),
     ]
-    return [fact for fact in facts if fact[1] != fact[2]]
 
 
 def _same_bank(encoded: str) -> bool:

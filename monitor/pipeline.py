@@ -4,7 +4,7 @@ every call has its own state.
 blocks → per party: resample → cells of 0.25 s
        → across parties: frames, speech
        → per party: 3 s windows
-       → across parties: one batched ONNX run
+       → across parties: the network, of what is new
        → per party: calibrate → baseline → smooth → label, mood or "uncertain" → alerts → bus
 """
 

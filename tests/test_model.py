@@ -6,15 +6,15 @@ import onnx
 import pytest
 
 from monitor.errors import ModelError
-from monitor.model import EmotionModel, Stream
+from monitor.model import EmotionModel, Stream, default_path
 from monitor.windows import PartyWindows, Window
 from tests.test_windows import block, speech_like
 from tests.tiny_model import MEANING, write_tiny_model
 
 
-def party(seed: int, seconds: float = 8.0) -> list[tuple[Stream, Window]]:
+def party(seed: int, seconds: float = 8.0, hop_s: float = 0.5) -> list[tuple[Stream, Window]]:
     """A party's windows, as they are scored."""
-    stream, found = PartyWindows(3.0, 0.5, with_features=True), Stream()
+    stream, found = PartyWindows(3.0, hop_s, with_features=True), Stream()
     items = [*stream.push(block(speech_like(seconds, seed), 0)), *stream.finish()]
     return [(found, window) for window in items if isinstance(window, Window)]
 
@@ -33,6 +33,20 @@ def test_scores_are_log_probabilities_however_many_windows_come_at_once(model: E
     one_by_one = [np.concatenate([model.score([window]) for window in party(seed)]) for seed in range(7)]
     np.testing.assert_allclose(together.reshape(11, 7, 6).swapaxes(0, 1), one_by_one, atol=1e-5)
     assert model.score([]).shape == (0, 6)
+
+
+@pytest.mark.parametrize("hop_s", [0.25, 0.5, 1.0])
+def test_what_goes_through_the_network_together_changes_the_last_bits_only(hop_s: float) -> None:
+    model = EmotionModel(default_path())
+
+    def parties() -> list[list[tuple[Stream, Window]]]:
+        return [party(seed, 8.37, hop_s) for seed in range(3)]
+
+    alone = np.concatenate([model.score([window]) for windows in parties() for window in windows])
+    by_party = model.score([window for windows in parties() for window in windows])
+    in_turns = model.score([window for step in zip(*parties(), strict=True) for window in step])
+    np.testing.assert_allclose(by_party, alone, atol=1e-5)
+    np.testing.assert_allclose(in_turns.reshape(-1, 3, 6).swapaxes(0, 1).reshape(-1, 6), alone, atol=1e-5)
 
 
 def test_a_window_is_read_from_where_the_last_one_of_its_party_ended(model: EmotionModel) -> None:
@@ -127,3 +141,23 @@ def test_a_file_that_contradicts_the_live_path_is_refused(tmp_path: Path, change
         EmotionModel(write_tiny_model(tmp_path / "m.onnx", **changes))
     assert text in str(caught.value)
     assert str(caught.value).endswith("; export the model again with this version of callmood")
+
+
+def test_a_file_of_a_network_that_read_whole_windows_is_refused(tmp_path: Path) -> None:
+    whole = onnx.helper.make_graph(
+        [onnx.helper.make_node("Flatten", ["features"], ["probabilities"])],
+        "whole",
+        [onnx.helper.make_tensor_value_info("features", onnx.TensorProto.FLOAT, ["batch", 188, 64])],
+        [onnx.helper.make_tensor_value_info("probabilities", onnx.TensorProto.FLOAT, ["batch", None])],
+    )
+    for number, text in (
+        (1, "format is 1, expected 2"),
+        (2, "input is ['features'], expected ['features', 'state', 'ends']"),
+    ):
+        model = onnx.helper.make_model(whole, opset_imports=[onnx.helper.make_opsetid("", 13)], ir_version=8)
+        onnx.helper.set_model_props(model, {"callmood": json.dumps(MEANING | {"format": number})})
+        onnx.save(model, path := tmp_path / f"{number}.onnx")
+        with pytest.raises(ModelError) as caught:
+            EmotionModel(path)
+        cure = "export the model again with this version of callmood"
+        assert str(caught.value) == f"{path}: {text}; {cure}"

@@ -114,7 +114,7 @@ def fit(
     epochs: Annotated[
         int, typer.Option(min=1, help="times through the clips; the first third of them hears half of each window")
     ] = 100,
-    batch: Annotated[int, typer.Option(min=2, help="windows of a step")] = 32,
+    batch: Annotated[int, typer.Option(min=2, help="windows of a step, which go in pairs")] = 32,
     rate: Annotated[float, typer.Option(min=1e-6, max=1.0, help="highest learning rate")] = 2e-3,
     seed: Seed = 1,
     noise: Noise = None,

@@ -57,7 +57,7 @@ def read_ablations(folder: Path) -> dict[str, Any] | None:
     default = _predictions(folder, VARIANTS[DEFAULT])
     variants = [variant for variant in VARIANTS.values() if is_judged(folder, variant)]
     rows = {variant.name: _row(variant, _predictions(folder, variant), default) for variant in variants}
-    return trained | {"rows": rows}
+    return {"network": "of an earlier version"} | trained | {"rows": rows}
 
 
 def _predictions(folder: Path, variant: Variant) -> dict[str, Predictions]:

@@ -203,9 +203,12 @@ def blended(
 
 
 def paired(speakers: Sequence[str], generator: np.random.Generator) -> npt.NDArray[np.intp]:
-    """(pairs, 2) places of `speakers`, drawn anew: two of one together wherever he has another; an odd one is left out."""
+    """(pairs, 2) places of `speakers`, drawn anew: two of one each; odd ones out go together, a last one not at all."""
     order = generator.permutation(len(speakers))
     order = order[np.argsort(np.array(speakers)[order], kind="stable")]
+    _, firsts, counts = np.unique(np.array(speakers)[order], return_index=True, return_counts=True)
+    odd = (firsts + counts - 1)[counts % 2 == 1]
+    order = np.concatenate([np.delete(order, odd), order[odd]])
     return generator.permutation(order[: len(order) // 2 * 2].reshape(-1, 2))
 
 

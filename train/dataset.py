@@ -13,6 +13,8 @@ import numpy as np
 from monitor.audio import SAMPLE_RATE, Samples
 from monitor.features import LEAD, Normalisation, frame_count, mel_power, window_features
 from monitor.messages import LABELS
+from monitor.model import CELL_VECTORS
+from monitor.windows import CELL_FRAMES
 from train import augment
 from train.corpus import Clip
 from train.noise import NoiseBank, noise_bank
@@ -21,7 +23,7 @@ WINDOW_S = 3.0
 WINDOW = LEAD + int(WINDOW_S * SAMPLE_RATE)
 """Samples of a window, and those before it in which its first frames begin."""
 FRAMES = frame_count(WINDOW)
-STRIDE = 8
+STRIDE = CELL_FRAMES // CELL_VECTORS
 """Frames of one of the network's vectors (125 ms)."""
 
 
@@ -69,7 +71,7 @@ class Recipe:
     teacher_weight: float = 0.75
     """Of what a teacher says in the target, where there is one; what it would be without has the rest."""
     mixup: float = 0.2
-    """Both parameters of the beta distribution that mixes windows of a batch; 0 mixes none."""
+    """Both parameters of the beta distribution that mixes pairs of windows of a batch; 0 mixes none."""
     masked_frames: int = 16
     """Longest of two stretches of time that SpecAugment floors."""
     masked_bands: int = 5
@@ -91,8 +93,9 @@ class Recipe:
             f"{self.voice_factor[0]}..{self.voice_factor[1]}; pauses gated in {self.gated_share:.0%}; noise {self.snr_db[0]:.0f} "
             f"to {self.snr_db[1]:.0f} dB under the voice in {self.noisy_share:.0%}; automatic gain, tilt and band edges, room, "
             f"G.711 mu-law and A-law at {self.level_db[0]:.0f}..{self.level_db[1]:.0f} dBFS in {self.codec_share:.0%}, "
-            f"packet loss to {self.loss[1]:.0%}; bands warped by up to {self.warp:.0%} in {self.warped_share:.0%}; SpecAugment; "
-            f"mixup {self.mixup}"
+            f"packet loss to {self.loss[1]:.0%}; in {1 - self.level_steady_share:.0%} the level wandering by "
+            f"{self.level_step_db:g} dB a half second; bands warped by up to {self.warp:.0%} in {self.warped_share:.0%}; "
+            f"SpecAugment; mixup {self.mixup}"
         )
 
 

@@ -23,10 +23,10 @@ from monitor.audio import SAMPLE_RATE
 from monitor.errors import ModelError
 from monitor.features import BANDS
 from monitor.messages import LABELS
-from monitor.model import FORMAT, METADATA_KEY
+from monitor.model import CELL_VECTORS, FORMAT, METADATA_KEY
 from monitor.windows import CELL_FRAMES
 from train.calibration import CAP, WEIGHT_WINDOWS
-from train.dataset import FRAMES, STRIDE, WINDOW_S
+from train.dataset import FRAMES, WINDOW_S
 from train.fit import CREMAD
 from train.network import POOLED, Architecture, mflop, streaming
 
@@ -75,7 +75,7 @@ def difference(network: keras.Model, model: onnx.ModelProto, windows: np.ndarray
         windows[0], windows[1] = -2.5, 3.0
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     beginning = state = np.zeros((len(windows), session.get_inputs()[1].shape[-1]), np.float32)
-    pieces, cell = [], CELL_FRAMES // STRIDE
+    pieces, cell = [], CELL_VECTORS
     for piece in np.split(windows, FRAMES // CELL_FRAMES, axis=1):
         given = {"features": piece, "state": state, "ends": np.int32([cell])}
         probabilities, state = session.run(None, given)

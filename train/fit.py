@@ -75,7 +75,7 @@ def fit(
     """
     if len(workshop.clips) < 2:
         raise CorpusError(
-            "one clip to learn from, expected two or more: add recordings of the speakers that are fitted"
+            f"{len(workshop.clips)} clips to learn from, expected two or more: add recordings of speakers that are fitted"
         )
     keras.utils.set_random_seed(schedule.seed)
     history = _resume(work)

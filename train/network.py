@@ -44,6 +44,11 @@ class Architecture:
     beside: int = 0
     """Values a frame (15.6 ms) that lie beside the bands. Their means join what a frame's vector is made of."""
 
+    def __post_init__(self) -> None:
+        frames = 2 * math.prod(stage[1] for stage in self.stages)
+        if frames != STRIDE:
+            raise ValueError(f"stages make a vector of {frames} frames, expected {STRIDE}")
+
     @classmethod
     def of(cls, channels: Sequence[int]) -> "Architecture":
         """The default one with so many channels in each stage. Raises `CorpusError` for fewer than four or over a thousand."""

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from monitor.errors import ModelError
-from train.batches import Batches, Schedule, blended, paired, warp
+from train.batches import Batches, Schedule, blended, over_earlier_levels, paired, warp
 from train.checkpoint import load_checkpoint
 from train.corpus import CorpusError, load_corpus
 from train.dataset import Recipe, asked_besides
@@ -107,12 +107,13 @@ def test_every_epoch_is_the_same_whichever_is_asked_for_first(tiny_corpus: Path,
     assert again[1] == pytest.approx(np.tile([0.625, *(5 * [0.075])], (len(again[1]), 1)))
 
 
-def test_pairs_are_of_one_speaker_and_every_clip_is_in_one() -> None:
-    speakers = ["a"] * 4 + ["b"] * 6 + ["c"] * 3
+def test_pairs_are_of_one_speaker_but_for_the_odd_ones() -> None:
+    speakers = ["a"] * 3 + ["b"] * 6 + ["c"] * 3 + ["d"]
     pairs = paired(speakers, np.random.default_rng(1))
     assert pairs.shape == (6, 2)
     assert len({*pairs.ravel()}) == 12
-    assert all(speakers[one] == speakers[other] for one, other in pairs)
+    found = sorted("".join(sorted(speakers[place] for place in pair)) for pair in pairs)
+    assert found == ["aa", "ac", "bb", "bb", "bb", "cc"]
     assert not np.array_equal(pairs, paired(speakers, np.random.default_rng(2)))
 
 
@@ -123,10 +124,34 @@ def test_one_clip_is_too_few_to_learn_from(tiny_corpus: Path, tmp_path: Path) ->
     corpus = load_corpus(tiny_corpus)
     workshop = prepare(corpus, read_split(tiny_corpus, corpus, 1), None, Recipe(), 1)
     alone = replace(workshop, clips=workshop.clips[:1])
-    with pytest.raises(
-        CorpusError, match="one clip to learn from, expected two or more: add recordings of the speakers"
-    ):
+    with pytest.raises(CorpusError, match="1 clips to learn from, expected two or more: add recordings of speakers"):
         fit(alone, (), Schedule(epochs=1), Architecture(**SMALL), tmp_path, lambda _: None)
+
+
+def test_the_level_wanders_backwards_from_the_last_half_second() -> None:
+    recipe = Recipe(level_step_db=1.0, level_steady_share=0.25)
+    before = np.full((400, 192, 64), 0.3, np.float32)
+    after = over_earlier_levels(before, recipe, np.random.default_rng(1))
+    silent = 10.0 ** (-recipe.floor_db / 10.0)
+    shifts_db = 10.0 * np.log10((10.0**after - silent) / (10.0**before - silent))
+    halves_db = shifts_db.reshape(400, 6, 32, 64)
+    assert np.ptp(halves_db, axis=(2, 3)).max() < 1e-3
+    assert np.abs(halves_db[:, -1]).max() < 1e-3
+    steady = np.abs(shifts_db).max(axis=(1, 2)) < 1e-3
+    assert steady.mean() == pytest.approx(0.25, abs=0.06)
+    steps_db = np.abs(np.diff(halves_db[~steady, :, 0, 0], axis=1))
+    assert steps_db.mean() == pytest.approx(1.0, abs=0.1)
+    assert np.abs(halves_db[~steady, 0, 0, 0]).mean() > 1.5 * np.abs(halves_db[~steady, 4, 0, 0]).mean()
+
+
+def test_pairs_are_mixed_as_a_whole() -> None:
+    recipe = Recipe(mixup=0.5, warped_share=0.0, level_step_db=0.0, masked_frames=0, masked_bands=0)
+    windows = np.tile(np.arange(12, dtype=np.float32)[:, None, None], (1, 16, 64))
+    mixed, (whose,) = blended(windows.copy(), [np.eye(12, dtype=np.float32)], recipe, np.random.default_rng(1))
+    assert mixed[:, 0, 0] == pytest.approx(whose @ np.arange(12), abs=1e-4)
+    assert whose[::2, 1::2].max() == whose[1::2, ::2].max() == 0.0  # first ones with first ones
+    assert np.array_equal(whose[::2, ::2], whose[1::2, 1::2])
+    assert np.count_nonzero(whose[::2], axis=1).max() == 2
 
 
 def test_a_warp_reads_bands_elsewhere_and_masks_reach_the_floor() -> None:
