@@ -3,11 +3,11 @@
     python -m tests.benchmarks.soak [--minutes 60] [--calls 100] [--brief] [--seed 1] [--faults N,N…|none]
 
 `--calls` are two-party calls at once on average, by SIPREC, at real pace: Poisson arrivals, 30 s to 20 min each, with `--brief`
-4 s to 1 min. Every fault of `soak_faults` comes once until the warm-up is over, in an order that the seed draws, then all
-again; `--faults` names those that do. Prints a line a minute on stderr and one JSON object at the end. Exit status 1 where
-anything is in its `problems`: a call was lost or ended for another reason than its own, a message is neither delivered nor
-counted, memory grew by more than 2 % from the warm-up (minute 10) to the end of a run of 20 minutes or more, or a file stayed
-open.
+4 s to 1 min. Every fault of `soak_faults` comes once until the warm-up is over, those that end all calls first, the others in an
+order that the seed draws, then all others again; `--faults` names those that do. Prints a line a minute on stderr and one JSON
+object at the end. Exit status 1 where anything is in its `problems`: a call was lost or ended for another reason than its own, a
+message is neither delivered nor counted, memory grew by more than 2 % from the warm-up (minute 10) to the end of a run of 20
+minutes or more, or a file stayed open.
 
 Linux; a full disk needs the right to mount a tmpfs. Everything stays on the loopback addresses of this machine.
 """
@@ -143,8 +143,8 @@ def _soak(given: argparse.Namespace, node: Node, subscribers: Subscribers) -> di
     between_s = (
         min(10.0, given.minutes / 2) * 60 / (len(names) + 1)
     )  # the first round is over at the end of the warm-up
-    faults = Faults(node, caller, media, subscribers.tell, given.seed, between_s, names)
     time.sleep(_SETTLE_S)
+    faults = Faults(node, caller, media, subscribers.tell, given.seed, between_s, names)
     before = node.costs()
     watch = Watch(node, subscribers, caller, faults, 2.0 if given.minutes < 20 else 10.0)
 

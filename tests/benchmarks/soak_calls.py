@@ -87,7 +87,8 @@ class Caller(Client):
 
     @property
     def up(self) -> list[SoakCall]:
-        return [call for call in self.calls.values() if call.state == "up"]
+        """Those that run, and that the node hears."""
+        return [call for call in self.calls.values() if call.state == "up" and call.way != "killed"]
 
     def turn(self) -> None:
         """A moment: whatever is due. A sender that is late ends no call before it has sent what was spoken until then."""
@@ -108,7 +109,9 @@ class Caller(Client):
             call.ends_s = min(call.ends_s, time.monotonic() + self.chance.uniform(0.0, 2.0))
 
     def killed(self) -> None:
-        """The listeners' process has died: nobody hears the running calls any more, but their clients do not know."""
+        """The listeners' process has died: nobody hears the running calls any more, but their clients do not know. Whoever spoke
+        calls again."""
+        self.unborn += len(self.up)
         for call in self.calls.values():
             if call.state == "ending":  # whether its end was heard is not known
                 call.way = "killed"

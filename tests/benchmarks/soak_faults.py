@@ -82,12 +82,14 @@ class Faults:
 
     def _draw(self) -> str:
         """Every fault once, in an order of chance, then all again; but listeners that were killed are left to grow old, where
-        there are other faults."""
+        there are other faults. What ends all calls comes first, so that those of which the memory is taken are as old after the
+        warm-up as at the end."""
         if not self._waiting:
             names = [name for name in self.names if name not in self.skipped]
             others = [name for name in names if name not in _DEADLY]
             self._waiting = others if self.kills and others else names
             self._chance.shuffle(self._waiting)
+            self._waiting.sort(key=_DEADLY.__contains__)
         return self._waiting.pop()
 
     def _undo(self, after_s: float, undo: Callable[[], Any]) -> None:
