@@ -6,9 +6,12 @@ from tests.benchmarks.soak_accounts import (
     calls_problems,
     course,
     growths,
+    joined,
     memory_problems,
+    moved,
     produced,
     reading_counts,
+    scoring_s,
 )
 from tests.benchmarks.soak_calls import SoakCall
 from tests.benchmarks.soak_node import Cost
@@ -42,13 +45,13 @@ def test_calls_that_end_as_their_client_ended_them_are_no_problem() -> None:
         "d-2": heard(),
         "e": heard("error: the listeners' process gave no sign of life for 15 s: it is killed"),
     }
-    assert list(calls_problems(over, told)) == []
+    assert list(calls_problems(over, joined(told))) == []
 
 
 def test_calls_that_were_lost_or_ended_otherwise_are() -> None:
     over = [call("a"), call("b"), call("c"), call("d", "ended by the server")]
     told = {"b": heard(None), "c": heard("stopped"), "d": heard("stopped"), "e": heard()}
-    assert list(calls_problems(over, told)) == [
+    assert list(calls_problems(over, joined(told))) == [
         "a: never told (bye)",
         "b: its end was never told (bye)",
         "c: bye, but its reason is stopped",
@@ -60,9 +63,49 @@ def test_calls_that_were_lost_or_ended_otherwise_are() -> None:
 def test_readings_are_those_of_the_audio_that_was_sent_within_two() -> None:
     told = {"a": heard(readings=3), "b": heard(readings=6), "c": heard(readings=20)}
     over = [call("a"), call("b"), call("c", "dead")]
-    expected, got, wrong = reading_counts(over, told)
+    expected, got, wrong = reading_counts(over, joined(told))
     assert (expected, got) == (2 * (3 + 3 + 20), 2 * (3 + 6 + 20))
     assert wrong == [f"b {party} (bye): 6 readings of 4.0 s, expected 3; gaps: []" for party in ("agent", "customer")]
+
+
+def test_a_call_that_went_on_in_another_process_is_one_and_may_lack_a_window() -> None:
+    def died(then: str, ended_s: float) -> dict[str, Any]:
+        return heard(f"goes on as {then}: the process that scored it died (code -9)", readings=20, ended_s=ended_s)
+
+    told = {
+        "a": died("a-again", 10.4),
+        "a-again": heard(readings=20),
+        "b": died("b-again", 10.5),
+        "b-again": heard(readings=16),
+        "c": died("c-again", 10.6),
+        "d": heard("error: the process that scored it died (code -9)", ended_s=10.7),
+        "e": heard("error: the process that scored it died (code -9)", ended_s=10.7),
+    }
+    over = [call("a", heard_s=25.0), call("b", heard_s=25.0)]
+    assert list(calls_problems(over, joined({name: told[name] for name in ("a", "a-again", "b", "b-again")}))) == []
+    expected, got, wrong = reading_counts(over, joined(told))
+    assert (expected, got) == (2 * (40 + 39), 2 * (40 + 36))
+    assert wrong == [
+        f"b {party} (bye): 36 readings of 25.0 s, expected 39; gaps: []" for party in ("agent", "customer")
+    ]
+    assert list(calls_problems([call("c"), call("d")], joined(told)))[:2] == [
+        "c: bye, but its reason is goes on as c-again: the process that scored it died (code -9)",
+        "d: bye, but its reason is error: the process that scored it died (code -9)",
+    ]
+    assert moved(10.0, told) == {"calls": 5, "went_on": 3, "all_ended_within_s": 0.7}
+    assert moved(11.0, told) == {"calls": 0, "went_on": 0, "all_ended_within_s": 0.0}
+
+
+def test_processor_time_is_that_of_all_that_scored() -> None:
+    def sample(**cpu_s: tuple[int, float]) -> Sample:
+        return Sample(0, {role: Cost(pid, 1.0, 1, cpu) for role, (pid, cpu) in cpu_s.items()}, {}, 0)
+
+    samples = [
+        sample(scoring=(1, 5.0), a=(2, 1.0), listeners=(4, 1.0)),
+        sample(scoring=(1, 6.0), a=(2, 3.0), listeners=(4, 9.0)),
+    ]
+    samples += [sample(scoring=(1, 7.0), a=(3, 0.5)), sample(scoring=(1, 7.0), a=(3, 1.0))]
+    assert scoring_s(samples) == 2.0 + 2.0 + 0.5
 
 
 def test_what_is_neither_delivered_nor_counted_is_a_problem() -> None:

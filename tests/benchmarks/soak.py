@@ -34,11 +34,14 @@ from tests.benchmarks.soak_accounts import (
     calls_problems,
     course,
     growths,
+    joined,
     memory_problems,
     month,
+    moved,
     produced,
     reading_counts,
     reasons,
+    scoring_s,
 )
 from tests.benchmarks.soak_calls import BRIEF, HOST, LONG, Caller
 from tests.benchmarks.soak_faults import NAMES, Faults, Killed
@@ -187,9 +190,8 @@ def _found(
     metrics: dict[str, float],
 ) -> dict[str, Any]:
     steady = heard["accounts"]["steady"]
-    expected, told, wrong = reading_counts(caller.over, steady["calls"])
+    expected, told, wrong = reading_counts(caller.over, joined(steady["calls"]))
     warm_min = min(10.0, given.minutes / 2)
-    costs = [one.costs["scoring"].cpu_s for one in samples if "scoring" in one.costs]
     return {
         "minutes": given.minutes,
         "calls": {
@@ -219,9 +221,10 @@ def _found(
         "faults": faults.done,
         "faults_skipped": faults.skipped,
         "kills": [_kill(kill, steady["calls"]) for kill in faults.kills],
+        "scorers_killed": [moved(killed_s, steady["calls"]) for killed_s in faults.scorers_killed_s],
         "memory": growths(samples, warm_min),
         "memory_by_minute": course(samples),
-        "cpu_cores_scoring": round((costs[-1] - costs[0]) / max(1e-9, given.minutes * 60), 2),
+        "cpu_cores_scoring": round(scoring_s(samples) / max(1e-9, given.minutes * 60), 2),
         "a_month": rounded(month(samples, caller.begun, warm_min, given.minutes)),
         "log": dict(sorted(node.log.lines.items(), key=lambda one: -one[1])[:40]),
         "errors": steady["errors"],
@@ -257,7 +260,7 @@ def _kill(kill: Killed, heard: dict[str, Any]) -> dict[str, Any]:
 
 def _problems(found: dict[str, Any], caller: Caller, heard: dict[str, Any]) -> Iterator[str]:
     calls, messages = heard["accounts"]["steady"]["calls"], found["messages"]["produced"]
-    yield from calls_problems(caller.over, calls)
+    yield from calls_problems(caller.over, joined(calls))
     yield from found["readings"]["parties_that_differ"]
     for name, account in heard["accounts"].items():
         yield from account_problems(name, account, calls)
@@ -271,6 +274,9 @@ def _problems(found: dict[str, Any], caller: Caller, heard: dict[str, Any]) -> I
             yield f"calls of killed listeners ended after {kill['all_ended_within_s']} s"
         if kill["a_call_was_taken_after_s"] is None:
             yield "no call was taken after the listeners were killed"
+    for kill in found["scorers_killed"]:
+        if kill["all_ended_within_s"] > ENDED_WITHIN_S:
+            yield f"calls of a process that scored went on after {kill['all_ended_within_s']} s"
     history = found["history"]
     if history["not_ended"]:
         yield f"the history knows no end of {history['not_ended']}"

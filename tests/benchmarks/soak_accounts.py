@@ -15,6 +15,9 @@ PARTIES = ("agent", "customer")
 """Of the streams of a call, in their order."""
 TOLERANCE = 2
 """Readings of a party: its last packets may have come after its call's end."""
+MOVED = 6
+"""Readings that a party lacks whose call goes on in another process: of its first window there, all but the last, and of what was
+heard and not told."""
 ENDED_WITHIN_S = 5.0
 """Calls of listeners that were killed."""
 MOST_GROWTH = 0.02
@@ -31,8 +34,24 @@ _REASONS = {
 """How a call's client ended it → what is told of it."""
 
 
+_MOVED = re.compile(r"goes on as (\S+): the process that scored it died")
+
+
+def joined(heard: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The same, but a call that went on under another name, when the process that scored it had died, is one: with the readings
+    and gaps of both, the last end, and "moved"."""
+    later = {match[1]: name for name, told in heard.items() if (match := _MOVED.match(told["reason"] or ""))}
+    found = {name: {**told, "moved": False} for name, told in heard.items() if name not in later}
+    for then, name in later.items():
+        if then in heard:
+            first, second = heard[name], heard[then]
+            readings = Counter(first["readings"]) + Counter(second["readings"])
+            found[name] = {**second, "readings": readings, "gaps": [*first["gaps"], *second["gaps"]], "moved": True}
+    return found
+
+
 def calls_problems(over: Iterable[SoakCall], heard: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    """Calls that were lost, or ended with another reason than their own; `heard`: call → what a subscriber heard of it."""
+    """Calls that were lost, or ended with another reason than their own; `heard`: call → what was heard of it, `joined`."""
     known = set()
     for call in over:
         known.add(call.name)
@@ -50,7 +69,8 @@ def calls_problems(over: Iterable[SoakCall], heard: Mapping[str, Mapping[str, An
 
 
 def reading_counts(over: Iterable[SoakCall], heard: Mapping[str, Mapping[str, Any]]) -> tuple[int, int, list[str]]:
-    """Readings that the audio that was sent makes, those that were told, and the parties of which too few or many were."""
+    """Readings that the audio that was sent makes, those that were told, and the parties of which too few or many were; `heard`
+    as above."""
     expected, told, wrong = 0, 0, []
     for call in over:
         if call.way == "unsure" or call.name not in heard:
@@ -59,6 +79,8 @@ def reading_counts(over: Iterable[SoakCall], heard: Mapping[str, Mapping[str, An
             want, got = readings_of(sent_s) if sent_s else 0, heard[call.name]["readings"].get(party, 0)
             if call.way == "dead":  # then it is a gap until the call ends
                 want = min(max(want, got), readings_of(sent_s + IDLE_S + 1))
+            if heard[call.name]["moved"]:
+                want = min(want, max(got, want - MOVED))
             expected, told = expected + want, told + got
             if abs(want - got) > TOLERANCE:
                 gaps = [(start_s, end_s) for of, start_s, end_s in heard[call.name]["gaps"] if of == party]
@@ -88,6 +110,15 @@ def account_problems(name: str, account: Mapping[str, Any], calls: Mapping[str, 
         yield f"subscriber that {name}: {'; '.join(sorted(wrong))}"
 
 
+def moved(killed_s: float, heard: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+    """What became of the calls of a process that scored and was killed then, monotonic; `heard` as a subscriber heard it."""
+    over = [told for told in heard.values() if "the process that scored it died" in (told["reason"] or "")]
+    ended = [(told["ended_s"] - killed_s, told["reason"]) for told in over if told["ended_s"] >= killed_s]
+    went_on = sum(bool(_MOVED.match(reason)) for _, reason in ended)
+    within_s = max((after_s for after_s, _ in ended), default=0.0)
+    return {"calls": len(ended), "went_on": went_on, "all_ended_within_s": round(within_s, 2)}
+
+
 def produced(heard: Mapping[str, Mapping[str, Any]]) -> int:
     """Messages of all calls, by their last numbers."""
     return sum(call["last_seq"] for call in heard.values())
@@ -108,7 +139,7 @@ def growths(samples: Sequence[Sample], warm_min: float) -> dict[str, dict[str, f
     """Process → its memory after the warm-up and at the end (medians of a quarter each, as are the calls that ran then), and its
     growth as a share. A process that came in another's place counts alone, from the same time after its start on."""
     found = {}
-    for role in ("scoring", "listeners"):
+    for role in dict.fromkeys(role for one in samples for role in one.costs):
         mine = [(one.at_min, one.costs[role], one.calls) for one in samples if role in one.costs]
         last = mine[-1][1].pid if mine else 0
         own = [(at_min, cost.rss_mb, calls) for at_min, cost, calls in mine if cost.pid == last]
@@ -138,6 +169,15 @@ def memory_problems(memory: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
     for role, one in memory.items():
         if one["growth"] > MOST_GROWTH and one["minutes"] >= JUDGED_FROM_MIN:
             yield f"the memory of {role} grew by {one['growth']:.1%}"
+
+
+def scoring_s(samples: Sequence[Sample]) -> float:
+    """Processor time of all that score, seconds."""
+    first, last = {}, {}
+    for cost in (cost for one in samples for role, cost in one.costs.items() if role != "listeners"):
+        first.setdefault(cost.pid, cost.cpu_s)
+        last[cost.pid] = cost.cpu_s
+    return sum(last.values()) - sum(first.values())
 
 
 def course(samples: Sequence[Sample], points: int = 13) -> list[dict[str, float]]:

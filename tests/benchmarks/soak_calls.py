@@ -98,7 +98,7 @@ class Caller(Client):
             if self.unborn:
                 self.unborn -= 1
             self._next_s = now_s + self.chance.expovariate(1 / self._every_s)
-            self._begin(now_s)
+            self._begin(now_s, now_s + self._draw())
         for call in list(self.calls.values()):
             self._tend(call, now_s)
 
@@ -110,12 +110,14 @@ class Caller(Client):
 
     def killed(self) -> None:
         """The listeners' process has died: nobody hears the running calls any more, but their clients do not know. Whoever spoke
-        calls again."""
-        self.unborn += len(self.up)
+        calls again, and speaks as long as before."""
+        cut_off_until_s = [call.ends_s for call in self.up]
         for call in self.calls.values():
             if call.state == "ending":  # whether its end was heard is not known
                 call.way = "killed"
             self._settle(call, "unsure" if call.state == "asked" else "killed")
+        for ends_s in cut_off_until_s:
+            self._begin(self._media.moment_s, ends_s)
 
     def die(self) -> str:
         """The source of one of the calls falls silent for good; its name, empty where none runs."""
@@ -127,13 +129,17 @@ class Caller(Client):
         self._finish(call)
         return call.name
 
-    def _begin(self, now_s: float) -> None:
+    def _draw(self) -> float:
+        """How long the next call lasts, seconds."""
+        lasts_s = self._lengths.draw(self.chance)
+        if self._count < self._first:
+            lasts_s = max(lasts_s, self._lengths.draw(self.chance))  # of calls that run at a moment, more are long ones
+        return lasts_s
+
+    def _begin(self, now_s: float, ends_s: float) -> None:
         self._count += 1
         name = f"soak-{self._count}"
-        lasts_s = self._lengths.draw(self.chance)
-        if self._count <= self._first:
-            lasts_s = max(lasts_s, self._lengths.draw(self.chance))  # of calls that run at a moment, more are long ones
-        self.calls[name] = SoakCall(name, ends_s=now_s + lasts_s, asked_s=now_s)
+        self.calls[name] = SoakCall(name, ends_s=ends_s, asked_s=now_s)
         self._ask(self.calls[name], now_s)
 
     def _ask(self, call: SoakCall, now_s: float) -> None:

@@ -52,6 +52,9 @@ class Faults:
     """What was done, in order."""
     skipped: dict[str, str] = field(default_factory=dict)
     kills: list[Killed] = field(default_factory=list)
+    """Of listeners."""
+    scorers_killed_s: list[float] = field(default_factory=list)
+    """When, monotonic."""
     _waiting: list[str] = field(default_factory=list)
     _later: list[tuple[float, Callable[[], Any]]] = field(default_factory=list)
     _next_s: float = 0.0
@@ -81,13 +84,13 @@ class Faults:
         self._next_s = float("inf")
 
     def _draw(self) -> str:
-        """Every fault once, in an order of chance, then all again; but listeners that were killed are left to grow old, where
-        there are other faults. What ends all calls comes first, so that those of which the memory is taken are as old after the
-        warm-up as at the end."""
+        """Every fault once, in an order of chance, then all again; but processes that took the place of others are left to grow
+        old, where there are other faults. What ends calls comes first, so that those of which the memory is taken are as old
+        after the warm-up as at the end."""
         if not self._waiting:
             names = [name for name in self.names if name not in self.skipped]
             others = [name for name in names if name not in _DEADLY]
-            self._waiting = others if self.kills and others else names
+            self._waiting = others if self.done and others else names
             self._chance.shuffle(self._waiting)
             self._waiting.sort(key=_DEADLY.__contains__)
         return self._waiting.pop()
@@ -170,6 +173,15 @@ class Faults:
         self.node.signal(signal.SIGSTOP)
         self._undo(4.0, lambda: self.node.signal(signal.SIGCONT))
 
+    def scorer_killed(self) -> None:
+        """One of several processes that score."""
+        scorers = self.node.scorers
+        if not scorers:
+            self.skipped["scorer_killed"] = "the first process scores; more do with --set scoring_processes=2"
+            return
+        os.kill(self._chance.choice(scorers), signal.SIGKILL)
+        self.scorers_killed_s.append(time.monotonic())
+
     def listeners_killed(self) -> None:
         self._take_listeners(signal.SIGKILL, 0.0)
 
@@ -200,7 +212,8 @@ NAMES = [
     "clock_back",
     "suspended",
     "scoring_stands_still",
+    "scorer_killed",
     "listeners_killed",
     "listeners_hang",
 ]
-_DEADLY = ("listeners_killed", "listeners_hang")
+_DEADLY = ("scorer_killed", "listeners_killed", "listeners_hang")

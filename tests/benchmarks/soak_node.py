@@ -148,9 +148,15 @@ class Node:
         """The process that listens, 0 while there is none."""
         return next((pid for pid in children(self.process.pid) if "listeners_process" in command(pid)), 0)
 
+    @property
+    def scorers(self) -> list[int]:
+        """The processes that score, the oldest first; none where the first process does."""
+        return sorted(pid for pid in children(self.process.pid) if "scorer_process" in command(pid))
+
     def costs(self) -> dict[str, Cost]:
-        """By what the process does."""
+        """By what the process does: the first is "scoring" also where others do."""
         found = {"scoring": cost(self.process.pid), "listeners": cost(self.listeners)}
+        found |= {f"scorer {number}": cost(pid) for number, pid in enumerate(self.scorers, 1)}
         return {name: one for name, one in found.items() if one is not None}
 
     def bytes(self) -> dict[str, int]:
