@@ -42,6 +42,13 @@ def calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> float:
     return sum(abs(right - sure) * n for _, n, sure, right in reliability(probabilities, labels)) / len(labels)
 
 
+def errors_by_chance(counts: np.ndarray, sureness: np.ndarray, draws: int = 10_000, seed: int = 0) -> np.ndarray:
+    """(draws,) calibration errors of a model that is exactly as often right as it is sure: chance alone, in bins of so many
+    clips, (bins,), and such mean confidences, (bins,)."""
+    right = np.random.default_rng(seed).binomial(counts, sureness, (draws, len(counts)))
+    return np.abs(right - counts * sureness).sum(axis=1) / counts.sum()  # type: ignore[no-any-return]
+
+
 def unweighted_recall(predicted: np.ndarray, labels: np.ndarray) -> float:
     """UAR: the mean recall of the labels that occur."""
     return float(np.mean([(predicted[labels == label] == label).mean() for label in np.unique(labels)]))

@@ -51,7 +51,11 @@ def _lines(report: Mapping[str, Any]) -> Iterator[str]:
         rest = f"{row['accuracy']:.3f} | {row['accuracy_60']:.3f} | {row['ece']:.3f} | {100 * row['changed']:.1f} %"
         yield f"| {CONDITION_WORDS.get(name, name)} | {row['uar']:.3f} | {span} | {rest} |"
     yield ""
-    yield f"Expected calibration error before calibration: {report['ece_uncalibrated']:.3f}. Recall: {_pairs(report['recall'])}."
+    chance = report["ece_by_chance"]
+    span = f"{chance['mean']:.3f} ({chance['low']:.3f} to {chance['high']:.3f})"
+    yield f"Expected calibration error before calibration: {report['ece_uncalibrated']:.3f}. Of as many clips, a model that is"
+    yield f"exactly as often right as it is sure would show {span} by chance."
+    yield f"Recall: {_pairs(report['recall'])}."
     yield from _groups(report)
     yield from _calls(report["pseudo_calls"])
     yield from _calm(report["calm_calls"] or {})

@@ -7,7 +7,15 @@ import numpy as np
 
 from monitor.messages import LABELS
 from monitor.model import EmotionModel
-from train.calibration import BINS, calibrated, calibration_error, label_indices, reliability, unweighted_recall
+from train.calibration import (
+    BINS,
+    calibrated,
+    calibration_error,
+    errors_by_chance,
+    label_indices,
+    reliability,
+    unweighted_recall,
+)
 from train.corpus import Clip
 from train.live import clip_scores
 from train.scoring import Condition
@@ -151,6 +159,14 @@ def reliability_bins(probabilities: np.ndarray, clips: Sequence[Clip]) -> list[d
         {"from": rounded(b / BINS), "clips": n, "confidence": rounded(sure), "accuracy": rounded(right)}
         for b, n, sure, right in rows
     ]
+
+
+def ece_by_chance(bins: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """What the calibration error of as many clips, in these `reliability_bins`, would be if the model were exactly as often
+    right as it is sure: its mean, and its middle 95 %."""
+    errors = errors_by_chance(np.array([row["clips"] for row in bins]), np.array([row["confidence"] for row in bins]))
+    low, high = middle_95(errors)
+    return {"mean": rounded(errors.mean()), "low": rounded(low), "high": rounded(high)}
 
 
 def by_group(

@@ -90,6 +90,7 @@ def report(
     conditions = evaluate.figures(scores, clips, temperature)
     with working("pseudo-calls"):
         pseudo = calls.call_measures(list(tell_stitched(stitched(clips, each, SEED), model)))
+    bins = evaluate.reliability_bins(scores["clean"], clips)
     found = {
         "model": f"{model.meaning.name} {model.meaning.version}",
         "protocol": f"actors {', '.join(corpus.actors)}; none of them fitted or tuned on; "
@@ -98,7 +99,8 @@ def report(
         "dropped": corpus.dropped,
         "labels": list(LABELS),
         "conditions": conditions,
-        "reliability": evaluate.reliability_bins(scores["clean"], clips),
+        "reliability": bins,
+        "ece_by_chance": evaluate.ece_by_chance(bins),
         f"sexes_{GROUPED_IN}": evaluate.by_group(scores[GROUPED_IN], clips, lambda clip: clip.sex),
         f"ages_{GROUPED_IN}": evaluate.by_group(scores[GROUPED_IN], clips, evaluate.age_group),
         "pseudo_calls": pseudo,

@@ -16,7 +16,7 @@ from train.calibration import (
     unweighted_recall,
 )
 from train.corpus import Clip, CorpusError
-from train.evaluate import age_group, by_group, confusion, coverage_curve, interval
+from train.evaluate import age_group, by_group, confusion, coverage_curve, ece_by_chance, interval
 from train.measuring import actor_ids
 from train.scoring import Condition, score_clips
 
@@ -101,6 +101,18 @@ def test_reliability_counts_every_clip_once() -> None:
     bins = reliability(scores, labels)
     assert sum(count for _, count, _, _ in bins) == len(labels)
     assert all(number / 15 <= sure + 1e-9 and sure <= (number + 1) / 15 + 1e-9 for number, _, sure, _ in bins)
+
+
+def test_chance_alone_makes_a_calibration_error() -> None:
+    one = [{"clips": 1, "confidence": 0.5}]
+    assert ece_by_chance(one) == {"mean": 0.5, "low": 0.5, "high": 0.5}
+    many = [{"clips": 400, "confidence": 0.5}]
+    found = ece_by_chance(many)
+    assert found["mean"] == pytest.approx(np.sqrt(2 / np.pi) * 0.025, abs=0.0005), "a binomial's mean deviation"
+    assert found["high"] == pytest.approx(2.24 * 0.025, abs=0.003)
+    assert ece_by_chance([*many, {"clips": 600, "confidence": 1.0}])["mean"] == pytest.approx(
+        0.4 * found["mean"], abs=0.0005
+    )
 
 
 @pytest.mark.parametrize(
