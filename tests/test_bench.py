@@ -50,6 +50,7 @@ def test_without_librosa_its_times_are_not_known_and_ours_are(
         "naive_over_line",
     ]
     assert found["features_and_voice_activity_ms_per_window"] > 0
+    assert found["of_which_webrtc_and_fft_alone_ms"] > 0
 
 
 def test_parties_at_real_pace_are_heard_without_a_loss(model: EmotionModel) -> None:
