@@ -1,13 +1,13 @@
 """Samples: the block that sources hand on, PCM and G.711 to float32, and the resampler. Pure."""
 
 from collections.abc import Callable
-from copy import copy
-from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
+from msgspec.structs import replace
 
 from monitor.messages import Party
 
@@ -21,9 +21,9 @@ SAMPLE_RATE = 8_000
 """Hertz; the phone band, in which everything is scored."""
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
-    """Some samples of one party as they came, of any length."""
+class Block(msgspec.Struct, frozen=True, gc=False):
+    """Some samples of one party as they came, of any length. Not seen by the garbage collector: thousands come a second, in no
+    cycle."""
 
     call: str
     party: Party
@@ -31,15 +31,23 @@ class Block:
     """Index of the first sample since the call began, at `sample_rate`: a jump ahead is lost audio."""
     sample_rate: int
     """Hertz."""
-    samples: Samples = field(repr=False)
-    """(n,) full scale ±1; the source does not touch them again."""
+    audio: Samples | bytes
+    """(n,) full scale ±1, which the source does not touch again; or n codes, one a sample, for `decode`."""
     arrived_s: float
     """Monotonic clock when the last sample came."""
+    decode: Law | None = None
+    """Of G.711, which is decoded where it is used: on its way there it has a quarter of the bytes."""
+
+    @property
+    def samples(self) -> Samples:
+        """(n,) full scale ±1; codes are decoded at every call."""
+        audio = self.audio
+        return self.decode(np.frombuffer(audio, np.uint8)) if self.decode else audio  # type: ignore[return-value]
 
     @property
     def size(self) -> int:
         """How many samples it has."""
-        return self.samples.size
+        return len(self.audio)
 
     @property
     def duration_s(self) -> float:
@@ -48,64 +56,24 @@ class Block:
 
     def come_at(self, arrived_s: float) -> "Block":
         """The same, come at another moment."""
-        other = copy(self)
-        object.__setattr__(other, "arrived_s", arrived_s)
-        return other
+        return replace(self, arrived_s=arrived_s)
 
     def moved(self, call: str, start: int) -> "Block":
         """The same, of another call and at another place in it."""
-        other = copy(self)
-        object.__setattr__(other, "call", call)
-        object.__setattr__(other, "start", start)
-        return other
+        return replace(self, call=call, start=start)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Many blocks go from process to process: pickled by their fields, they cost a third."""
-        samples = self.samples.tobytes()
-        return _unpickled, (self.call, self.party, self.start, self.sample_rate, samples, self.arrived_s)
+        audio = self.audio if isinstance(self.audio, bytes) else self.audio.tobytes()
+        return _unpickled, (self.call, self.party, self.start, self.sample_rate, audio, self.arrived_s, self.decode)
 
 
-def _unpickled(call: str, party: Party, start: int, sample_rate: int, samples: bytes, arrived_s: float) -> Block:
-    return Block(call, party, start, sample_rate, np.frombuffer(samples, np.float32), arrived_s)
-
-
-class CodedBlock(Block):
-    """A block of G.711 that is decoded where it is used: on its way there it has a quarter of the bytes."""
-
-    __slots__ = ("_codes", "_decode")
-    _codes: bytes
-    _decode: Law
-
-    def __init__(
-        self,
-        call: str,
-        party: Party,
-        start: int,
-        codes: bytes,
-        decode: Law,
-        arrived_s: float,
-    ) -> None:
-        """`codes`: one a sample, at `SAMPLE_RATE`, for `decode`."""
-        put = object.__setattr__  # thousands a second are made: a loop over the names would cost twice as much
-        put(self, "call", call)
-        put(self, "party", party)
-        put(self, "start", start)
-        put(self, "sample_rate", SAMPLE_RATE)
-        put(self, "arrived_s", arrived_s)
-        put(self, "_codes", codes)
-        put(self, "_decode", decode)
-
-    @property
-    def samples(self) -> Samples:
-        """Decoded at every call."""
-        return self._decode(np.frombuffer(self._codes, np.uint8))
-
-    @property
-    def size(self) -> int:
-        return len(self._codes)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return CodedBlock, (self.call, self.party, self.start, self._codes, self._decode, self.arrived_s)
+def _unpickled(
+    call: str, party: Party, start: int, sample_rate: int, audio: bytes, arrived_s: float, decode: Law | None
+) -> Block:
+    return Block(
+        call, party, start, sample_rate, audio if decode else np.frombuffer(audio, np.float32), arrived_s, decode
+    )
 
 
 def pcm_to_float(pcm: npt.NDArray[np.int16]) -> Samples:

@@ -191,7 +191,7 @@ def test_what_sources_put_from_threads_of_their_own_at_one_time_is_all_there_in_
     def source(call: str) -> None:
         queue.put(replace(OPENED, call=call))
         for number in range(400):
-            queue.put(replace(block(0, 0.02), call=call, start=160 * number))
+            queue.put(block(0, 0.02).moved(call, 160 * number))
         queue.put(replace(CLOSED, call=call))
 
     threads = [threading.Thread(target=source, args=(call,)) for call in calls]
@@ -224,7 +224,7 @@ def test_what_comes_before_a_call_or_after_it_waits_for_nothing() -> None:
 
 
 def test_the_end_of_a_recording_waits_for_room_too(waiting_for_cells: BlockQueue) -> None:
-    waiting_for_cells.put(replace(block(0), call="other"))
+    waiting_for_cells.put(block(0).moved("other", 0))
     thread = threading.Thread(target=waiting_for_cells.put, args=(CLOSED, True))
     thread.start()
     taken: list[Event] = []

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import soxr
 
-from monitor.audio import SAMPLE_RATE, Block, CodedBlock, Law, Samples
+from monitor.audio import SAMPLE_RATE, Block, Law, Samples
 from monitor.cells import CELL
 from monitor.messages import Party
 from monitor.sources.codecs import Codec, Decoder
@@ -121,7 +121,7 @@ class BlockWriter:
                 self._undecoded = [codes[:size]]
                 self.flush(arrived_s)
             else:
-                self._put(CodedBlock(self._call, self._party, self._ready_start, codes[:size], law, arrived_s))
+                self._put(Block(self._call, self._party, self._ready_start, SAMPLE_RATE, codes[:size], arrived_s, law))
             codes = codes[size:]
             self._ready_start, self._cut_at = self._cut_at, self._next_cut(self._cut_at)
         self._undecoded = [codes] if codes else []
