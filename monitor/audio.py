@@ -32,17 +32,17 @@ class Block(msgspec.Struct, frozen=True, gc=False):
     sample_rate: int
     """Hertz."""
     audio: Samples | bytes
-    """(n,) full scale ±1, which the source does not touch again; or n codes, one a sample, for `decode`."""
+    """(n,) full scale ±1, which the source does not touch again; or, with a `law`, n codes of G.711."""
     arrived_s: float
     """Monotonic clock when the last sample came."""
-    decode: Law | None = None
-    """Of G.711, which is decoded where it is used: on its way there it has a quarter of the bytes."""
+    law: Law | None = None
+    """Of the codes, which are decoded where they are used: on their way there they have a quarter of the bytes."""
 
     @property
     def samples(self) -> Samples:
         """(n,) full scale ±1; codes are decoded at every call."""
         audio = self.audio
-        return self.decode(np.frombuffer(audio, np.uint8)) if self.decode else audio  # type: ignore[return-value]
+        return self.law(np.frombuffer(audio, np.uint8)) if self.law else audio  # type: ignore[return-value]
 
     @property
     def size(self) -> int:
@@ -62,18 +62,20 @@ class Block(msgspec.Struct, frozen=True, gc=False):
         """The same, of another call and at another place in it."""
         return replace(self, call=call, start=start)
 
+    def __repr__(self) -> str:
+        """Without the audio: what a caller said belongs into no log."""
+        return f"Block({self.call!r}, {self.party!r}, {self.start}, {self.sample_rate} Hz, {self.size} samples)"
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Many blocks go from process to process: pickled by their fields, they cost a third."""
-        audio = self.audio if isinstance(self.audio, bytes) else self.audio.tobytes()
-        return _unpickled, (self.call, self.party, self.start, self.sample_rate, audio, self.arrived_s, self.decode)
+        audio = self.audio if self.law else self.samples.tobytes()
+        return _unpickled, (self.call, self.party, self.start, self.sample_rate, audio, self.arrived_s, self.law)
 
 
 def _unpickled(
-    call: str, party: Party, start: int, sample_rate: int, audio: bytes, arrived_s: float, decode: Law | None
+    call: str, party: Party, start: int, sample_rate: int, audio: bytes, arrived_s: float, law: Law | None
 ) -> Block:
-    return Block(
-        call, party, start, sample_rate, audio if decode else np.frombuffer(audio, np.float32), arrived_s, decode
-    )
+    return Block(call, party, start, sample_rate, audio if law else np.frombuffer(audio, np.float32), arrived_s, law)
 
 
 def pcm_to_float(pcm: npt.NDArray[np.int16]) -> Samples:

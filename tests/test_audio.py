@@ -112,7 +112,7 @@ def test_blocks_go_from_process_to_process_by_their_fields() -> None:
     coded = Block("call", "customer", 8, SAMPLE_RATE, bytes(range(0, 250)), 2.5, alaw_to_float)
     for block in (plain, coded):
         back = pickle.loads(pickle.dumps(block, pickle.HIGHEST_PROTOCOL))
-        assert back.decode is block.decode
+        assert back.law is block.law
         assert (back.call, back.party, back.start, back.sample_rate) == (
             block.call,
             block.party,
@@ -122,6 +122,15 @@ def test_blocks_go_from_process_to_process_by_their_fields() -> None:
         assert back.arrived_s == block.arrived_s
         np.testing.assert_array_equal(back.samples, block.samples)
     assert len(pickle.dumps(coded, pickle.HIGHEST_PROTOCOL)) < 250 + 200
+
+
+def test_what_a_caller_said_is_in_no_repr_of_a_block() -> None:
+    coded = Block("call", "customer", 8, SAMPLE_RATE, b"secret", 2.5, alaw_to_float)
+    assert repr(coded) == "Block('call', 'customer', 8, 8000 Hz, 6 samples)"
+    assert (
+        repr(Block("call", "agent", 0, 16_000, np.zeros(3, np.float32), 0.0))
+        == "Block('call', 'agent', 0, 16000 Hz, 3 samples)"
+    )
 
 
 def test_a_block_of_codes_has_their_samples() -> None:

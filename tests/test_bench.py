@@ -50,7 +50,12 @@ def test_without_librosa_its_times_are_not_known_and_ours_are(
         "naive_over_line",
     ]
     assert found["features_and_voice_activity_ms_per_window"] > 0
-    assert found["of_which_webrtc_and_fft_alone_ms"] > 0
+
+
+def test_the_libraries_count_for_what_is_new_in_a_window(cost: stages.Cost, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rivals, "least_ms", lambda work, _: work() or 8.0)
+    found = rivals.against_librosa(cost, speech_like(4.0), Settings())
+    assert found["of_which_webrtc_and_fft_alone_ms"] == 8.0 * 0.5 / 4.0, "half a second of four"
 
 
 def test_parties_at_real_pace_are_heard_without_a_loss(model: EmotionModel) -> None:

@@ -1,4 +1,7 @@
+from types import SimpleNamespace
 from typing import Any
+
+import pytest
 
 from tests.benchmarks.soak_accounts import (
     Sample,
@@ -14,6 +17,7 @@ from tests.benchmarks.soak_accounts import (
     scoring_s,
 )
 from tests.benchmarks.soak_calls import SoakCall
+from tests.benchmarks.soak_faults import Faults
 from tests.benchmarks.soak_node import Cost
 
 
@@ -45,13 +49,13 @@ def test_calls_that_end_as_their_client_ended_them_are_no_problem() -> None:
         "d-2": heard(),
         "e": heard("error: the listeners' process gave no sign of life for 15 s: it is killed"),
     }
-    assert list(calls_problems(over, joined(told))) == []
+    assert list(calls_problems(over, joined(told, []))) == []
 
 
 def test_calls_that_were_lost_or_ended_otherwise_are() -> None:
     over = [call("a"), call("b"), call("c"), call("d", "ended by the server")]
     told = {"b": heard(None), "c": heard("stopped"), "d": heard("stopped"), "e": heard()}
-    assert list(calls_problems(over, joined(told))) == [
+    assert list(calls_problems(over, joined(told, []))) == [
         "a: never told (bye)",
         "b: its end was never told (bye)",
         "c: bye, but its reason is stopped",
@@ -63,7 +67,7 @@ def test_calls_that_were_lost_or_ended_otherwise_are() -> None:
 def test_readings_are_those_of_the_audio_that_was_sent_within_two() -> None:
     told = {"a": heard(readings=3), "b": heard(readings=6), "c": heard(readings=20)}
     over = [call("a"), call("b"), call("c", "dead")]
-    expected, got, wrong = reading_counts(over, joined(told))
+    expected, got, wrong = reading_counts(over, joined(told, []))
     assert (expected, got) == (2 * (3 + 3 + 20), 2 * (3 + 6 + 20))
     assert wrong == [f"b {party} (bye): 6 readings of 4.0 s, expected 3; gaps: []" for party in ("agent", "customer")]
 
@@ -74,26 +78,64 @@ def test_a_call_that_went_on_in_another_process_is_one_and_may_lack_a_window() -
 
     told = {
         "a": died("a-again", 10.4),
-        "a-again": heard(readings=20),
+        "a-again": heard(readings=19, ended_s=30.0),
         "b": died("b-again", 10.5),
-        "b-again": heard(readings=16),
-        "c": died("c-again", 10.6),
-        "d": heard("error: the process that scored it died (code -9)", ended_s=10.7),
-        "e": heard("error: the process that scored it died (code -9)", ended_s=10.7),
+        "b-again": heard(readings=16, ended_s=30.0),
     }
     over = [call("a", heard_s=25.0), call("b", heard_s=25.0)]
-    assert list(calls_problems(over, joined({name: told[name] for name in ("a", "a-again", "b", "b-again")}))) == []
-    expected, got, wrong = reading_counts(over, joined(told))
-    assert (expected, got) == (2 * (40 + 39), 2 * (40 + 36))
-    assert wrong == [
-        f"b {party} (bye): 36 readings of 25.0 s, expected 39; gaps: []" for party in ("agent", "customer")
-    ]
-    assert list(calls_problems([call("c"), call("d")], joined(told)))[:2] == [
-        "c: bye, but its reason is goes on as c-again: the process that scored it died (code -9)",
-        "d: bye, but its reason is error: the process that scored it died (code -9)",
-    ]
-    assert moved(10.0, told) == {"calls": 5, "went_on": 3, "all_ended_within_s": 0.7}
+    calls = joined(told, [10.0])
+    assert {name: one["ended_s"] for name, one in calls.items()} == {"a": 30.0, "b": 30.0}
+    assert list(calls_problems(over, calls)) == []
+    assert reading_counts(over, calls) == (
+        2 * (45 + 45),
+        2 * (39 + 36),
+        [f"b {party} (bye): 36 readings of 25.0 s, expected 45; gaps: []" for party in ("agent", "customer")],
+    )
+    assert moved(10.0, told) == {"calls": 2, "went_on": 2, "all_ended_within_s": 0.5}
     assert moved(11.0, told) == {"calls": 0, "went_on": 0, "all_ended_within_s": 0.0}
+    for killed_s in ([], [5.0], [10.45]):
+        assert next(calls_problems(over, joined(told, killed_s))) == (
+            "a: bye, but its reason is goes on as a-again: the process that scored it died (code -9)"
+        ), "the process died by itself"
+
+
+def test_a_call_that_ended_with_its_process_or_was_never_heard_again_is_a_problem() -> None:
+    reasons = {
+        "c": "goes on as c-again: the process that scored it died (code -9)",
+        "d": "error: the process that scored it died (code -9)",
+    }
+    told = {name: heard(reason, ended_s=10.7) for name, reason in reasons.items()}
+    assert list(calls_problems([call("c"), call("d")], joined(told, [10.0]))) == [
+        f"{name}: bye, but its reason is {reason}" for name, reason in reasons.items()
+    ]
+    assert moved(10.0, told) == {"calls": 2, "went_on": 1, "all_ended_within_s": 0.7}
+
+
+class NobodyThere:
+    """A node in which a scorer runs; the listeners are being started again at first."""
+
+    def __init__(self) -> None:
+        self.tries = 0
+        self.scorers = [5, 6]
+
+    @property
+    def listeners(self) -> int:
+        self.tries += 1
+        return 0 if self.tries == 1 else 7
+
+
+def test_what_ends_calls_comes_first_and_once_and_is_tried_until_it_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    killed: list[int] = []
+    monkeypatch.setattr("os.kill", lambda pid, _: killed.append(pid))
+    caller = SimpleNamespace(up=[call("a")], accepted_s=0.0, unborn=0, killed=lambda: None)
+    names = ["hangup", "scorer_killed", "listeners_killed"]
+    faults = Faults(NobodyThere(), caller, None, lambda *_: None, 1, 0.0, names)  # type: ignore[arg-type]
+    monkeypatch.setattr(Faults, "hangup", lambda _: None)
+    for _ in range(6):
+        faults.turn()
+    assert sorted(faults.done[:2]) == ["listeners_killed", "scorer_killed"]
+    assert faults.done[2:] == ["hangup"] * 3, "one turn found nobody"
+    assert sorted(killed) in ([5, 7], [6, 7])
 
 
 def test_processor_time_is_that_of_all_that_scored() -> None:

@@ -54,7 +54,7 @@ def _lines(report: Mapping[str, Any]) -> Iterator[str]:
     chance = report["ece_by_chance"]
     span = f"{chance['mean']:.3f} ({chance['low']:.3f} to {chance['high']:.3f})"
     yield f"Expected calibration error before calibration: {report['ece_uncalibrated']:.3f}. Of as many clips, a model that is"
-    yield f"exactly as often right as it is sure would show {span} by chance."
+    yield f"exactly as often right as it is sure would show {span} by chance, were the clips independent."
     yield f"Recall: {_pairs(report['recall'])}."
     yield from _groups(report)
     yield from _calls(report["pseudo_calls"])

@@ -163,7 +163,8 @@ def reliability_bins(probabilities: np.ndarray, clips: Sequence[Clip]) -> list[d
 
 def ece_by_chance(bins: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """What the calibration error of as many clips, in these `reliability_bins`, would be if the model were exactly as often
-    right as it is sure: its mean, and its middle 95 %."""
+    right as it is sure and the clips of an actor no more alike than others (they are, so the truth is wider): its mean, and its
+    middle 95 %."""
     errors = errors_by_chance(np.array([row["clips"] for row in bins]), np.array([row["confidence"] for row in bins]))
     low, high = middle_95(errors)
     return {"mean": rounded(errors.mean()), "low": rounded(low), "high": rounded(high)}

@@ -1,4 +1,5 @@
-"""What other ways cost, in processor time and in the same run: librosa a window, and the machine's own matrix product."""
+"""What other ways cost, in processor time and in the same run: librosa a window, the libraries that ours rests on alone, and the
+machine's own matrix product."""
 
 import time
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from monitor.bench.stages import Cost
 from monitor.features import BANDS, FRAME, FRAME_HOP, LEAD
 from monitor.model import BATCH_CELLS, HOP_CELLS, WINDOW_CELLS, Batch, EmotionModel, Stream
 from monitor.settings import Settings
-from monitor.speech import VAD_FRAME
+from monitor.speech import VAD_FRAME, SpeechDetector
 from monitor.windows import CELL_FRAMES
 
 _MATRIX = 512
@@ -58,7 +59,7 @@ def against_librosa(cost: Cost, loop: Samples, settings: Settings, seconds: floa
     """Features and voice activity of a window: librosa's over the whole window, ours over what is new in it, and what of ours two
     libraries take alone, WebRTC's detector and numpy's transform: the least that any way through them can cost.
 
-    Its times are None where librosa is not installed (extra `report`).
+    librosa's times are None where it is not installed (extra `report`).
     """
     ours_ms = (cost.stages_ms["features"] + cost.stages_ms["voice activity"]) * settings.hop_s
     theirs_ms = _librosa_ms(np.ascontiguousarray(loop[: 3 * SAMPLE_RATE]), seconds)
@@ -89,8 +90,7 @@ def _libraries_ms(voice: Samples, seconds: float) -> float:
     frames = np.lib.stride_tricks.sliding_window_view(voice, FRAME)[::FRAME_HOP]
     some = [np.ascontiguousarray(frames[at : at + _FRAMES]) for at in range(0, len(frames), _FRAMES)]
     pcm = float_to_pcm(voice[: voice.size // VAD_FRAME * VAD_FRAME]).reshape(-1, VAD_FRAME)
-    heard, vad = [frame.tobytes() for frame in pcm], _webrtcvad.create()
-    _webrtcvad.init(vad)
+    heard, vad = [frame.tobytes() for frame in pcm], SpeechDetector().vad
 
     def work() -> None:
         for part in some:

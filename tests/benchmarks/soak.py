@@ -1,13 +1,14 @@
 """Endurance: calls come and go for an hour at half load while things go wrong, and everything must be accounted for.
 
     python -m tests.benchmarks.soak [--minutes 60] [--calls 100] [--brief] [--seed 1] [--faults N,N…|none]
+                                   [--set scoring_processes=2]
 
-`--calls` are two-party calls at once on average, by SIPREC, at real pace: Poisson arrivals, 30 s to 20 min each, with `--brief`
-4 s to 1 min. Every fault of `soak_faults` comes once until the warm-up is over, those that end all calls first, the others in an
-order that the seed draws, then all others again; `--faults` names those that do. Prints a line a minute on stderr and one JSON
-object at the end. Exit status 1 where anything is in its `problems`: a call was lost or ended for another reason than its own, a
-message is neither delivered nor counted, memory grew by more than 2 % from the warm-up (minute 10) to the end of a run of 20
-minutes or more, or a file stayed open.
+`--calls` are two-party calls at once on average, by SIPREC, at real pace: Poisson arrivals, 30 s to 20 min each, with `--brief` 4
+s to 1 min. Every fault of `soak_faults` comes once until the warm-up is over, first and only once those that end calls, then the
+others in an order that the seed draws, again and again; `--faults` names those that do. Prints a line a minute on stderr and one
+JSON object at the end. Exit status 1 where anything is in its `problems`: a call was lost or ended for another reason than its
+own, a message is neither delivered nor counted, memory grew by more than 2 % from the warm-up (minute 10) to the end of a run of
+20 minutes or more, or a file stayed open.
 
 Linux; a full disk needs the right to mount a tmpfs. Everything stays on the loopback addresses of this machine.
 """
@@ -20,7 +21,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
@@ -172,11 +173,11 @@ def _soak(given: argparse.Namespace, node: Node, subscribers: Subscribers) -> di
     media.close()
     watch.samples.append(watch.sample())
     found = _found(given, node, caller, faults, watch.samples, heard, metrics)
-    left = {role: after[role].files if role in after else 0 for role in before}
+    left = {role: after[role].files if role in after else None for role in before}
     found["files"] = {role: {"before": one.files, "after": left[role]} for role, one in before.items()}
     found["exit_status"], found["said_last"] = status, node.log.last
     found["sender_late_ms"] = round(1_000 * media.late_s)
-    found["problems"] = list(_problems(found, caller, heard))
+    found["problems"] = list(_problems(found, caller, heard, faults.scorers_killed_s))
     return found
 
 
@@ -190,12 +191,14 @@ def _found(
     metrics: dict[str, float],
 ) -> dict[str, Any]:
     steady = heard["accounts"]["steady"]
-    expected, told, wrong = reading_counts(caller.over, joined(steady["calls"]))
+    calls = joined(steady["calls"], faults.scorers_killed_s)
+    expected, told, wrong = reading_counts(caller.over, calls)
     warm_min = min(10.0, given.minutes / 2)
     return {
         "minutes": given.minutes,
         "calls": {
             "begun": caller.begun,
+            "of_which_again": caller.again,
             "refused": caller.refused,
             "unanswered": caller.unanswered,
             "still_running": len(caller.calls),
@@ -220,12 +223,12 @@ def _found(
         "webhooks": heard["webhooks"] | {"alerts": sum(call["alerts"] for call in steady["calls"].values())},
         "faults": faults.done,
         "faults_skipped": faults.skipped,
-        "kills": [_kill(kill, steady["calls"]) for kill in faults.kills],
+        "kills": [_kill(kill, calls) for kill in faults.kills],
         "scorers_killed": [moved(killed_s, steady["calls"]) for killed_s in faults.scorers_killed_s],
         "memory": growths(samples, warm_min),
         "memory_by_minute": course(samples),
         "cpu_cores_scoring": round(scoring_s(samples) / max(1e-9, given.minutes * 60), 2),
-        "a_month": rounded(month(samples, caller.begun, warm_min, given.minutes)),
+        "a_month": rounded(month(samples, caller.begun, caller.again, warm_min, given.minutes)),
         "log": dict(sorted(node.log.lines.items(), key=lambda one: -one[1])[:40]),
         "errors": steady["errors"],
         "metrics": {
@@ -258,9 +261,11 @@ def _kill(kill: Killed, heard: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _problems(found: dict[str, Any], caller: Caller, heard: dict[str, Any]) -> Iterator[str]:
+def _problems(
+    found: dict[str, Any], caller: Caller, heard: dict[str, Any], scorers_killed_s: Sequence[float]
+) -> Iterator[str]:
     calls, messages = heard["accounts"]["steady"]["calls"], found["messages"]["produced"]
-    yield from calls_problems(caller.over, joined(calls))
+    yield from calls_problems(caller.over, joined(calls, scorers_killed_s))
     yield from found["readings"]["parties_that_differ"]
     for name, account in heard["accounts"].items():
         yield from account_problems(name, account, calls)
@@ -277,6 +282,10 @@ def _problems(found: dict[str, Any], caller: Caller, heard: dict[str, Any]) -> I
     for kill in found["scorers_killed"]:
         if kill["all_ended_within_s"] > ENDED_WITHIN_S:
             yield f"calls of a process that scored went on after {kill['all_ended_within_s']} s"
+        if kill["went_on"] < kill["calls"]:
+            yield f"{kill['calls'] - kill['went_on']} calls of a process that scored did not go on"
+    if not all(kill["calls"] for kill in [*found["kills"], *found["scorers_killed"]]):
+        yield "a process was killed that had no calls: nothing was seen of what becomes of them"
     history = found["history"]
     if history["not_ended"]:
         yield f"the history knows no end of {history['not_ended']}"
@@ -286,7 +295,9 @@ def _problems(found: dict[str, Any], caller: Caller, heard: dict[str, Any]) -> I
         yield f"{found['webhooks']['raised']} alerts were posted of {found['webhooks']['alerts']} raised"
     yield from memory_problems(found["memory"])
     for role, files in found["files"].items():
-        if files["after"] > files["before"]:
+        if files["after"] is None:
+            yield f"{role} is no more, and nothing took its place"
+        elif files["after"] > files["before"]:
             yield f"{role} has {files['after']} files open, {files['before']} before the first call"
     if found["exit_status"]:
         yield f"the node's exit status is {found['exit_status']}; it said last: {found['said_last']}"

@@ -19,7 +19,7 @@ MOVED = 6
 """Readings that a party lacks whose call goes on in another process: of its first window there, all but the last, and of what was
 heard and not told."""
 ENDED_WITHIN_S = 5.0
-"""Calls of listeners that were killed."""
+"""Calls of a process that was killed."""
 MOST_GROWTH = 0.02
 """Of the memory of a process, from the warm-up to the end."""
 JUDGED_FROM_MIN = 20.0
@@ -32,15 +32,19 @@ _REASONS = {
     "killed": r"error: the listeners' process (died|gave no sign of life)|end$",
 }
 """How a call's client ended it → what is told of it."""
+_LOST_ITS_SCORER = re.compile(r"(?:goes on as (\S+)|error): the process that scored it died")
+"""The reason of a call's end; with the name under which it goes on, where it does."""
 
 
-_MOVED = re.compile(r"goes on as (\S+): the process that scored it died")
-
-
-def joined(heard: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The same, but a call that went on under another name, when the process that scored it had died, is one: with the readings
-    and gaps of both, the last end, and "moved"."""
-    later = {match[1]: name for name, told in heard.items() if (match := _MOVED.match(told["reason"] or ""))}
+def joined(heard: Mapping[str, Mapping[str, Any]], killed_s: Sequence[float]) -> dict[str, dict[str, Any]]:
+    """The same, but a call that went on under another name after the process that scored it was killed, monotonic, is one: with
+    the readings and gaps of both, the last end, and "moved". Processes that died by themselves are no excuse.
+    """
+    later = {}
+    for name, told in heard.items():
+        lost = _LOST_ITS_SCORER.match(told["reason"] or "")
+        if lost and lost[1] and any(0 <= told["ended_s"] - at_s <= ENDED_WITHIN_S for at_s in killed_s):
+            later[lost[1]] = name
     found = {name: {**told, "moved": False} for name, told in heard.items() if name not in later}
     for then, name in later.items():
         if then in heard:
@@ -79,10 +83,8 @@ def reading_counts(over: Iterable[SoakCall], heard: Mapping[str, Mapping[str, An
             want, got = readings_of(sent_s) if sent_s else 0, heard[call.name]["readings"].get(party, 0)
             if call.way == "dead":  # then it is a gap until the call ends
                 want = min(max(want, got), readings_of(sent_s + IDLE_S + 1))
-            if heard[call.name]["moved"]:
-                want = min(want, max(got, want - MOVED))
             expected, told = expected + want, told + got
-            if abs(want - got) > TOLERANCE:
+            if not -TOLERANCE <= want - got <= TOLERANCE + MOVED * heard[call.name]["moved"]:
                 gaps = [(start_s, end_s) for of, start_s, end_s in heard[call.name]["gaps"] if of == party]
                 text = f"{call.name} {party} ({call.way}): {got} readings of {sent_s:.1f} s, expected {want}"
                 wrong.append(f"{text}; gaps: {gaps}")
@@ -112,11 +114,17 @@ def account_problems(name: str, account: Mapping[str, Any], calls: Mapping[str, 
 
 def moved(killed_s: float, heard: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
     """What became of the calls of a process that scored and was killed then, monotonic; `heard` as a subscriber heard it."""
-    over = [told for told in heard.values() if "the process that scored it died" in (told["reason"] or "")]
-    ended = [(told["ended_s"] - killed_s, told["reason"]) for told in over if told["ended_s"] >= killed_s]
-    went_on = sum(bool(_MOVED.match(reason)) for _, reason in ended)
-    within_s = max((after_s for after_s, _ in ended), default=0.0)
-    return {"calls": len(ended), "went_on": went_on, "all_ended_within_s": round(within_s, 2)}
+    lost = [
+        (told["ended_s"] - killed_s, match[1])
+        for told in heard.values()
+        if (match := _LOST_ITS_SCORER.match(told["reason"] or "")) and told["ended_s"] >= killed_s
+    ]
+    within_s = max((after_s for after_s, _ in lost), default=0.0)
+    return {
+        "calls": len(lost),
+        "went_on": sum(bool(then) for _, then in lost),
+        "all_ended_within_s": round(within_s, 2),
+    }
 
 
 def produced(heard: Mapping[str, Mapping[str, Any]]) -> int:
@@ -141,7 +149,7 @@ def growths(samples: Sequence[Sample], warm_min: float) -> dict[str, dict[str, f
     found = {}
     for role in dict.fromkeys(role for one in samples for role in one.costs):
         mine = [(one.at_min, one.costs[role], one.calls) for one in samples if role in one.costs]
-        last = mine[-1][1].pid if mine else 0
+        last = mine[-1][1].pid
         own = [(at_min, cost.rss_mb, calls) for at_min, cost, calls in mine if cost.pid == last]
         warm = [(rss_mb, calls) for at_min, rss_mb, calls in own if at_min >= own[0][0] + warm_min]
         if len(warm) < 4:
@@ -190,13 +198,14 @@ def course(samples: Sequence[Sample], points: int = 13) -> list[dict[str, float]
     ]
 
 
-def month(samples: Sequence[Sample], calls: int, warm_min: float, played_min: float) -> dict[str, float]:
-    """What thirty days of so many calls in so many minutes would add. The last sample is of the files that the node left."""
+def month(samples: Sequence[Sample], begun: int, again: int, warm_min: float, played_min: float) -> dict[str, float]:
+    """What thirty days of so many calls in so many minutes would add, but those that were begun `again` after a kill. The last
+    sample is of the files that the node left."""
     first = next(one for one in samples if one.at_min >= warm_min)
     last = samples[-1]
     minutes = max(1e-9, last.at_min - first.at_min)
     added = {name: (last.bytes[name] - first.bytes[name]) / minutes * MONTH_MIN / 1e6 for name in ("log", "lines")}
-    per_call = last.bytes["history"] / max(1, calls)
+    per_call, calls = last.bytes["history"] / max(1, begun), begun - again
     return {
         "log_mb": added["log"],
         "lines_on_stdout_mb": added["lines"],

@@ -76,7 +76,8 @@ class Caller(Client):
         self._count = 0
         self.ending = False
         """No further call begins."""
-        self.begun = self.refused = self.unanswered = 0
+        self.begun = self.again = self.refused = self.unanswered = 0
+        """Of those that were begun, `again`: by callers who were cut off."""
         self.unborn = round(_AT_FIRST * most)
         """Calls that are begun at once, so that the load is there from the beginning."""
         self._first = self.unborn
@@ -116,6 +117,7 @@ class Caller(Client):
             if call.state == "ending":  # whether its end was heard is not known
                 call.way = "killed"
             self._settle(call, "unsure" if call.state == "asked" else "killed")
+        self.again += len(cut_off_until_s)
         for ends_s in cut_off_until_s:
             self._begin(self._media.moment_s, ends_s)
 

@@ -72,9 +72,9 @@ class Faults:
         self._watch(now_s)
         if now_s >= self._next_s:
             self._next_s = now_s + self.between_s
-            name = self._draw()
-            self.done.append(name)
-            getattr(self, name)()
+            if name := self._draw():
+                self.done.append(name)
+                getattr(self, name)()
 
     def mend(self) -> None:
         """All that is still to be made right, now."""
@@ -84,16 +84,14 @@ class Faults:
         self._next_s = float("inf")
 
     def _draw(self) -> str:
-        """Every fault once, in an order of chance, then all again; but processes that took the place of others are left to grow
-        old, where there are other faults. What ends calls comes first, so that those of which the memory is taken are as old
-        after the warm-up as at the end."""
+        """Every fault once, in an order of chance, then all again; none where none is left. What ends calls comes first and only
+        once, so that the processes and calls whose memory is compared live through the most of it."""
         if not self._waiting:
-            names = [name for name in self.names if name not in self.skipped]
-            others = [name for name in names if name not in _DEADLY]
-            self._waiting = others if self.done and others else names
+            over = {*self.skipped, *(name for name in _DEADLY if name in self.done)}
+            self._waiting = [name for name in self.names if name not in over]
             self._chance.shuffle(self._waiting)
             self._waiting.sort(key=_DEADLY.__contains__)
-        return self._waiting.pop()
+        return self._waiting.pop() if self._waiting else ""
 
     def _undo(self, after_s: float, undo: Callable[[], Any]) -> None:
         self._later.append((time.monotonic() + after_s, undo))
@@ -166,12 +164,12 @@ class Faults:
 
     def suspended(self) -> None:
         """The machine sleeps for a moment; only our own does not."""
-        self.node.signal(signal.SIGSTOP, also_listeners=True)
-        self._undo(4.0, lambda: self.node.signal(signal.SIGCONT, also_listeners=True))
+        self.node.signal_scoring(signal.SIGSTOP, also_listeners=True)
+        self._undo(4.0, lambda: self.node.signal_scoring(signal.SIGCONT, also_listeners=True))
 
     def scoring_stands_still(self) -> None:
-        self.node.signal(signal.SIGSTOP)
-        self._undo(4.0, lambda: self.node.signal(signal.SIGCONT))
+        self.node.signal_scoring(signal.SIGSTOP)
+        self._undo(4.0, lambda: self.node.signal_scoring(signal.SIGCONT))
 
     def scorer_killed(self) -> None:
         """One of several processes that score."""
@@ -191,11 +189,14 @@ class Faults:
         self._next_s += HUNG_S
 
     def _take_listeners(self, number: int, noticed_s: float) -> None:
-        if listeners := self.node.listeners:
-            os.kill(listeners, number)
-            self.kills.append(Killed(time.monotonic(), [call.name for call in self.caller.up], noticed_s))
-            self.caller.killed()
-            self.caller.unborn += 1  # somebody calls just now
+        listeners = self.node.listeners
+        if not listeners:  # they are being started again: another time
+            self._waiting.append(self.done.pop())
+            return
+        os.kill(listeners, number)
+        self.kills.append(Killed(time.monotonic(), [call.name for call in self.caller.up], noticed_s))
+        self.caller.killed()
+        self.caller.unborn += 1  # somebody calls just now, even where nobody was cut off
 
 
 NAMES = [

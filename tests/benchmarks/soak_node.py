@@ -150,7 +150,7 @@ class Node:
 
     @property
     def scorers(self) -> list[int]:
-        """The processes that score, the oldest first; none where the first process does."""
+        """The processes that score, by number; none where the first process does."""
         return sorted(pid for pid in children(self.process.pid) if "scorer_process" in command(pid))
 
     def costs(self) -> dict[str, Cost]:
@@ -165,10 +165,16 @@ class Node:
         queue = sum(path.stat().st_size for path in self._queue.parent.glob("webhooks.db*"))
         return {"log": self.log.bytes, "lines": self._out.stat().st_size, "history": history, "webhooks": queue}
 
-    def signal(self, number: int, also_listeners: bool = False) -> None:
-        if also_listeners and (listeners := self.listeners):
-            os.kill(listeners, number)
+    def signal(self, number: int) -> None:
+        """To the first process."""
         self.process.send_signal(number)
+
+    def signal_scoring(self, number: int, also_listeners: bool = False) -> None:
+        """To all that score, and tell what is scored."""
+        for pid in [*self.scorers, *([self.listeners] if also_listeners else [])]:
+            if pid:
+                os.kill(pid, number)
+        self.signal(number)
 
     def end(self) -> int:
         """Its exit status, once it has told everything."""
