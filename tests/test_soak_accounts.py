@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 
+from monitor.messages import CallStarted, Missed
 from tests.benchmarks.soak_accounts import (
     Sample,
     account_problems,
@@ -19,6 +20,7 @@ from tests.benchmarks.soak_accounts import (
 from tests.benchmarks.soak_calls import SoakCall
 from tests.benchmarks.soak_faults import Faults
 from tests.benchmarks.soak_node import Cost
+from tests.benchmarks.soak_subscribers import Account
 
 
 def call(name: str, way: str = "bye", heard_s: float = 4.0) -> SoakCall:
@@ -167,6 +169,18 @@ def test_what_is_neither_delivered_nor_counted_is_a_problem() -> None:
         ]
     twice = {"calls": calls | {"a": heard(doubles=1)}, "missed": {}, "unknown": []}
     assert list(account_problems("is cut", twice, calls)) == ["subscriber that is cut: 1 messages twice"]
+
+
+def test_what_is_told_anew_after_nobody_knew_how_much_was_missed_is_not_told_twice() -> None:
+    def started(seq: int) -> CallStarted:
+        return CallStarted(at="", call="a", seq=seq, source="", path=None, parties={})
+
+    account = Account()
+    for event in (started(1), started(2), Missed(at="", call=None, count=0, reason=""), started(1), started(3)):
+        account.take(event)
+    assert (account.calls["a"].doubles, account.unknown) == (0, [""])
+    account.take(started(1))
+    assert account.calls["a"].doubles == 1
 
 
 def test_memory_is_that_of_the_process_that_lives_in_the_end() -> None:

@@ -46,6 +46,8 @@ class HeardCall:
     """What one subscriber heard of one call."""
 
     last_seq: int = 0
+    since_anew: int = 0
+    """The last `seq` since the subscription began, or began anew."""
     messages: int = 0
     doubles: int = 0
     readings: dict[str, int] = field(default_factory=dict)
@@ -86,6 +88,9 @@ class Account:
                     self.missed[call] = self.missed.get(call, 0) + event.count
                 else:
                     self.unknown.append(call)
+                    if not call:  # it begins anew, and what runs is told from its beginning
+                        for one in self.calls.values():
+                            one.since_anew = 0
             case Error():
                 self.errors.append(event.text)
             case Hello():
@@ -97,7 +102,8 @@ class Account:
     def _count(self, message: Any) -> None:
         call = self.calls.setdefault(message.call, HeardCall())
         self.messages += 1
-        call.doubles += message.seq <= call.last_seq
+        call.doubles += message.seq <= call.since_anew
+        call.since_anew = max(call.since_anew, message.seq)
         call.messages += 1
         call.last_seq = max(call.last_seq, message.seq)
         match message:
