@@ -99,12 +99,12 @@ def _events(call: Recorded) -> Iterator[Event]:
     for start in range(0, longest, step):
         for party, samples in call.parties.items():
             if len(piece := samples[start : start + step]):
-                yield replace(_block(call.name, party, piece, call.sample_rate), start=start)
+                yield _block(call.name, party, piece, call.sample_rate, start)
     yield CallClosed(call.name, "end")
 
 
-def _block(call: str, party: Party, samples: Samples, sample_rate: int) -> Block:
-    return Block(call, party, 0, sample_rate, np.ascontiguousarray(samples, np.float32), time.monotonic())
+def _block(call: str, party: Party, samples: Samples, sample_rate: int, start: int = 0) -> Block:
+    return Block(call, party, start, sample_rate, np.ascontiguousarray(samples, np.float32), time.monotonic())
 
 
 def clip_scores(clips: Iterable[Samples], model: EmotionModel, settings: Settings = LIVE) -> np.ndarray:
