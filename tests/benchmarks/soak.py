@@ -165,8 +165,8 @@ def _soak(given: argparse.Namespace, node: Node, subscribers: Subscribers) -> di
     until_s = time.monotonic() + _END_S
     while caller.calls and time.monotonic() < until_s:
         media.play(0.5, caller.turn)
-    subscribers.ask("hurry")
     time.sleep(_SETTLE_S + 8.0)  # those whose source has died last
+    subscribers.ask("catch up")  # the slow one has, of what it lacks, the greetings of several connections before it
     after, metrics = node.costs(), subscribers.ask("status")["metrics"]
     status = node.end()
     heard = subscribers.ask("stop")

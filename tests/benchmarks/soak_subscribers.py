@@ -3,7 +3,7 @@
     python -m tests.benchmarks.soak_subscribers
 
 Commands come as JSON lines on stdin, and each gets one line back: ["follow", ADDRESS, CALLS], ["stall", NAME,
-SECONDS], ["cut", NAME], ["hurry"], ["receiver", STATUS], ["status"], ["stop"]. The first line that is printed tells the
+SECONDS], ["cut", NAME], ["catch up"], ["receiver", STATUS], ["status"], ["stop"]. The first line that is printed tells the
 receiver's address.
 """
 
@@ -15,6 +15,7 @@ import threading
 import time
 import urllib.request
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -38,7 +39,7 @@ _SLOW_PER_S = 1.5
 """Messages of a call that the slow one takes: less than half of what is told of it, so it is to lack the others. A slower one
 would answer no ping in time, behind all that waits for it, and be cut off."""
 
-_LONGEST_END_S = 60.0
+_LONGEST_WAIT_S = 60.0
 
 
 @dataclass
@@ -118,6 +119,10 @@ class Account:
                 call.alerts += 1
             case CallEnded():
                 call.reason, call.ended_s = message.reason, time.monotonic()
+
+    def ended(self, call: str) -> bool:
+        """Whether the end of `call` was heard."""
+        return call in self.calls and self.calls[call].reason is not None
 
     def told(self) -> dict[str, Any]:
         late_ms = sorted(self.late_ms)
@@ -228,23 +233,24 @@ class House:
                 self.subscribers[words[0]].stall(words[1])
             case "cut":
                 self.subscribers[words[0]].cut()
-            case "hurry":
+            case "catch up":
                 self.subscribers["is slow"].pause_s = 0.0
+                _wait_until(self._all_are_current)
             case "receiver":
                 self.receiver.status = words[0]
             case "status":
                 return {"metrics": self._scraped(), "webhooks": self._webhooks(), "messages": self._steady.messages}
             case "stop":
-                self._wait_for_the_end()
+                _wait_until(lambda: not any(one.account.connected for one in self.subscribers.values()))
                 accounts = {name: one.account.told() for name, one in self.subscribers.items()}
                 return {"accounts": accounts, "webhooks": self._webhooks()}
         return None
 
-    def _wait_for_the_end(self) -> None:
-        """The node is gone: until everybody has taken what was still on the way."""
-        until_s = time.monotonic() + _LONGEST_END_S
-        while any(one.account.connected for one in self.subscribers.values()) and time.monotonic() < until_s:
-            time.sleep(0.1)
+    def _all_are_current(self) -> bool:
+        """Whether everybody heard the end of the call that ended last, where no call runs any more."""
+        ended_s = {name: call.ended_s for name, call in self._steady.calls.items()}
+        last = max(ended_s, key=ended_s.__getitem__, default=None)
+        return last is None or all(one.account.ended(last) for one in self.subscribers.values())
 
     @property
     def _steady(self) -> Account:
@@ -261,6 +267,12 @@ class House:
             return {}
         lines = [line.rpartition(" ") for line in text.splitlines() if not line.startswith("#")]
         return {name: float(value) for name, _, value in lines if "bucket" not in name}
+
+
+def _wait_until(so: Callable[[], bool]) -> None:
+    until_s = time.monotonic() + _LONGEST_WAIT_S
+    while not so() and time.monotonic() < until_s:
+        time.sleep(0.1)
 
 
 async def _main() -> None:
