@@ -94,6 +94,8 @@ class Watch:
         self._every_s, self._began_s, self._told_s = every_s, time.monotonic(), time.monotonic()
         self.samples = [self.sample()]
         self._over = threading.Event()
+        self.whole = True
+        """Whether it looked until it was stopped."""
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -103,6 +105,7 @@ class Watch:
         return Sample(at_min, self._node.costs(), self._node.bytes(), len(self._caller.up))
 
     def stop(self) -> None:
+        self.whole = self._thread.is_alive()
         self._over.set()
         self._thread.join()
 
@@ -178,6 +181,8 @@ def _soak(given: argparse.Namespace, node: Node, subscribers: Subscribers) -> di
     found["exit_status"], found["said_last"] = status, node.log.last
     found["sender_late_ms"] = round(1_000 * media.late_s)
     found["problems"] = list(_problems(found, caller, heard, faults.scorers_killed_s))
+    if not watch.whole:
+        found["problems"].append(f"memory was watched for {watch.samples[-2].at_min:.1f} min only: see stderr")
     return found
 
 

@@ -42,8 +42,11 @@ def cost(pid: int) -> Cost | None:
 
 def children(pid: int) -> list[int]:
     """The processes that it began."""
-    tasks = Path(f"/proc/{pid}/task").glob("*/children")
-    return [int(word) for path in tasks for word in path.read_text().split()]
+    found: list[int] = []
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):  # a thread that has ended meanwhile
+            found += map(int, path.read_text().split())
+    return found
 
 
 def command(pid: int) -> str:
@@ -52,6 +55,15 @@ def command(pid: int) -> str:
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
     except OSError:
         return ""
+
+
+def _size(folder: Path, name: str) -> int:
+    """Bytes of a database with what SQLite keeps beside it, which comes and goes."""
+    total = 0
+    for path in folder.glob(f"{name}*"):
+        with suppress(FileNotFoundError):
+            total += path.stat().st_size
+    return total
 
 
 class Disk:
@@ -161,9 +173,12 @@ class Node:
 
     def bytes(self) -> dict[str, int]:
         """Of what grows on disk."""
-        history = sum(path.stat().st_size for path in self.disk.folder.glob("history.db*"))
-        queue = sum(path.stat().st_size for path in self._queue.parent.glob("webhooks.db*"))
-        return {"log": self.log.bytes, "lines": self._out.stat().st_size, "history": history, "webhooks": queue}
+        return {
+            "log": self.log.bytes,
+            "lines": self._out.stat().st_size,
+            "history": _size(self.disk.folder, "history.db"),
+            "webhooks": _size(self._queue.parent, "webhooks.db"),
+        }
 
     def signal(self, number: int) -> None:
         """To the first process."""
