@@ -22,6 +22,9 @@ _FULL_SCALE = 0.975
 """From here a sample counts as clipped: G.711's loudest code is 0.98 of full scale."""
 _LEAST_RUN = 3
 """Samples in a row at full scale that are clipped."""
+_STEADY = 10.0 ** (3.5 / 10)
+"""A voice's loudest quarter of a second has this many times the mel power of its softest in 3 s, and more: it pauses, and no two
+syllables are alike."""
 
 
 class Window(msgspec.Struct, frozen=True):
@@ -32,7 +35,8 @@ class Window(msgspec.Struct, frozen=True):
     end: int
     """One past the last sample."""
     speech_share: float
-    """Share of the window in which the party speaks, 0..1."""
+    """Share of the window in which the party speaks, 0..1; 0 where a scored party's line is equally loud all the time: what is
+    so steady is noise, whatever the detector takes it for."""
     level_db: float | None
     """RMS level, dBFS; None for digital silence."""
     clipped_share: float
@@ -110,15 +114,16 @@ class PartyWindows:
         squares, clipped, speech, lost = [sum(self._heard[number::4]) for number in range(4)]
         start = (-(-self._done // CELL) - len(self._heard) // 4) * CELL  # the call's last cell may be shorter
         samples = self._done - start
+        frames = None if self.frames is None else self._whole(self.frames)
         return Window(
             start=start,
             end=self._done,
-            speech_share=min(1.0, speech / samples),
+            speech_share=0.0 if frames and _is_steady(frames) else min(1.0, speech / samples),
             level_db=10.0 * math.log10(squares / samples) if squares > 1e-12 * samples else None,
             clipped_share=clipped / samples,
             lost_s=lost / SAMPLE_RATE,
             arrived_s=self._arrived_s,
-            frames=None if self.frames is None else self._whole(self.frames),
+            frames=frames,
         )
 
     def _whole(self, frames: FrameStream) -> tuple[Frames, ...]:
@@ -129,6 +134,12 @@ class PartyWindows:
         tail = mel_power(np.concatenate([frames.rest, np.zeros(missing * FRAME_HOP + FRAME, np.float32)]))
         whole = np.concatenate([*(cell.power for cell in self._cells), tail[:missing]])
         return tuple(frames_of(power) for power in whole.reshape(-1, CELL_FRAMES, whole.shape[1]))
+
+
+def _is_steady(cells: Sequence[Frames]) -> bool:
+    """Whether a whole window is equally loud all the time."""
+    energies = [cell.energy for cell in cells]
+    return max(energies) < _STEADY * min(energies)
 
 
 def hear(cells: Sequence[tuple[PartyWindows, Cell]]) -> list[Window | None]:

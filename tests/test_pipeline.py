@@ -22,12 +22,12 @@ from monitor.messages import (
     Gap,
     Reading,
 )
-from monitor.model import EmotionModel, Stream
+from monitor.model import EmotionModel, Stream, default_path
 from monitor.pipeline import Pipeline
 from monitor.settings import Settings
 from monitor.sources import Acknowledged, BlockQueue, CallClosed, CallOpened, Event, Refused
 from monitor.windows import Window
-from tests.test_windows import speech_like
+from tests.test_windows import speech_like, steady_noise
 from tests.tiny_model import write_tiny_model
 
 
@@ -98,6 +98,13 @@ def test_a_call_starts_is_read_every_half_second_and_ends(model: EmotionModel) -
     assert isinstance(told[-1], CallEnded)
     assert (told[-1].duration_s, told[-1].reason) == (20.0, "end")
     assert [m.seq for m in told] == list(range(1, len(told) + 1))
+
+
+def test_a_noisy_line_on_which_nobody_speaks_is_silent_and_raises_nothing() -> None:
+    """A minute of what a room or a line sounds like, which the network that ships takes for a neutral voice, and a sad one."""
+    told = run(EmotionModel(default_path()), events_of("a", {"customer": steady_noise(60.0, 0.98, -40)}, 800))
+    assert {(m.state, m.label) for m in told if isinstance(m, Reading)} == {("silence", None)}
+    assert [m.rule for m in told if isinstance(m, AlertRaised)] == []
 
 
 def test_the_agent_is_heard_but_not_scored(model: EmotionModel) -> None:

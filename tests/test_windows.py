@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.signal import lfilter
 
 from monitor.audio import Block
 from monitor.cells import Lost
@@ -232,3 +233,26 @@ def test_block_sizes_change_nothing_around_a_short_hole() -> None:
         found.append([window.power for window in windows if isinstance(window, Window)])
     for powers in found[1:]:
         np.testing.assert_array_equal(powers, found[0])
+
+
+def steady_noise(seconds: float, pole: float, level_db: float, seed: int = 0) -> np.ndarray:
+    """Noise that falls by 6 dB an octave above `pole`'s corner, as rooms and lines hum; 8 kHz."""
+    noise = lfilter([1.0], [1.0, -pole], np.random.default_rng(seed).standard_normal(round(seconds * 8_000)))
+    return (noise * 10 ** (level_db / 20) / noise.std()).astype(np.float32)
+
+
+@pytest.mark.parametrize("pole", [0.0, 0.9, 0.95, 0.98])
+@pytest.mark.parametrize("level_db", [-60, -40, -20])
+def test_a_steady_line_holds_no_speech(pole: float, level_db: float) -> None:
+    heard = windows_of(steady_noise(30.0, pole, level_db), [2_000])
+    assert [window.speech_share for window in heard] == [0.0] * 55
+    assert heard[0].level_db == pytest.approx(level_db, abs=1.0)
+
+
+@pytest.mark.parametrize("pole", [0.0, 0.95])
+def test_a_voice_in_noise_is_speech(pole: float) -> None:
+    """The noise lies 5 dB under the voice, its pauses included."""
+    voice = speech_like(30.0)
+    level_db = 20 * np.log10(np.sqrt(np.mean(voice**2))) - 5
+    shares = [window.speech_share for window in windows_of(voice + steady_noise(30.0, pole, level_db), [2_000])]
+    assert min(shares) > 0.3
