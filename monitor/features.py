@@ -75,6 +75,8 @@ def _filters() -> tuple[tuple[slice, Samples], ...]:
 
 
 _ONES = np.ones(BANDS, np.float32)
+_LEAST = np.float32(1e-30)
+"""What a power is taken for at least where it divides."""
 
 
 @cache
@@ -132,12 +134,26 @@ class Frames(NamedTuple):
     """Sum of the frames' powers e."""
     squares: float
     """Sum of e²."""
+    colour: Samples
+    """(64,) root of each band's share of the energy: of length 1, or 0 where there is nothing."""
 
 
 def frames_of(power: Samples) -> Frames:
     """(n, 64) mel power → the same as frames."""
-    energy = power @ _ONES
-    return Frames(power, float(energy.sum()), float(energy.dot(energy)))
+    return _summed(power[None])[0]
+
+
+def _summed(powers: Samples) -> list[Frames]:
+    """(pieces, n, 64) mel power → each piece's frames."""
+    energies = powers @ _ONES  # numpy's own sum over a short axis takes twice as long
+    sums = energies.sum(axis=1)
+    squares = np.square(energies, out=energies).sum(axis=1).tolist()
+    colours = np.sqrt(powers.sum(axis=1) / np.maximum(sums, _LEAST)[:, None])
+    # Copies, or one piece would keep those of all the others.
+    return [
+        Frames(power.copy(), *of)
+        for power, *of in zip(powers, sums.tolist(), squares, map(np.copy, colours), strict=True)
+    ]
 
 
 def mel_frames(pieces: Sequence[tuple[FrameStream, Samples]]) -> list[Frames]:
@@ -154,15 +170,12 @@ def mel_frames(pieces: Sequence[tuple[FrameStream, Samples]]) -> list[Frames]:
         for at in range(0, len(numbers) if length >= FRAME else 0, _TOGETHER):
             some = numbers[at : at + _TOGETHER]
             together = np.concatenate([part for number in some for part in cuts[number]]).reshape(len(some), length)
-            powers = mel_power(together)
-            energies = powers @ _ONES  # numpy's own sum over a short axis takes twice as long
-            sums, squares = energies.sum(axis=1).tolist(), np.square(energies, out=energies).sum(axis=1).tolist()
-            for number, power, sum_, square in zip(some, powers, sums, squares, strict=True):
-                found[number] = Frames(power.copy(), sum_, square)  # or one party's would keep those of all the others
+            for number, frames in zip(some, _summed(mel_power(together)), strict=True):
+                found[number] = frames
     return found
 
 
-_NO_FRAMES = Frames(np.zeros((0, BANDS), np.float32), 0.0, 0.0)
+_NO_FRAMES = Frames(np.zeros((0, BANDS), np.float32), 0.0, 0.0, np.zeros(BANDS, np.float32))
 
 
 @dataclass(frozen=True)
@@ -181,7 +194,7 @@ def speech_level(power: Samples) -> Samples:
     A mean weighted by the power itself: pauses, and what lies in them, weigh nothing.
     """
     energy = power @ _ONES
-    level: Samples = (energy * energy).sum(axis=-1) / np.maximum(energy.sum(axis=-1), np.float32(1e-30))
+    level: Samples = (energy * energy).sum(axis=-1) / np.maximum(energy.sum(axis=-1), _LEAST)
     return level
 
 

@@ -22,9 +22,10 @@ _FULL_SCALE = 0.975
 """From here a sample counts as clipped: G.711's loudest code is 0.98 of full scale."""
 _LEAST_RUN = 3
 """Samples in a row at full scale that are clipped."""
-_STEADY = 10.0 ** (3.5 / 10)
-"""A voice's loudest quarter of a second has this many times the mel power of its softest in 3 s, and more: it pauses, and no two
-syllables are alike."""
+_LOUD = 0.1
+"""Quarters of a second within 10 dB of the window's loudest are compared with each other ..."""
+_ALIKE = 0.982
+"""... and are one and the same sound where the cosine between their colours is this on average."""
 
 
 class Window(msgspec.Struct, frozen=True):
@@ -35,8 +36,8 @@ class Window(msgspec.Struct, frozen=True):
     end: int
     """One past the last sample."""
     speech_share: float
-    """Share of the window in which the party speaks, 0..1; 0 where a scored party's line is equally loud all the time: what is
-    so steady is noise, whatever the detector takes it for."""
+    """Share of the window in which the party speaks, 0..1; 0 where a scored party's line has one and the same sound whenever it
+    has any, which no voice has for 3 s: steady noise, a ringing tone, a fax machine, whatever the detector takes it for."""
     level_db: float | None
     """RMS level, dBFS; None for digital silence."""
     clipped_share: float
@@ -118,7 +119,7 @@ class PartyWindows:
         return Window(
             start=start,
             end=self._done,
-            speech_share=0.0 if frames and _is_steady(frames) else min(1.0, speech / samples),
+            speech_share=0.0 if speech and frames and _is_one_sound(frames) else min(1.0, speech / samples),
             level_db=10.0 * math.log10(squares / samples) if squares > 1e-12 * samples else None,
             clipped_share=clipped / samples,
             lost_s=lost / SAMPLE_RATE,
@@ -136,10 +137,12 @@ class PartyWindows:
         return tuple(frames_of(power) for power in whole.reshape(-1, CELL_FRAMES, whole.shape[1]))
 
 
-def _is_steady(cells: Sequence[Frames]) -> bool:
-    """Whether a whole window is equally loud all the time."""
-    energies = [cell.energy for cell in cells]
-    return max(energies) < _STEADY * min(energies)
+def _is_one_sound(cells: Sequence[Frames]) -> bool:
+    """Whether all that is loud in a window, two cells and more, has the same colour."""
+    least = _LOUD * max([cell.energy for cell in cells])
+    colours = [cell.colour for cell in cells if cell.energy >= least]
+    mean = np.add.reduce(colours) / len(colours)
+    return len(colours) > 1 and float(mean.dot(mean)) > _ALIKE
 
 
 def hear(cells: Sequence[tuple[PartyWindows, Cell]]) -> list[Window | None]:

@@ -56,10 +56,10 @@ def test_a_stream_has_the_frames_of_the_whole_however_it_is_cut(sizes: list[int]
     stream, pieces = FrameStream(), np.split(noise, np.cumsum(sizes)[:-1])
     found = mel_frames([(stream, piece) for piece in pieces])
     whole = mel_power(np.concatenate([np.zeros(LEAD, np.float32), noise]))
-    assert [len(power) for power, _, _ in found] == np.diff(
+    assert [len(frames.power) for frames in found] == np.diff(
         [frame_count(LEAD + end) for end in np.cumsum([0, *sizes])]
     ).tolist()
-    np.testing.assert_allclose(np.concatenate([power for power, _, _ in found]), whole, rtol=1e-4)
+    np.testing.assert_allclose(np.concatenate([frames.power for frames in found]), whole, rtol=1e-4)
     energy = whole.sum(axis=1)
     assert sum(frames.energy for frames in found) == pytest.approx(float(energy.sum()), rel=1e-4)
     assert sum(frames.squares for frames in found) == pytest.approx(float(energy.dot(energy)), rel=1e-4)
@@ -70,15 +70,24 @@ def test_streams_together_have_to_the_last_bit_the_frames_that_each_has_alone() 
     pieces = [rng.standard_normal(size).astype(np.float32) for size in [2_000] * 20 + [700, 700, 90]]
     alone = [mel_frames([(FrameStream(), piece)])[0] for piece in pieces]
     together = mel_frames([(FrameStream(), piece) for piece in pieces])
-    assert [(power.tobytes(), *sums) for power, *sums in together] == [
-        (power.tobytes(), *sums) for power, *sums in alone
-    ]
+    for one, other in zip(together, alone, strict=True):
+        assert (one.power.tobytes(), one.energy, one.squares) == (other.power.tobytes(), other.energy, other.squares)
+        assert one.colour.tobytes() == other.colour.tobytes()
+
+
+def test_the_colour_of_frames_is_the_root_of_each_bands_share() -> None:
+    power = np.zeros((16, 64), np.float32)
+    power[:4, 10], power[4:, 20] = 3.0, 9.0
+    colour = frames_of(power).colour
+    assert colour[[10, 20]] == pytest.approx(np.sqrt([0.1, 0.9]))
+    assert np.count_nonzero(colour) == 2
+    assert not frames_of(np.zeros((16, 64), np.float32)).colour.any()
 
 
 def test_every_quarter_of_a_second_completes_sixteen_frames(voice: np.ndarray) -> None:
     stream = FrameStream()
     found = mel_frames([(stream, piece) for piece in voice.reshape(-1, 2_000)])
-    assert [len(power) for power, _, _ in found] == [16] * 12
+    assert [len(frames.power) for frames in found] == [16] * 12
 
 
 def test_the_last_frames_of_windows_are_read_over_the_level_of_the_whole_window(voice: np.ndarray) -> None:

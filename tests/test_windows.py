@@ -4,18 +4,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import lfilter
 
-from monitor.audio import Block
+from monitor.audio import Block, float_to_mulaw, mulaw_to_float
 from monitor.cells import Lost
 from monitor.errors import AudioError
 from monitor.features import LEAD, mel_power
+from monitor.settings import Settings
 from monitor.windows import PartyWindows, Window, hear
 
 
 def speech_like(seconds: float, seed: int = 0, rate: int = 8_000) -> np.ndarray:
-    """Noise bursts under a buzz, 8 kHz: something in every band, pauses in between."""
+    """Noise bursts under a buzz of two vowels in turns: something in every band, pauses in between."""
     rng = np.random.default_rng(seed)
     time_s = np.arange(round(seconds * rate)) / rate
-    buzz = sum(np.sin(2 * np.pi * 120 * k * time_s) / k for k in range(1, 15))
+    is_open = np.sin(2 * np.pi * 0.9 * time_s) > 0
+    buzz = sum(
+        np.sin(2 * np.pi * 120 * k * time_s) * np.where(is_open, 1 / k, 0.5 * np.exp(-(((k - 8) / 4) ** 2)))
+        for k in range(1, 15)
+    )
     sound = (0.05 * buzz + 0.01 * rng.standard_normal(time_s.size)) * (np.sin(2 * np.pi * 0.7 * time_s) > -0.5)
     return sound.astype(np.float32)
 
@@ -247,6 +252,29 @@ def test_a_steady_line_holds_no_speech(pole: float, level_db: float) -> None:
     heard = windows_of(steady_noise(30.0, pole, level_db), [2_000])
     assert [window.speech_share for window in heard] == [0.0] * 55
     assert heard[0].level_db == pytest.approx(level_db, abs=1.0)
+
+
+TONES = {
+    "engaged": ((425,), 0.5, 0.5),
+    "ringing": ((425,), 1.0, 4.0),
+    "ringing in America": ((440, 480), 2.0, 4.0),
+    "engaged in America": ((480, 620), 0.5, 0.5),
+    "fax": ((1_100,), 0.5, 3.0),
+    "a key": ((770, 1_336), 0.1, 0.4),
+}
+"""Hertz, and seconds on and off: ITU-T E.180, T.30 and Q.23."""
+
+
+@pytest.mark.parametrize("name", TONES)
+@pytest.mark.parametrize("noise_db", [-80, -45])
+def test_a_tone_that_comes_and_goes_is_no_speech(name: str, noise_db: float) -> None:
+    tones_hz, on_s, off_s = TONES[name]
+    time_s = np.arange(30 * 8_000) / 8_000
+    tone = sum(np.sin(2 * np.pi * hz * time_s) for hz in tones_hz) * (time_s % (on_s + off_s) < on_s) * 0.05
+    line = (tone + steady_noise(30.0, 0.0, noise_db)).astype(np.float32)
+    for heard in (line, mulaw_to_float(float_to_mulaw(line))):
+        scored = [window for window in windows_of(heard, [2_000]) if window.speech_s >= Settings().min_speech_s]
+        assert scored == []
 
 
 @pytest.mark.parametrize("pole", [0.0, 0.95])
