@@ -134,7 +134,7 @@ class Frames(NamedTuple):
     """Sum of the frames' powers e."""
     squares: float
     """Sum of e²."""
-    colour: Samples
+    spectral_shape: Samples
     """(64,) root of each band's share of the energy: of length 1, or 0 where there is nothing."""
 
 
@@ -148,11 +148,11 @@ def _summed(powers: Samples) -> list[Frames]:
     energies = powers @ _ONES  # numpy's own sum over a short axis takes twice as long
     sums = energies.sum(axis=1)
     squares = np.square(energies, out=energies).sum(axis=1).tolist()
-    colours = np.sqrt(powers.sum(axis=1) / np.maximum(sums, _LEAST)[:, None])
+    shapes = np.sqrt(powers.sum(axis=1) / np.maximum(sums, _LEAST)[:, None])
     # Copies, or one piece would keep those of all the others.
     return [
         Frames(power.copy(), *of)
-        for power, *of in zip(powers, sums.tolist(), squares, map(np.copy, colours), strict=True)
+        for power, *of in zip(powers, sums.tolist(), squares, map(np.copy, shapes), strict=True)
     ]
 
 

@@ -25,7 +25,7 @@ _LEAST_RUN = 3
 _LOUD = 0.1
 """Quarters of a second within 10 dB of the window's loudest are compared with each other ..."""
 _ALIKE = 0.982
-"""... and are one and the same sound where the cosine between their colours is this on average."""
+"""... and are one and the same sound where the cosine between their spectral shapes is over this, the mean of all pairs."""
 
 
 class Window(msgspec.Struct, frozen=True):
@@ -138,11 +138,11 @@ class PartyWindows:
 
 
 def _is_one_sound(cells: Sequence[Frames]) -> bool:
-    """Whether all that is loud in a window, two cells and more, has the same colour."""
+    """Whether all that is loud in a window, two cells and more, has the same spectral shape."""
     least = _LOUD * max([cell.energy for cell in cells])
-    colours = [cell.colour for cell in cells if cell.energy >= least]
-    mean = np.add.reduce(colours) / len(colours)
-    return len(colours) > 1 and float(mean.dot(mean)) > _ALIKE
+    shapes = [cell.spectral_shape for cell in cells if cell.energy >= least]
+    mean = np.add.reduce(shapes) / len(shapes)
+    return len(shapes) > 1 and float(mean.dot(mean)) > _ALIKE
 
 
 def hear(cells: Sequence[tuple[PartyWindows, Cell]]) -> list[Window | None]:

@@ -72,16 +72,16 @@ def test_streams_together_have_to_the_last_bit_the_frames_that_each_has_alone() 
     together = mel_frames([(FrameStream(), piece) for piece in pieces])
     for one, other in zip(together, alone, strict=True):
         assert (one.power.tobytes(), one.energy, one.squares) == (other.power.tobytes(), other.energy, other.squares)
-        assert one.colour.tobytes() == other.colour.tobytes()
+        assert one.spectral_shape.tobytes() == other.spectral_shape.tobytes()
 
 
-def test_the_colour_of_frames_is_the_root_of_each_bands_share() -> None:
+def test_the_spectral_shape_of_frames_is_the_root_of_each_bands_share() -> None:
     power = np.zeros((16, 64), np.float32)
     power[:4, 10], power[4:, 20] = 3.0, 9.0
-    colour = frames_of(power).colour
-    assert colour[[10, 20]] == pytest.approx(np.sqrt([0.1, 0.9]))
-    assert np.count_nonzero(colour) == 2
-    assert not frames_of(np.zeros((16, 64), np.float32)).colour.any()
+    shape = frames_of(power).spectral_shape
+    assert shape[[10, 20]] == pytest.approx(np.sqrt([0.1, 0.9]))
+    assert np.count_nonzero(shape) == 2
+    assert not frames_of(np.zeros((16, 64), np.float32)).spectral_shape.any()
 
 
 def test_every_quarter_of_a_second_completes_sixteen_frames(voice: np.ndarray) -> None:

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.signal import lfilter
 
 from monitor.audio import Block, float_to_mulaw, mulaw_to_float
 from monitor.cells import Lost
@@ -242,7 +241,8 @@ def test_block_sizes_change_nothing_around_a_short_hole() -> None:
 
 def steady_noise(seconds: float, pole: float, level_db: float, seed: int = 0) -> np.ndarray:
     """Noise that falls by 6 dB an octave above `pole`'s corner, as rooms and lines hum; 8 kHz."""
-    noise = lfilter([1.0], [1.0, -pole], np.random.default_rng(seed).standard_normal(round(seconds * 8_000)))
+    white = np.fft.rfft(np.random.default_rng(seed).standard_normal(round(seconds * 8_000)))
+    noise = np.fft.irfft(white / (1 - pole * np.exp(-1j * np.linspace(0, np.pi, white.size))))
     return (noise * 10 ** (level_db / 20) / noise.std()).astype(np.float32)
 
 
