@@ -13,12 +13,14 @@ CODES = {label: code for code, label in EMOTIONS.items()}
 
 
 def voice(actor: int, label: Label, number: int = 0, seconds: float = 2.0) -> Samples:
-    """(n,) syllables of five a second; every emotion has its own pitch and brightness, every actor their own pitch."""
+    """(n,) syllables of five a second, of two vowels in turns; every emotion has its own pitch and brightness, every actor their
+    own pitch."""
     generator = np.random.default_rng((actor, LABELS.index(label), number))
     time_s = np.arange(int(seconds * SAMPLE_RATE)) / SAMPLE_RATE
     pitch_hz = 100.0 + 8.0 * actor + 30.0 * LABELS.index(label)
     tilt = 0.5 + 0.3 * LABELS.index(label)
-    tones = sum(np.sin(2 * np.pi * k * pitch_hz * time_s) / k**tilt for k in range(1, 12))
+    vowel = np.where(np.sin(2 * np.pi * 0.6 * time_s) > 0, 0.5, -0.5)
+    tones = sum(np.sin(2 * np.pi * k * pitch_hz * time_s) / k**tilt * (1.0 + vowel * (-1) ** k) for k in range(1, 12))
     syllables = np.clip(np.sin(2 * np.pi * 2.5 * time_s), 0.0, None)
     noise = 0.02 * generator.standard_normal(len(time_s))
     return (0.1 * (tones * syllables + noise)).astype(np.float32)
