@@ -99,9 +99,14 @@ class Baseline(msgspec.Struct, frozen=True):
     prior: list[float]
     """(6,) mean calibrated log posterior over neutral speech of many speakers."""
     weight_windows: float
-    """The prior counts as so many windows of the caller's own speech."""
+    """The prior counts as so many windows of the caller's own speech, ..."""
     cap: float
     """The largest correction of a log posterior."""
+    common: list[float] = msgspec.field(default_factory=lambda: [0.0] * len(LABELS))
+    """(6,) of length 1: what the lively emotions have in common against neutral speech. Voices and lines that are strange to the
+    network move its log posteriors this way above all. Zeros: no such direction."""
+    common_weight_windows: float = 20.0
+    """... and as so many along `common`."""
 
 
 class Moods(msgspec.Struct, frozen=True):
@@ -115,7 +120,9 @@ class Moods(msgspec.Struct, frozen=True):
     bias: list[float] = msgspec.field(default_factory=lambda: [0.0] * len(MOOD_GROUPS))
     """(4,)"""
     weight_windows: float = 40.0
-    """`Baseline.weight_windows` of the slower baseline that the mood's scores are corrected by."""
+    """`Baseline.weight_windows` of the slower baseline that the mood's scores are corrected by, ..."""
+    common_weight_windows: float = 40.0
+    """... and its `Baseline.common_weight_windows`."""
 
 
 class Meaning(msgspec.Struct, frozen=True):
@@ -265,8 +272,9 @@ class EmotionModel:
             "arithmetic": f"{meaning.mflop:.1f} MFLOP a window",
             "calibration": f"temperature {meaning.calibration.temperature:.3f}",
             "thresholds": f"label {meaning.thresholds.uncertain:.2f}, mood {meaning.thresholds.mood:.2f}",
-            "baseline": f"prior of {meaning.baseline.weight_windows:g} windows, correction at most {meaning.baseline.cap:g}; "
-            f"for the mood of {meaning.moods.weight_windows:g} windows",
+            "baseline": f"prior of {meaning.baseline.common_weight_windows:g} windows along what emotions have in common, of "
+            f"{meaning.baseline.weight_windows:g} across it, correction at most {meaning.baseline.cap:g}; for the mood of "
+            f"{meaning.moods.common_weight_windows:g} and {meaning.moods.weight_windows:g}",
             "licence": meaning.licence,
         }
         rows |= {f"training {name}": _short(value) for name, value in meaning.training.items()}
@@ -354,6 +362,7 @@ def _contradictions(meaning: Meaning, session: onnxruntime.InferenceSession) -> 
         ("length of features.spectrum", len(features.spectrum), BANDS),
         ("filter bank", "another one" if not _same_bank(features.filter_bank) else "ours", "ours"),
         ("number of baseline.prior", len(meaning.baseline.prior), len(LABELS)),
+        ("number of baseline.common", len(meaning.baseline.common), len(LABELS)),
         (
             "shape of moods",
             [*map(len, meaning.moods.weights), len(meaning.moods.bias)],

@@ -2,8 +2,9 @@
 
 One `PartyReader` a scored party. The model calls some voices angry all the time; what changes against the caller's own
 baseline is what counts. The baseline is a causal running mean of the log posteriors over the caller's speech, shrunk to
-the mean over neutral speech of many speakers, and its correction is capped, so that a caller who is angry from the first
-word is still heard as angry. It is frozen while sustained anger is open. The mood has a slower one: a label is about the
+the mean over neutral speech of many speakers, quickly in the one direction in which strange voices differ, slowly in all
+others; its correction is capped, so that a caller who is angry from the first word is still heard as angry. It is frozen
+while sustained anger is open. The mood has a slower one: a label is about the
 change of a moment, a mood about half a minute, and a baseline as quick as the label's would learn it away meanwhile.
 
 Six numbers at a time are plain floats here: a call of numpy costs more than all that it would compute on them.
@@ -14,12 +15,13 @@ from array import array
 from collections import deque
 from collections.abc import Sequence
 from operator import mul, sub
+from typing import NamedTuple
 
 import msgspec
 
 from monitor.audio import SAMPLE_RATE
 from monitor.messages import LABELS, Label, Mood, State
-from monitor.model import MOOD_GROUPS, Meaning
+from monitor.model import MOOD_GROUPS, Baseline, Meaning
 from monitor.settings import Settings
 from monitor.windows import Window
 
@@ -70,23 +72,37 @@ def unscored_state(window: Window, settings: Settings) -> State | None:
     return "clipped" if window.clipped_share > _CLIPPED_SHARE else None
 
 
-class _Baseline:
-    """What a caller always sounds like: a causal running mean of log posteriors, shrunk to the prior."""
+class _Weights(NamedTuple):
+    """As how many windows of the caller's own speech the prior of a baseline counts."""
 
-    def __init__(self, prior: Scores, cap: float) -> None:
-        self._prior, self._cap = prior, cap
-        self._away: Scores = [0.0] * len(prior)
+    common: float
+    """Along the direction in which strange voices and lines move the log posteriors: `monitor.model.Baseline.common`."""
+    other: float
+    """Across it."""
+
+
+class _Baseline:
+    """What a caller always sounds like: a causal running mean of log posteriors, shrunk to the prior.
+
+    Along the common direction it follows quickly, for that is where a voice is strange; across it, where emotions differ from
+    each other, slowly, so that a caller who is sad for minutes is still heard as sad.
+    """
+
+    def __init__(self, meaning: Baseline) -> None:
+        self._prior, self._cap, self._common = meaning.prior, meaning.cap, meaning.common
+        self._away: Scores = [0.0] * len(meaning.prior)
         """Sum over the caller's windows of what the log posteriors had more than the prior."""
         self._windows = 0.0
 
-    def corrected(self, log_posteriors: Scores, prior_windows: float) -> Scores:
-        """(6,) log posteriors → (6,) logits against the caller's own speech so far; the prior counts as so many windows."""
-        cap, weight = self._cap, prior_windows + self._windows
-        most = cap * weight
-        return [
-            log - (away / weight if -most < away < most else math.copysign(cap, away))
-            for log, away in zip(log_posteriors, self._away, strict=True)
-        ]
+    def corrected(self, log_posteriors: Scores, prior: _Weights) -> Scores:
+        """(6,) log posteriors → (6,) logits against the caller's own speech so far."""
+        cap, share = self._cap, 1.0 / (prior.other + self._windows)
+        along = sum(map(mul, self._away, self._common)) * (1.0 / (prior.common + self._windows) - share)
+        corrected = []
+        for log, away, common in zip(log_posteriors, self._away, self._common, strict=True):
+            correction = share * away + along * common
+            corrected.append(log - (correction if -cap < correction < cap else math.copysign(cap, correction)))
+        return corrected
 
     def learn(self, log_posteriors: Scores, windows: float) -> None:
         """The window counts as so many of the model file's windows."""
@@ -158,8 +174,9 @@ class PartyReader:
 
     def __init__(self, meaning: Meaning, settings: Settings) -> None:
         self._thresholds, self._settings, self._moods = meaning.thresholds, settings, meaning.moods
-        self._baseline = _Baseline(meaning.baseline.prior, meaning.baseline.cap)
-        self._prior_windows, self._slow_prior_windows = meaning.baseline.weight_windows, meaning.moods.weight_windows
+        self._baseline = _Baseline(meaning.baseline)
+        self._prior = _Weights(meaning.baseline.common_weight_windows, meaning.baseline.weight_windows)
+        self._slow_prior = _Weights(meaning.moods.common_weight_windows, meaning.moods.weight_windows)
         self._smoothed = Smoothed(settings.smooth_s)
         self._label: int | None = None
         self._recent = _Recent(round(max(settings.mood_s, settings.outcome_s) / settings.hop_s))
@@ -175,8 +192,8 @@ class PartyReader:
     def read(self, window: Window, log_posteriors: Sequence[float], hears_anger: bool) -> Verdict:
         """The verdict on a scored window; `hears_anger` freezes the baselines."""
         log_posteriors = [float(log) for log in log_posteriors]  # numpy's own numbers are slow one by one
-        corrected = _softmax(self._baseline.corrected(log_posteriors, self._prior_windows))
-        slowly = _log_softmax(self._baseline.corrected(log_posteriors, self._slow_prior_windows))
+        corrected = _softmax(self._baseline.corrected(log_posteriors, self._prior))
+        slowly = _log_softmax(self._baseline.corrected(log_posteriors, self._slow_prior))
         if not hears_anger:
             self._baseline.learn(log_posteriors, self._settings.hop_s / _BASELINE_STEP_S)
         rolling = self._smoothed.add(corrected, window.end / SAMPLE_RATE)

@@ -18,6 +18,7 @@ import typer  # noqa: E402
 from monitor.errors import CallmoodError  # noqa: E402
 from train.options import (  # noqa: E402
     Actors,
+    CalibratedLike,
     Calm,
     Codec,
     Cremad,
@@ -142,14 +143,7 @@ def export(
     data: Data = None,
     work: Work = Path("build/model"),
     models: Models = Path("models"),
-    calibrated_like: Annotated[
-        Path | None,
-        typer.Option(
-            "--calibrated-like",
-            metavar="FILE",
-            help="a model of the same recipe, trained without the tuning actors, for one that was trained with them",
-        ),
-    ] = None,
+    calibrated_like: CalibratedLike = None,
 ) -> None:
     """Writes emotion.onnx from --work, calibrated on the tuning actors, and the checkpoint for `fit --from`."""
     from train import commands
@@ -159,12 +153,19 @@ def export(
 
 
 @app.command()
-def calibrate(cremad: MaybeCremad = None, data: Data = None, actors: Actors = None, model: Model = OurModel) -> None:
+def calibrate(
+    cremad: MaybeCremad = None,
+    data: Data = None,
+    actors: Actors = None,
+    model: Model = OurModel,
+    calibrated_like: CalibratedLike = None,
+) -> None:
     """Fits temperature, baseline, thresholds and moods of a model file anew, on actors that it was not trained on."""
     from train import commands
     from train.measuring import actor_ids
 
-    meaning = commands.calibrate_file(cremad, data, actor_ids(actors) if actors else None, model).meaning
+    chosen = actor_ids(actors) if actors else None
+    meaning = commands.calibrate_file(cremad, data, chosen, model, calibrated_like).meaning
     thresholds = f"label {meaning.thresholds.uncertain:.3f}, mood {meaning.thresholds.mood:.3f}"
     typer.echo(f"{model}: temperature {meaning.calibration.temperature:.2f}, thresholds {thresholds}")
 

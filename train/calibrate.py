@@ -14,10 +14,21 @@ import onnx
 
 from monitor.audio import SAMPLE_RATE
 from monitor.messages import LABELS
-from monitor.model import METADATA_KEY, MOOD_GROUPS, EmotionModel, Moods
+from monitor.model import METADATA_KEY, MOOD_GROUPS, Baseline, EmotionModel, Moods
 from monitor.model import Calibration as Temperature
 from monitor.readings import PartyReader, unscored_state
-from train.calibration import best_temperature, calibrated, label_indices, prior
+from train.calibration import (
+    CAP,
+    COMMON_WEIGHT_WINDOWS,
+    SLOW_COMMON_WEIGHT_WINDOWS,
+    SLOW_WEIGHT_WINDOWS,
+    WEIGHT_WINDOWS,
+    best_temperature,
+    calibrated,
+    common_direction,
+    label_indices,
+    prior,
+)
 from train.corpus import Clip, CorpusError
 from train.evaluate import CONDITIONS
 from train.live import LIVE, speech_windows, streamed, windows, with_meaning
@@ -142,19 +153,24 @@ def calibrate(
     scores = np.concatenate([raw_scores(model, clips, name) for name in CALIBRATED_ON])
     everywhere = np.tile(labels, len(CALIBRATED_ON))
     temperature = best_temperature(scores, everywhere)
-    start = prior(calibrated(scores, temperature), everywhere)
-    meaning = model.meaning
-    baseline = msgspec.structs.replace(meaning.baseline, prior=list(start))
-    tempered = with_meaning(model, calibration=Temperature(temperature), baseline=baseline)
+    tempered = calibrated(scores, temperature)
+    baseline = Baseline(
+        prior=list(prior(tempered, everywhere)),
+        weight_windows=WEIGHT_WINDOWS,
+        cap=CAP,
+        common=list(common_direction(tempered, everywhere)),
+        common_weight_windows=COMMON_WEIGHT_WINDOWS,
+    )
+    moods = Moods(weight_windows=SLOW_WEIGHT_WINDOWS, common_weight_windows=SLOW_COMMON_WEIGHT_WINDOWS)
+    model = with_meaning(model, calibration=Temperature(temperature), baseline=baseline, moods=moods)
     calls = list(stitched(clips, calls_each, SEED, STRANGE))
     told(f"{len(calls)} calls stitched from them")
-    return _with_moods(tempered, read_calls(tempered, calls), told)
+    return _with_moods(model, read_calls(model, calls), told)
 
 
 def _with_moods(model: EmotionModel, heard: Heard, told: Told) -> EmotionModel:
     """Moods and thresholds; without at least two moods among the stretches the plain grouping stays."""
-    plain = Moods(weight_windows=model.meaning.moods.weight_windows)
-    several = len(np.unique(heard.places)) > 1
+    plain, several = model.meaning.moods, len(np.unique(heard.places)) > 1
     moods = fit_moods(heard.evidence, heard.places, plain) if several else plain
     uncertain = round(float(np.quantile(heard.confidence, 1.0 - LABELLED)), 3) if len(heard.confidence) else 0.0
     mood = mood_threshold(moods, heard.evidence) if several else 0.0

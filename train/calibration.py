@@ -3,10 +3,15 @@
 import numpy as np
 
 from monitor.audio import Samples
-from monitor.messages import LABELS
+from monitor.messages import LABELS, Label
 
-WEIGHT_WINDOWS, CAP = 20, 2.5
-"""Of the caller's baseline: how many windows the prior weighs, and the largest correction of a log score."""
+WEIGHT_WINDOWS, COMMON_WEIGHT_WINDOWS, CAP = 160, 8, 2.5
+"""Of the caller's baseline: how many windows the prior weighs, how many along what emotions have in common, and the largest
+correction of a log score."""
+SLOW_WEIGHT_WINDOWS, SLOW_COMMON_WEIGHT_WINDOWS = 60, 40
+"""The same two of the mood's slower baseline."""
+LIVELY: tuple[Label, ...] = ("anger", "disgust", "fear", "happy")
+"""Whose difference from neutral speech is taken for what emotions have in common; sad speech differs the other way."""
 SMALLEST = 1e-6
 """Scores are kept from 0 by this before their logarithm is taken."""
 BINS = 15
@@ -58,6 +63,15 @@ def prior(probabilities: np.ndarray, labels: np.ndarray) -> tuple[float, ...]:
     """(6,) mean log of the (n, 6) calibrated scores of neutral clips: where every caller's baseline starts."""
     neutral = probabilities[labels == LABELS.index("neutral")]
     return tuple(round(float(p), 4) for p in np.log(np.maximum(neutral, SMALLEST)).mean(axis=0))
+
+
+def common_direction(probabilities: np.ndarray, labels: np.ndarray) -> tuple[float, ...]:
+    """(6,) of length 1: the mean log of the (n, 6) calibrated scores of `LIVELY` clips, each label counting alike, less that of
+    neutral ones. Zeros where a label has no clips, or nothing differs."""
+    logs, neutral = np.log(np.maximum(probabilities, SMALLEST)), prior(probabilities, labels)
+    own = [logs[labels == LABELS.index(name)] for name in LIVELY]
+    away = np.mean([rows.mean(axis=0) for rows in own], axis=0) - neutral if all(map(len, own)) else np.zeros(len(LABELS))
+    return tuple(round(float(value), 4) for value in away / max(float(np.linalg.norm(away)), SMALLEST))
 
 
 def label_indices(names: list[str]) -> Samples:

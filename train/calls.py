@@ -1,7 +1,7 @@
 """What labelled calls say of alerts, moods and labels: measures of what the live path told of them. Pure."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -165,22 +165,26 @@ def _interval(found: Sequence[tuple[str, str, str]]) -> tuple[float, float]:
 
 
 def _labels(told: Sequence[Told]) -> dict[str, Any]:
-    """Shares of the scored windows that get a label, and of these that are anger; also during each label."""
+    """Of the scored windows: the share that gets a label; of these the shares that are anger, and that are what the voice
+    expresses. During each label the first two, and the share of all scored windows that is labelled with it."""
     rows = [(one.label_at(reading.end_s), reading.label) for one in told for reading in one.readings()]
 
-    def shares(chosen: Callable[[Label | None], bool]) -> tuple[float | None, float | None]:
-        own = [given for during, given in rows if chosen(during)]
-        named = [given for given in own if given]
-        return _share(given is not None for given in own), _share(given == "anger" for given in named)
+    def shares(chosen: Sequence[Label | None]) -> dict[str, float | None]:
+        return {
+            "labelled": _share(given is not None for given in chosen),
+            "anger_among_labelled": _share(given == "anger" for given in chosen if given),
+        }
 
-    labelled, anger = shares(lambda _: True)
-    during = sorted({label for label, _ in rows if label})
+    during: dict[Label, list[Label | None]] = {}
+    for expressed, given in rows:
+        if expressed:
+            during.setdefault(expressed, []).append(given)
     return {
-        "labelled": labelled,
-        "anger_among_labelled": anger,
+        **shares([given for _, given in rows]),
+        "right_among_labelled": _share(given == expressed for expressed, given in rows if expressed and given),
         "during": {
-            name: dict(zip(("labelled", "anger_among_labelled"), shares(lambda own, n=name: own == n), strict=True))  # type: ignore[misc]
-            for name in during
+            name: shares(own) | {"found": _share(given == name for given in own)}
+            for name, own in sorted(during.items())
         },
     }
 

@@ -183,13 +183,16 @@ def export_model(
     kept.mkdir(parents=True, exist_ok=True)
     network.save(kept / WEIGHTS)
     shutil.copyfile(work / MEANING, kept / MEANING)
-    if like is None:
-        return calibrate_model(path, clips)
+    return calibrate_model(path, clips) if like is None else _take_over(EmotionModel(path), like)
+
+
+def _take_over(model: EmotionModel, like: EmotionModel) -> EmotionModel:
+    """Writes another's calibration, baseline, thresholds and moods into the model's file."""
     from train.calibrate import write_meaning
 
-    model = calibrated_like(EmotionModel(path), like)
-    write_meaning(model, path)
-    return model
+    taken = calibrated_like(model, like)
+    write_meaning(taken, model.path)
+    return taken
 
 
 def _real_windows(clips: tuple[Clip, ...], meaning: dict[str, Any]) -> np.ndarray:
@@ -207,9 +210,14 @@ def calibrate_model(path: Path, clips: tuple[Clip, ...]) -> EmotionModel:
     return model
 
 
-def calibrate_file(cremad: Path | None, data: Path | None, actors: tuple[str, ...] | None, path: Path) -> EmotionModel:
-    """The same of any model file, by default on the actors that it says it was tuned on. Raises `CorpusError` for fitted ones."""
+def calibrate_file(
+    cremad: Path | None, data: Path | None, actors: tuple[str, ...] | None, path: Path, like: Path | None = None
+) -> EmotionModel:
+    """The same of any model file, by default on the actors that it says it was tuned on, or as another model file is. Raises
+    `CorpusError` for fitted ones."""
     model = EmotionModel(path)
+    if like:
+        return _take_over(model, EmotionModel(like))
     if known := sorted(set(actors or ()) & set(model.meaning.training.get("fitted") or ())):
         raise CorpusError(
             f"{path} was fitted on {', '.join(known[:3])}, expected actors that it never heard: it is too sure of the others"

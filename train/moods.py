@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+import msgspec
 import numpy as np
 from scipy.optimize import minimize
 
@@ -59,8 +60,8 @@ def fit_moods(evidence: np.ndarray, places: np.ndarray, plain: Moods) -> Moods:
 
     found = minimize(loss, np.concatenate([start.ravel(), np.zeros(groups)]), jac=True, method="L-BFGS-B").x
     weights, bias = found[: start.size].reshape(start.shape), found[start.size :]
-    return Moods(
-        [[round(float(value), 4) for value in row] for row in weights],
-        [round(float(value), 4) for value in bias - bias.mean()],
-        plain.weight_windows,
+    return msgspec.structs.replace(
+        plain,
+        weights=[[round(float(value), 4) for value in row] for row in weights],
+        bias=[round(float(value), 4) for value in bias - bias.mean()],
     )

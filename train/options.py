@@ -27,6 +27,14 @@ Work = Annotated[
     Path, typer.Option(metavar="DIR", help="where the training keeps its network; an interrupted one goes on from here")
 ]
 Models = Annotated[Path, typer.Option(metavar="DIR", help="where figures, pictures and the model go")]
+CalibratedLike = Annotated[
+    Path | None,
+    typer.Option(
+        "--calibrated-like",
+        metavar="FILE",
+        help="a model of the same recipe, trained without the tuning actors, for one that was trained with them",
+    ),
+]
 Model = Annotated[Path, typer.Option("--model", metavar="FILE", help="the model file")]
 Seed = Annotated[int, typer.Option(min=0, help="of everything random")]
 Noise = Annotated[

@@ -105,5 +105,6 @@ def test_labels_are_shares_of_what_was_scored() -> None:
     readings = [reading(10.0, "anger"), reading(11.0, None), reading(35.0, "anger"), reading(36.0, "neutral")]
     found = call_measures([told(GROWING, *readings)])
     assert (found["labelled"], found["anger_among_labelled"]) == (0.75, 0.6667)
-    assert found["during"]["neutral"] == {"labelled": 0.5, "anger_among_labelled": 1.0}
-    assert found["during"]["anger"] == {"labelled": 1.0, "anger_among_labelled": 0.5}
+    assert found["right_among_labelled"] == 0.3333
+    assert found["during"]["neutral"] == {"labelled": 0.5, "anger_among_labelled": 1.0, "found": 0.0}
+    assert found["during"]["anger"] == {"labelled": 1.0, "anger_among_labelled": 0.5, "found": 0.5}
