@@ -92,6 +92,9 @@ def test_the_file_says_what_it_is(tmp_path: Path) -> None:
     assert "model:         tiny 0\n" in text
     assert "parameters:    384\n" in text
     assert "arithmetic:    0.1 MFLOP a window\n" in text
+    assert (
+        "baseline:      prior of 20 windows along what emotions have in common, of 20 across it, correction at" in text
+    )
     assert "licence:       Apache-2.0\n" in text
     assert "score uar:     0.25" in text
 
@@ -133,6 +136,7 @@ def test_a_meaning_that_is_not_whole_is_refused(tmp_path: Path) -> None:
         ({"features": MEANING["features"] | {"spectrum": [1.0]}}, "length of features.spectrum is 1, expected 64"),
         ({"features": MEANING["features"] | {"filter_bank": "AAAA"}}, "filter bank is another one, expected ours"),
         ({"calibration": {"temperature": 0.0}}, "temperature above zero is False, expected True"),
+        ({"baseline": MEANING["baseline"] | {"common": [1.0]}}, "number of baseline.common is 1, expected 6"),
         ({"outputs": 5}, "labels of the output is 5, expected 6"),
     ],
 )

@@ -106,12 +106,39 @@ def test_a_caller_who_always_sounds_angry_becomes_the_baseline() -> None:
     assert anger == sorted(anger, reverse=True)
 
 
+LIVELY = Baseline(
+    prior=MEANING.baseline.prior,
+    weight_windows=160.0,
+    cap=2.5,
+    common=[0.5, 0.25, 0.25, 0.25, -0.75, 0.0],
+    common_weight_windows=8.0,
+)
+"""Along what these emotions have in common it follows quickly, across it slowly."""
+
+
+def test_the_baseline_follows_quickly_along_what_emotions_have_in_common_and_slowly_across_it() -> None:
+    reader = PartyReader(msgspec.structs.replace(MEANING, baseline=LIVELY), Settings())
+    prior, common = np.array(LIVELY.prior), np.array(LIVELY.common)
+    across = np.array([0.3, -0.5, 0.0, 0.0, 0.0, 0.0])
+    across -= across.dot(common) * common
+    for windows in range(40):
+        scores = reader.read(window(3.0 + 0.5 * windows), prior + 2.0 * common + across, hears_anger=False).scores
+        left = prior + 2.0 * common * 8 / (8 + windows) + across * 160 / (160 + windows)
+        np.testing.assert_allclose(scores, np.exp(log_softmax(left)), atol=1e-3)
+
+
+def test_a_strange_voice_becomes_calm_within_a_minute_while_who_is_sad_stays_sad() -> None:
+    meaning = msgspec.structs.replace(MEANING, baseline=LIVELY)
+    strange = np.array(LIVELY.prior) + 3.0 * np.array(LIVELY.common)
+    reader = PartyReader(meaning, Settings())
+    labels = [reader.read(window(3.0 + 0.5 * k), strange, hears_anger=False).label for k in range(120)]
+    assert (labels[0], labels[-1]) == ("anger", "neutral")
+    assert read(PartyReader(meaning, Settings()), "sad", 120)[-1].label == "sad"
+
+
 def test_the_correction_is_capped() -> None:
     capped = Baseline(prior=MEANING.baseline.prior, weight_windows=1.0, cap=0.5)
-    reader = PartyReader(
-        Meaning(**{field: getattr(MEANING, field) for field in MEANING.__struct_fields__} | {"baseline": capped}),
-        Settings(),
-    )
+    reader = PartyReader(msgspec.structs.replace(MEANING, baseline=capped), Settings())
     scores = read(reader, "anger", 200, probability=0.9)[-1].scores
     shift = np.clip(posteriors("anger", 0.9) - np.array(capped.prior), -0.5, 0.5)
     expected = np.exp(log_softmax(posteriors("anger", 0.9) - shift))

@@ -70,7 +70,9 @@ def common_direction(probabilities: np.ndarray, labels: np.ndarray) -> tuple[flo
     neutral ones. Zeros where a label has no clips, or nothing differs."""
     logs, neutral = np.log(np.maximum(probabilities, SMALLEST)), prior(probabilities, labels)
     own = [logs[labels == LABELS.index(name)] for name in LIVELY]
-    away = np.mean([rows.mean(axis=0) for rows in own], axis=0) - neutral if all(map(len, own)) else np.zeros(len(LABELS))
+    away = (
+        np.mean([rows.mean(axis=0) for rows in own], axis=0) - neutral if all(map(len, own)) else np.zeros(len(LABELS))
+    )
     return tuple(round(float(value), 4) for value in away / max(float(np.linalg.norm(away)), SMALLEST))
 
 

@@ -89,7 +89,7 @@ def pseudo_call(clips: Sequence[Clip], kind: str, number: int, seed: int, line: 
         done = start + len(clip.samples)
         pieces += [pause, clip.samples]
         stretches.append(Stretch(start / SAMPLE_RATE, done / SAMPLE_RATE, clip.label))
-    samples = _carried(np.concatenate(pieces), line, generator)
+    samples = carried(np.concatenate(pieces), line, generator)
     return PseudoCall(f"{actor}-{kind}-{number}", actor, kind, tuple(_merged(stretches)), samples)
 
 
@@ -107,7 +107,7 @@ def _drawn(clips: Sequence[Clip], kind: str, generator: np.random.Generator) -> 
             yield orders[label].pop()
 
 
-def _carried(samples: Samples, line: Line, generator: np.random.Generator) -> Samples:
+def carried(samples: Samples, line: Line, generator: np.random.Generator) -> Samples:
     """Through a room or a gate, at a level, through a codec."""
     noise_db, noisy = float(generator.uniform(*line.noise_db)), bool(generator.random() < 0.5)
     noise = coloured_noise(len(samples), float(generator.uniform(0.5, 2.0)), generator)

@@ -10,6 +10,7 @@ from monitor.model import MOOD_GROUPS, EmotionModel, Moods
 from tests.tiny_model import write_tiny_model
 from tests.train.voices import cast
 from train.calibrate import CLEAR, Heard, calibrate, held_out_recall, mood_recall, mood_threshold, write_meaning
+from train.calibration import common_direction
 from train.corpus import CorpusError
 from train.moods import fit_moods, shares
 
@@ -69,12 +70,22 @@ def test_a_model_file_is_calibrated_in_place_and_keeps_the_rest(calibrated: Path
     after = EmotionModel(calibrated).meaning
     assert after.moods != before.moods
     assert after.baseline.prior != before.baseline.prior
+    assert np.linalg.norm(after.baseline.common) == pytest.approx(1.0, abs=1e-3)
     assert 0.0 < after.thresholds.mood < 1.0
     assert 0.0 < after.thresholds.uncertain < 1.0
     same = {"calibration", "moods", "baseline", "thresholds"}
     for name in set(before.__struct_fields__) - same:
         assert getattr(after, name) == getattr(before, name)
     assert sorted(path.name for path in calibrated.parent.iterdir()) == ["tiny.onnx"]
+
+
+def test_what_emotions_have_in_common_is_the_mean_of_their_differences_from_neutral() -> None:
+    labels = np.array([0, 0, 0, 1, 2, 3, 4, 5])
+    logs = np.full((8, 6), -2.0)
+    logs[:3, 0], logs[3, 1], logs[4, 2], logs[5, 3], logs[:6, 4] = -1.0, -1.0, -1.0, -1.0, -6.0
+    assert common_direction(np.exp(logs), labels) == (0.062, 0.062, 0.062, 0.062, -0.9923, 0.0)
+    without_happy = labels != 3
+    assert common_direction(np.exp(logs[without_happy]), labels[without_happy]) == (0.0,) * 6
 
 
 def test_without_neutral_speech_nothing_is_calibrated(calibrated: Path) -> None:

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from monitor.messages import LABELS
-from monitor.model import EmotionModel, Moods
+from monitor.model import Calibration, EmotionModel, Moods, Thresholds
+from train.calibrate import write_meaning
 from train.corpus import parse_name
+from train.live import with_meaning
 
 ROOT = Path(__file__).parents[2]
 
@@ -149,6 +151,12 @@ def test_tuning_actors_are_fitted_in_the_end_and_another_models_calibration_is_t
     for name in ("calibration", "baseline", "thresholds", "moods", "features"):
         assert getattr(after, name) == getattr(before, name)
     whole = tmp_path / "models" / "emotion.onnx"
+    write_meaning(
+        with_meaning(EmotionModel(whole), calibration=Calibration(2.0), thresholds=Thresholds(0.9, 0.9)), whole
+    )
+    done = run("train", "calibrate", "--model", whole, "--calibrated-like", file)
+    assert done.returncode == 0, done.stderr
+    assert EmotionModel(whole).meaning == after
     tuned, fitted = before.training["tuned"][0], after.training["fitted"][0]
     for arguments, text in (
         (
