@@ -93,6 +93,8 @@ def _calls(found: Mapping[str, Any]) -> Iterator[str]:
     yield f"| mood: each | {_pairs(mood['recall'])} |"
     yield f"| outcome: mean recall | {_interval(found['outcome'])} |"
     yield f"| scored windows that get a label | {_of(found['labelled'])} |"
+    yield f"| labels that are what the voice expresses | {_of(found['right_among_labelled'])} |"
+    yield f"| windows of each that are labelled so | {_pairs({name: row['found'] for name, row in found['during'].items()})} |"
 
 
 def _interval(row: Mapping[str, Any]) -> str:
