@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import math
 import zlib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -93,23 +94,23 @@ class Thresholds(msgspec.Struct, frozen=True):
     """For a mood and an outcome."""
 
 
-class Baseline(msgspec.Struct, frozen=True):
+class Baseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The per-caller baseline: where it starts, how fast and how far it moves."""
 
     prior: list[float]
     """(6,) mean calibrated log posterior over neutral speech of many speakers."""
     weight_windows: float
-    """The prior counts as so many windows of the caller's own speech, ..."""
+    """The prior counts as so many windows of the caller's own speech; across `common`, where there is one."""
     cap: float
     """The largest correction of a log posterior."""
-    common: list[float] = msgspec.field(default_factory=lambda: [0.0] * len(LABELS))
+    common: list[float] = []
     """(6,) of length 1: what the lively emotions have in common against neutral speech. Voices and lines that are strange to the
-    network move its log posteriors this way above all. Zeros: no such direction."""
-    common_weight_windows: float = 20.0
-    """... and as so many along `common`."""
+    network move its log posteriors this way above all. Empty: no such direction."""
+    along_windows: float = 20.0
+    """`weight_windows` along `common`."""
 
 
-class Moods(msgspec.Struct, frozen=True):
+class Moods(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Mood shares are softmax(weights · mean log scores + bias), in the order of `MOOD_GROUPS`.
 
     Fitted on calls stitched from actors that the network was not fitted on, so that each mood is found as often as calm.
@@ -120,9 +121,9 @@ class Moods(msgspec.Struct, frozen=True):
     bias: list[float] = msgspec.field(default_factory=lambda: [0.0] * len(MOOD_GROUPS))
     """(4,)"""
     weight_windows: float = 40.0
-    """`Baseline.weight_windows` of the slower baseline that the mood's scores are corrected by, ..."""
-    common_weight_windows: float = 40.0
-    """... and its `Baseline.common_weight_windows`."""
+    """`Baseline.weight_windows` of the slower baseline that the mood's scores are corrected by."""
+    along_windows: float = 40.0
+    """Its `Baseline.along_windows`."""
 
 
 class Meaning(msgspec.Struct, frozen=True):
@@ -272,9 +273,8 @@ class EmotionModel:
             "arithmetic": f"{meaning.mflop:.1f} MFLOP a window",
             "calibration": f"temperature {meaning.calibration.temperature:.3f}",
             "thresholds": f"label {meaning.thresholds.uncertain:.2f}, mood {meaning.thresholds.mood:.2f}",
-            "baseline": f"prior of {meaning.baseline.common_weight_windows:g} windows along what emotions have in common, of "
-            f"{meaning.baseline.weight_windows:g} across it, correction at most {meaning.baseline.cap:g}; for the mood of "
-            f"{meaning.moods.common_weight_windows:g} and {meaning.moods.weight_windows:g}",
+            "baseline": f"prior of {_windows(meaning, meaning.baseline)} (for the mood {_windows(meaning, meaning.moods)}), "
+            f"correction at most {meaning.baseline.cap:g}",
             "licence": meaning.licence,
         }
         rows |= {f"training {name}": _short(value) for name, value in meaning.training.items()}
@@ -298,6 +298,18 @@ def default_path() -> Path:
     """The model that comes with callmood: inside the installed package, or the checkout's."""
     inside = Path(__file__).parent / "data" / "emotion.onnx"
     return inside if inside.exists() else Path(__file__).parents[1] / "models" / "emotion.onnx"
+
+
+def _prior_windows(meaning: Meaning) -> list[float]:
+    """What the priors of both baselines count as."""
+    return [windows for own in (meaning.baseline, meaning.moods) for windows in (own.weight_windows, own.along_windows)]
+
+
+def _windows(meaning: Meaning, own: Baseline | Moods) -> str:
+    """What the prior of a baseline counts as, in words."""
+    if not meaning.baseline.common:
+        return f"{own.weight_windows:g} windows"
+    return f"{own.along_windows:g} windows along what emotions have in common, {own.weight_windows:g} across it"
 
 
 def _short(value: Any) -> str:
@@ -362,13 +374,16 @@ def _contradictions(meaning: Meaning, session: onnxruntime.InferenceSession) -> 
         ("length of features.spectrum", len(features.spectrum), BANDS),
         ("filter bank", "another one" if not _same_bank(features.filter_bank) else "ours", "ours"),
         ("number of baseline.prior", len(meaning.baseline.prior), len(LABELS)),
-        ("number of baseline.common", len(meaning.baseline.common), len(LABELS)),
+        ("number of baseline.common", len(meaning.baseline.common or LABELS), len(LABELS)),
+        ("length of baseline.common", round(math.hypot(*meaning.baseline.common) or 1.0, 2), 1.0),
+        ("baseline.cap at least zero", meaning.baseline.cap >= 0, True),
         (
             "shape of moods",
             [*map(len, meaning.moods.weights), len(meaning.moods.bias)],
             [len(LABELS)] * len(MOOD_GROUPS) + [len(MOOD_GROUPS)],
         ),
         ("temperature above zero", meaning.calibration.temperature > 0, True),
+        ("windows of the baselines' priors above zero", min(_prior_windows(meaning)) > 0, True),
         ("input", [i.name for i in inputs], _INPUTS),
         ("output", [o.name for o in outputs], _OUTPUTS),
     ]

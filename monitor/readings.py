@@ -2,9 +2,9 @@
 
 One `PartyReader` a scored party. The model calls some voices angry all the time; what changes against the caller's own
 baseline is what counts. The baseline is a causal running mean of the log posteriors over the caller's speech, shrunk to
-the mean over neutral speech of many speakers, quickly in the one direction in which strange voices differ, slowly in all
-others; its correction is capped, so that a caller who is angry from the first word is still heard as angry. It is frozen
-while sustained anger is open. The mood has a slower one: a label is about the
+the mean over neutral speech of many speakers, quickly along the one direction in which strange voices differ, slowly across
+it; its correction is capped, so that a caller who is angry from the first word is still heard as angry. Once it knows the
+caller a little it is frozen while sustained anger is open. The mood has a slower one: a label is about the
 change of a moment, a mood about half a minute, and a baseline as quick as the label's would learn it away meanwhile.
 
 Six numbers at a time are plain floats here: a call of numpy costs more than all that it would compute on them.
@@ -31,6 +31,9 @@ _CLIPPED_SHARE = 0.02
 """A window with more of its samples at full scale than this is clipped."""
 _BASELINE_STEP_S = 0.5
 """The hop in which the model file counts windows of the baseline."""
+_KNOWN_S = 8.0
+"""Before it has heard so much of a caller's speech the baseline is not frozen: a strange voice that raises a false alarm in its
+first seconds would keep it open for the whole call."""
 _STAY = 0.05
 """A label stays until another is more probable by this, or until it falls this far under the threshold."""
 
@@ -75,9 +78,9 @@ def unscored_state(window: Window, settings: Settings) -> State | None:
 class _Weights(NamedTuple):
     """As how many windows of the caller's own speech the prior of a baseline counts."""
 
-    common: float
+    along: float
     """Along the direction in which strange voices and lines move the log posteriors: `monitor.model.Baseline.common`."""
-    other: float
+    across: float
     """Across it."""
 
 
@@ -85,22 +88,25 @@ class _Baseline:
     """What a caller always sounds like: a causal running mean of log posteriors, shrunk to the prior.
 
     Along the common direction it follows quickly, for that is where a voice is strange; across it, where emotions differ from
-    each other, slowly, so that a caller who is sad for minutes is still heard as sad.
+    each other, slowly, so that long sadness is not unlearnt at once.
     """
 
     def __init__(self, meaning: Baseline) -> None:
-        self._prior, self._cap, self._common = meaning.prior, meaning.cap, meaning.common
+        self._prior, self._cap, self._common = meaning.prior, meaning.cap, meaning.common or [0.0] * len(LABELS)
         self._away: Scores = [0.0] * len(meaning.prior)
         """Sum over the caller's windows of what the log posteriors had more than the prior."""
-        self._windows = 0.0
+        self._along = 0.0
+        """Of that sum what lies along the common direction."""
+        self.windows = 0.0
+        """How many of the model file's windows it knows."""
 
     def corrected(self, log_posteriors: Scores, prior: _Weights) -> Scores:
         """(6,) log posteriors → (6,) logits against the caller's own speech so far."""
-        cap, share = self._cap, 1.0 / (prior.other + self._windows)
-        along = sum(map(mul, self._away, self._common)) * (1.0 / (prior.common + self._windows) - share)
+        cap, share = self._cap, 1.0 / (prior.across + self.windows)
+        more = self._along * (1.0 / (prior.along + self.windows) - share)
         corrected = []
         for log, away, common in zip(log_posteriors, self._away, self._common, strict=True):
-            correction = share * away + along * common
+            correction = share * away + more * common
             corrected.append(log - (correction if -cap < correction < cap else math.copysign(cap, correction)))
         return corrected
 
@@ -110,7 +116,8 @@ class _Baseline:
             away + windows * (log - prior)
             for away, log, prior in zip(self._away, log_posteriors, self._prior, strict=True)
         ]
-        self._windows += windows
+        self._along = sum(map(mul, self._away, self._common))
+        self.windows += windows
 
 
 class Smoothed:
@@ -175,8 +182,8 @@ class PartyReader:
     def __init__(self, meaning: Meaning, settings: Settings) -> None:
         self._thresholds, self._settings, self._moods = meaning.thresholds, settings, meaning.moods
         self._baseline = _Baseline(meaning.baseline)
-        self._prior = _Weights(meaning.baseline.common_weight_windows, meaning.baseline.weight_windows)
-        self._slow_prior = _Weights(meaning.moods.common_weight_windows, meaning.moods.weight_windows)
+        self._prior = _Weights(meaning.baseline.along_windows, meaning.baseline.weight_windows)
+        self._slow_prior = _Weights(meaning.moods.along_windows, meaning.moods.weight_windows)
         self._smoothed = Smoothed(settings.smooth_s)
         self._label: int | None = None
         self._recent = _Recent(round(max(settings.mood_s, settings.outcome_s) / settings.hop_s))
@@ -190,11 +197,11 @@ class PartyReader:
         return Verdict(state, None, self._mood, None, None, None)
 
     def read(self, window: Window, log_posteriors: Sequence[float], hears_anger: bool) -> Verdict:
-        """The verdict on a scored window; `hears_anger` freezes the baselines."""
+        """The verdict on a scored window; `hears_anger` freezes the baselines, once they know the caller a little."""
         log_posteriors = [float(log) for log in log_posteriors]  # numpy's own numbers are slow one by one
         corrected = _softmax(self._baseline.corrected(log_posteriors, self._prior))
         slowly = _log_softmax(self._baseline.corrected(log_posteriors, self._slow_prior))
-        if not hears_anger:
+        if not hears_anger or self._baseline.windows < _KNOWN_S / _BASELINE_STEP_S:
             self._baseline.learn(log_posteriors, self._settings.hop_s / _BASELINE_STEP_S)
         rolling = self._smoothed.add(corrected, window.end / SAMPLE_RATE)
         self._label = self._choose(rolling)

@@ -92,11 +92,15 @@ def test_the_file_says_what_it_is(tmp_path: Path) -> None:
     assert "model:         tiny 0\n" in text
     assert "parameters:    384\n" in text
     assert "arithmetic:    0.1 MFLOP a window\n" in text
-    assert (
-        "baseline:      prior of 20 windows along what emotions have in common, of 20 across it, correction at" in text
-    )
+    assert "baseline:      prior of 20 windows (for the mood 40 windows), correction at most 2.5\n" in text
     assert "licence:       Apache-2.0\n" in text
     assert "score uar:     0.25" in text
+
+
+def test_the_file_says_how_its_baseline_moves(tmp_path: Path) -> None:
+    baseline = MEANING["baseline"] | {"common": [0.6, 0.0, 0.0, 0.0, -0.8, 0.0], "along_windows": 8.0}
+    text = EmotionModel(write_tiny_model(tmp_path / "m.onnx", baseline=baseline)).describe()
+    assert "prior of 8 windows along what emotions have in common, 20 across it (for the mood 40 windows along" in text
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
@@ -126,6 +130,11 @@ def test_a_meaning_that_is_not_whole_is_refused(tmp_path: Path) -> None:
         EmotionModel(path)
 
 
+def test_a_misspelt_name_in_the_meaning_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"unknown field `comon` - at `\$\.baseline`; export the model again"):
+        EmotionModel(write_tiny_model(tmp_path / "m.onnx", baseline=MEANING["baseline"] | {"comon": []}))
+
+
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
@@ -137,6 +146,12 @@ def test_a_meaning_that_is_not_whole_is_refused(tmp_path: Path) -> None:
         ({"features": MEANING["features"] | {"filter_bank": "AAAA"}}, "filter bank is another one, expected ours"),
         ({"calibration": {"temperature": 0.0}}, "temperature above zero is False, expected True"),
         ({"baseline": MEANING["baseline"] | {"common": [1.0]}}, "number of baseline.common is 1, expected 6"),
+        ({"baseline": MEANING["baseline"] | {"common": [0.5] * 6}}, "length of baseline.common is 1.22, expected 1"),
+        ({"baseline": MEANING["baseline"] | {"cap": -1.0}}, "baseline.cap at least zero is False, expected True"),
+        (
+            {"baseline": MEANING["baseline"] | {"along_windows": 0.0}},
+            "windows of the baselines' priors above zero is False",
+        ),
         ({"outputs": 5}, "labels of the output is 5, expected 6"),
     ],
 )

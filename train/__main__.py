@@ -160,10 +160,15 @@ def calibrate(
     model: Model = OurModel,
     calibrated_like: CalibratedLike = None,
 ) -> None:
-    """Fits temperature, baseline, thresholds and moods of a model file anew, on actors that it was not trained on."""
+    """Fits temperature, baseline, thresholds and moods of a model file anew, on actors that it was not trained on, or takes them
+    over from another file."""
     from train import commands
     from train.measuring import actor_ids
 
+    if calibrated_like and (cremad or data or actors):
+        raise typer.BadParameter(
+            "--calibrated-like takes another file's calibration over: leave --cremad, --data and --actors out"
+        )
     chosen = actor_ids(actors) if actors else None
     meaning = commands.calibrate_file(cremad, data, chosen, model, calibrated_like).meaning
     thresholds = f"label {meaning.thresholds.uncertain:.3f}, mood {meaning.thresholds.mood:.3f}"

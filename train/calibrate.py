@@ -18,11 +18,14 @@ from monitor.model import METADATA_KEY, MOOD_GROUPS, Baseline, EmotionModel, Moo
 from monitor.model import Calibration as Temperature
 from monitor.readings import PartyReader, unscored_state
 from train.calibration import (
+    ACROSS_WINDOWS,
+    ALONG_WINDOWS,
     CAP,
-    COMMON_WEIGHT_WINDOWS,
-    SLOW_COMMON_WEIGHT_WINDOWS,
-    SLOW_WEIGHT_WINDOWS,
-    WEIGHT_WINDOWS,
+    LIVELY,
+    PLAIN_WINDOWS,
+    SLOW_ACROSS_WINDOWS,
+    SLOW_ALONG_WINDOWS,
+    SLOW_PLAIN_WINDOWS,
     best_temperature,
     calibrated,
     common_direction,
@@ -154,23 +157,26 @@ def calibrate(
     everywhere = np.tile(labels, len(CALIBRATED_ON))
     temperature = best_temperature(scores, everywhere)
     tempered = calibrated(scores, temperature)
-    baseline = Baseline(
-        prior=list(prior(tempered, everywhere)),
-        weight_windows=WEIGHT_WINDOWS,
-        cap=CAP,
-        common=list(common_direction(tempered, everywhere)),
-        common_weight_windows=COMMON_WEIGHT_WINDOWS,
-    )
-    moods = Moods(weight_windows=SLOW_WEIGHT_WINDOWS, common_weight_windows=SLOW_COMMON_WEIGHT_WINDOWS)
-    model = with_meaning(model, calibration=Temperature(temperature), baseline=baseline, moods=moods)
+    common = common_direction(tempered, everywhere)
+    baseline = Baseline(list(prior(tempered, everywhere)), PLAIN_WINDOWS, CAP)
+    plain = Moods(weight_windows=SLOW_PLAIN_WINDOWS)
+    if common:
+        baseline = msgspec.structs.replace(
+            baseline, weight_windows=ACROSS_WINDOWS, common=common, along_windows=ALONG_WINDOWS
+        )
+        plain = Moods(weight_windows=SLOW_ACROSS_WINDOWS, along_windows=SLOW_ALONG_WINDOWS)
+    else:
+        told(f"no clip of {', '.join(LIVELY)}: strange voices are told from emotion less well")
+    training = {name: value for name, value in model.meaning.training.items() if name != "calibrated_like"}
+    model = with_meaning(model, calibration=Temperature(temperature), baseline=baseline, moods=plain, training=training)
     calls = list(stitched(clips, calls_each, SEED, STRANGE))
     told(f"{len(calls)} calls stitched from them")
-    return _with_moods(model, read_calls(model, calls), told)
+    return _with_moods(model, plain, read_calls(model, calls), told)
 
 
-def _with_moods(model: EmotionModel, heard: Heard, told: Told) -> EmotionModel:
+def _with_moods(model: EmotionModel, plain: Moods, heard: Heard, told: Told) -> EmotionModel:
     """Moods and thresholds; without at least two moods among the stretches the plain grouping stays."""
-    plain, several = model.meaning.moods, len(np.unique(heard.places)) > 1
+    several = len(np.unique(heard.places)) > 1
     moods = fit_moods(heard.evidence, heard.places, plain) if several else plain
     uncertain = round(float(np.quantile(heard.confidence, 1.0 - LABELLED)), 3) if len(heard.confidence) else 0.0
     mood = mood_threshold(moods, heard.evidence) if several else 0.0

@@ -1,17 +1,19 @@
-"""Scores → probabilities: temperature, calibration error, recall, and the prior of the caller's baseline. Pure."""
+"""Scores → probabilities: temperature, calibration error, recall; the prior and the direction of the caller's baseline. Pure."""
 
 import numpy as np
 
 from monitor.audio import Samples
 from monitor.messages import LABELS, Label
 
-WEIGHT_WINDOWS, COMMON_WEIGHT_WINDOWS, CAP = 160, 8, 2.5
-"""Of the caller's baseline: how many windows the prior weighs, how many along what emotions have in common, and the largest
+ALONG_WINDOWS, ACROSS_WINDOWS, CAP = 8, 160, 2.5
+"""Of the caller's baseline: how many windows the prior weighs along what emotions have in common and across it, and the largest
 correction of a log score."""
-SLOW_WEIGHT_WINDOWS, SLOW_COMMON_WEIGHT_WINDOWS = 60, 40
-"""The same two of the mood's slower baseline."""
+SLOW_ALONG_WINDOWS, SLOW_ACROSS_WINDOWS = 40, 60
+"""The first two of the mood's slower baseline."""
+PLAIN_WINDOWS, SLOW_PLAIN_WINDOWS = 20, 40
+"""What both priors weigh where nothing says what emotions have in common."""
 LIVELY: tuple[Label, ...] = ("anger", "disgust", "fear", "happy")
-"""Whose difference from neutral speech is taken for what emotions have in common; sad speech differs the other way."""
+"""Whose difference from neutral speech is taken for what emotions have in common; that of sad speech lies mostly across it."""
 SMALLEST = 1e-6
 """Scores are kept from 0 by this before their logarithm is taken."""
 BINS = 15
@@ -65,15 +67,14 @@ def prior(probabilities: np.ndarray, labels: np.ndarray) -> tuple[float, ...]:
     return tuple(round(float(p), 4) for p in np.log(np.maximum(neutral, SMALLEST)).mean(axis=0))
 
 
-def common_direction(probabilities: np.ndarray, labels: np.ndarray) -> tuple[float, ...]:
-    """(6,) of length 1: the mean log of the (n, 6) calibrated scores of `LIVELY` clips, each label counting alike, less that of
-    neutral ones. Zeros where a label has no clips, or nothing differs."""
+def common_direction(probabilities: np.ndarray, labels: np.ndarray) -> list[float]:
+    """(6,) of length 1: the mean log of the (n, 6) calibrated scores of `LIVELY` clips, each label that has any counting alike,
+    less that of neutral ones. Empty where there are none, or nothing differs."""
     logs, neutral = np.log(np.maximum(probabilities, SMALLEST)), prior(probabilities, labels)
-    own = [logs[labels == LABELS.index(name)] for name in LIVELY]
-    away = (
-        np.mean([rows.mean(axis=0) for rows in own], axis=0) - neutral if all(map(len, own)) else np.zeros(len(LABELS))
-    )
-    return tuple(round(float(value), 4) for value in away / max(float(np.linalg.norm(away)), SMALLEST))
+    lively = [logs[own].mean(axis=0) for name in LIVELY if (own := labels == LABELS.index(name)).any()]
+    away = np.mean(lively, axis=0) - neutral if lively else np.zeros(len(LABELS))
+    length = float(np.linalg.norm(away))
+    return [round(float(value / length), 4) for value in away] if length > SMALLEST else []
 
 
 def label_indices(names: list[str]) -> Samples:

@@ -46,10 +46,13 @@ class Told:
         return [reading for reading in found if reading.state in ("speech", "uncertain")]
 
     def label_at(self, at_s: float) -> Label | None:
-        """What was labelled at a moment; anger counts for `AFTER_S` after its end."""
-        labels = [s.label for s in self.stretches if s.start_s <= at_s <= s.end_s]
+        """What was labelled at a moment."""
+        return next((s.label for s in self.stretches if s.start_s <= at_s <= s.end_s), None)
+
+    def cause_at(self, at_s: float) -> Label | None:
+        """What an alert at a moment is due to: the same, but anger counts for `AFTER_S` after its end."""
         angry = any(s.label == "anger" and s.start_s <= at_s <= s.end_s + AFTER_S for s in self.stretches)
-        return "anger" if angry else next(iter(labels), None)
+        return "anger" if angry else self.label_at(at_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +105,7 @@ def _rules(told: Sequence[Told], hours: float) -> dict[str, dict[str, Any]]:
         for alert in one.raised():
             row = rules.setdefault(alert.rule, {"raised": 0, "during": {}})
             row["raised"] += 1
-            name = one.label_at(alert.at_s) or "unlabelled"
+            name = one.cause_at(alert.at_s) or "unlabelled"
             row["during"][name] = row["during"].get(name, 0) + 1
     quiet = sum(rules[ANGER_RULE]["during"].get(label, 0) for label in QUIET)
     rules[ANGER_RULE]["false_an_hour"] = round(quiet / hours, 2) if hours else None
@@ -165,8 +168,9 @@ def _interval(found: Sequence[tuple[str, str, str]]) -> tuple[float, float]:
 
 
 def _labels(told: Sequence[Told]) -> dict[str, Any]:
-    """Of the scored windows: the share that gets a label; of these the shares that are anger, and that are what the voice
-    expresses. During each label the first two, and the share of all scored windows that is labelled with it."""
+    """Of the scored windows: the share that gets a label; of these the share that is anger, and of those that end in a labelled
+    stretch the share that is its label. In the stretches of each label the first two, and the share of all scored windows that is
+    labelled with it."""
     rows = [(one.label_at(reading.end_s), reading.label) for one in told for reading in one.readings()]
 
     def shares(chosen: Sequence[Label | None]) -> dict[str, float | None]:

@@ -112,20 +112,34 @@ def refuse_other_features(teachers: Sequence[Teacher], pupil: Normalisation) -> 
 
 
 def calibrated_like(model: EmotionModel, like: EmotionModel) -> EmotionModel:
-    """`model` with the calibration, baseline, thresholds and moods of another. Raises `CorpusError` for one of another shape."""
+    """`model` with the calibration, baseline, thresholds and moods of another. Raises `CorpusError` for one of another shape, for
+    itself, and for one that was calibrated on somebody whom `model` is measured on."""
+    if like.path.samefile(model.path):
+        raise CorpusError(f"{like.path} is the model itself, expected another file: name the one to take over from")
     for name, got, expected in (
         ("parameters", like.meaning.parameters, model.meaning.parameters),
         ("features.floor_db", like.meaning.features.floor_db, model.meaning.features.floor_db),
     ):
         if got != expected:
             raise CorpusError(f"{like.path} has {name} {got:g}, expected {expected:g}: name a model of the same recipe")
-    source = {"sha256": digest(like.path), "tuned": tuned_actors(like)}
+    if not np.allclose(like.meaning.features.spectrum, model.meaning.features.spectrum, atol=1e-8):
+        raise CorpusError(
+            f"{like.path} reads other features, expected one fitted on the same clips: name a model of the same recipe"
+        )
+    tuned, validated = tuned_actors(like), model.meaning.training.get("validated") or ()
+    if known := sorted(set(tuned) & set(map(str, validated))):
+        raise CorpusError(
+            f"{like.path} was calibrated on {', '.join(known[:3])}, on whom {model.path} is measured: name one of the same split"
+        )
+    source = {"sha256": digest(like.path), "tuned": tuned}
     taken = {name: getattr(like.meaning, name) for name in ("calibration", "baseline", "thresholds", "moods")}
     return with_meaning(model, training=model.meaning.training | {"calibrated_like": source}, **taken)
 
 
 def tuned_actors(like: EmotionModel) -> list[str]:
     """Whom a model was calibrated on. Raises `CorpusError` where it was itself calibrated like another, or not at all."""
+    if "calibrated_like" in like.meaning.training:
+        raise CorpusError(f"{like.path} has its calibration from another file, expected that one: name it")
     if not (actors := like.meaning.training.get("tuned")):
         raise CorpusError(
             f"{like.path} was calibrated on nobody, expected a model that was trained without its tuning actors"

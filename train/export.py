@@ -25,7 +25,7 @@ from monitor.features import BANDS
 from monitor.messages import LABELS
 from monitor.model import CELL_VECTORS, FORMAT, METADATA_KEY
 from monitor.windows import CELL_FRAMES
-from train.calibration import CAP, WEIGHT_WINDOWS
+from train.calibration import CAP, PLAIN_WINDOWS
 from train.dataset import FRAMES, WINDOW_S
 from train.fit import CREMAD
 from train.network import POOLED, Architecture, mflop, streaming
@@ -137,7 +137,7 @@ def metadata(network: keras.Model, meaning: Mapping[str, Any]) -> dict[str, Any]
         "features": feature_settings(meaning),
         "calibration": {"temperature": 1.0},
         "thresholds": {"uncertain": 0.0, "mood": 0.0},
-        "baseline": {"prior": [EVEN] * len(LABELS), "weight_windows": WEIGHT_WINDOWS, "cap": CAP},
+        "baseline": {"prior": [EVEN] * len(LABELS), "weight_windows": PLAIN_WINDOWS, "cap": CAP},
         "training": training_facts(meaning),
         "licence": LICENCE if data == CREMAD else f"{OWN_LICENCE}; {LICENCE}" if CREMAD in data else OWN_LICENCE,
         "scores": {},

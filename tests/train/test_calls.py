@@ -101,6 +101,12 @@ def test_the_interval_is_over_speakers() -> None:
     assert (found["mean_recall"], found["low"], found["high"]) == (0.5, 0.0, 1.0)
 
 
+def test_a_label_after_the_anger_is_no_longer_due_to_it() -> None:
+    found = call_measures([told(GROWING, reading(59.0, "anger"), reading(62.0, "neutral"))])
+    assert found["right_among_labelled"] == 1.0
+    assert {name: row["found"] for name, row in found["during"].items()} == {"anger": 1.0, "neutral": 1.0}
+
+
 def test_labels_are_shares_of_what_was_scored() -> None:
     readings = [reading(10.0, "anger"), reading(11.0, None), reading(35.0, "anger"), reading(36.0, "neutral")]
     found = call_measures([told(GROWING, *readings)])

@@ -157,6 +157,9 @@ def test_tuning_actors_are_fitted_in_the_end_and_another_models_calibration_is_t
     done = run("train", "calibrate", "--model", whole, "--calibrated-like", file)
     assert done.returncode == 0, done.stderr
     assert EmotionModel(whole).meaning == after
+    done = run("train", "calibrate", "--model", file, "--calibrated-like", file)
+    assert done.returncode == 2
+    assert f"{file} is the model itself, expected another file: name the one to take over from" in done.stderr
     tuned, fitted = before.training["tuned"][0], after.training["fitted"][0]
     for arguments, text in (
         (
@@ -169,7 +172,11 @@ def test_tuning_actors_are_fitted_in_the_end_and_another_models_calibration_is_t
         ),
         (
             ("export", "--work", tmp_path / "work", "--calibrated-like", whole, "--models", tmp_path / "again"),
-            f"{whole} was calibrated on nobody, expected a model that was trained without its tuning actors",
+            f"{whole} has its calibration from another file, expected that one: name it",
+        ),
+        (
+            ("calibrate", "--model", file, "--calibrated-like", file),
+            "--calibrated-like takes another file's calibration over: leave --cremad, --data and --actors out",
         ),
     ):
         done = run("train", *arguments, "--cremad", tiny_corpus)
