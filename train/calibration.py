@@ -5,7 +5,7 @@ import numpy as np
 from monitor.audio import Samples
 from monitor.messages import LABELS, Label
 
-ALONG_WINDOWS, ACROSS_WINDOWS, CAP = 8, 160, 2.5
+ALONG_WINDOWS, ACROSS_WINDOWS, CAP = 10, 160, 2.5
 """Of the caller's baseline: how many windows the prior weighs along what emotions have in common and across it, and the largest
 correction of a log score."""
 SLOW_ALONG_WINDOWS, SLOW_ACROSS_WINDOWS = 40, 60
