@@ -56,7 +56,7 @@ def parse_subscription(target: str) -> Subscription:
     match = _ADDRESS.fullmatch(path)
     if match is None:
         cure = f"subscribe to {PATH}, {PATH}/CALL or {AGENTS_PATH}/AGENT"
-        raise RequestError(f"nothing at {path[:60]!a:.120}: {cure}", 404, "path")
+        raise RequestError(f"nothing at {path[:60]!a:.100}: {cure}", 404, "path")
     topic = _topic(match["call"], match["agent"])
     asked = _query(query)
     epoch, seq = _after(asked["after"], topic) if "after" in asked else (None, None)
