@@ -40,6 +40,8 @@ _SLOW_PER_S = 1.5
 would answer no ping in time, behind all that waits for it, and be cut off."""
 
 _LONGEST_WAIT_S = 60.0
+_CATCH_UP_S = 600.0
+"""The greeting of an hour's node is hundreds of thousands of messages, and a busy machine sends them to the slow one for minutes."""
 
 
 @dataclass
@@ -235,7 +237,7 @@ class House:
                 self.subscribers[words[0]].cut()
             case "catch up":
                 self.subscribers["is slow"].pause_s = 0.0
-                _wait_until(self._all_are_current)
+                _wait_until(self._all_are_current, _CATCH_UP_S)
             case "receiver":
                 self.receiver.status = words[0]
             case "status":
@@ -269,8 +271,8 @@ class House:
         return {name: float(value) for name, _, value in lines if "bucket" not in name}
 
 
-def _wait_until(so: Callable[[], bool]) -> None:
-    until_s = time.monotonic() + _LONGEST_WAIT_S
+def _wait_until(so: Callable[[], bool], longest_s: float = _LONGEST_WAIT_S) -> None:
+    until_s = time.monotonic() + longest_s
     while not so() and time.monotonic() < until_s:
         time.sleep(0.1)
 
