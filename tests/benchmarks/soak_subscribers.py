@@ -41,7 +41,7 @@ would answer no ping in time, behind all that waits for it, and be cut off."""
 
 _LONGEST_WAIT_S = 60.0
 _CATCH_UP_S = 600.0
-"""The greeting of an hour's node is hundreds of thousands of messages: on a busy machine the slow one is sent them for minutes."""
+"""The greeting of an hour's node is hundreds of thousands of messages: on a busy machine it takes the slow one minutes."""
 
 
 @dataclass
