@@ -33,7 +33,7 @@ _PACKAGES = {
 }
 
 
-_SLACK_S = 3
+_SLACK_S = 8
 """What two ffmpegs may take to start on a busy machine."""
 
 
