@@ -101,7 +101,7 @@ class Reading(CallMessage, frozen=True, kw_only=True, tag="reading"):
     label: Label | None
     """The rolling label; null unless `state` is `speech`."""
     mood: Mood | None
-    """The mood over the party's last 20 s of speech, `unclear` until six were scored; null for a party that is not scored."""
+    """The mood over the party's last 20 s of speech, `unclear` until 15 s were scored; null for a party that is not scored."""
     confidence: float | None
     """Rolling probability of the most probable label, 0..1; null where nothing was scored."""
     scores: dict[Label, float] | None

@@ -120,10 +120,6 @@ class Moods(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """(4, 6)"""
     bias: list[float] = msgspec.field(default_factory=lambda: [0.0] * len(MOOD_GROUPS))
     """(4,)"""
-    weight_windows: float = 40.0
-    """`Baseline.weight_windows` of the slower baseline that the mood's scores are corrected by."""
-    along_windows: float = 40.0
-    """Its `Baseline.along_windows`."""
 
 
 class Meaning(msgspec.Struct, frozen=True):
@@ -273,8 +269,7 @@ class EmotionModel:
             "arithmetic": f"{meaning.mflop:.1f} MFLOP a window",
             "calibration": f"temperature {meaning.calibration.temperature:.3f}",
             "thresholds": f"label {meaning.thresholds.uncertain:.2f}, mood {meaning.thresholds.mood:.2f}",
-            "baseline": f"prior of {_windows(meaning, meaning.baseline)} (for the mood {_windows(meaning, meaning.moods)}), "
-            f"correction at most {meaning.baseline.cap:g}",
+            "baseline": f"prior of {_windows(meaning.baseline)}, correction at most {meaning.baseline.cap:g}",
             "licence": meaning.licence,
         }
         rows |= {f"training {name}": _short(value) for name, value in meaning.training.items()}
@@ -300,16 +295,13 @@ def default_path() -> Path:
     return inside if inside.exists() else Path(__file__).parents[1] / "models" / "emotion.onnx"
 
 
-def _prior_windows(meaning: Meaning) -> list[float]:
-    """What the priors of both baselines count as."""
-    return [windows for own in (meaning.baseline, meaning.moods) for windows in (own.weight_windows, own.along_windows)]
-
-
-def _windows(meaning: Meaning, own: Baseline | Moods) -> str:
+def _windows(baseline: Baseline) -> str:
     """What the prior of a baseline counts as, in words."""
-    if not meaning.baseline.common:
-        return f"{own.weight_windows:g} windows"
-    return f"{own.along_windows:g} windows along what emotions have in common, {own.weight_windows:g} across it"
+    if not baseline.common:
+        return f"{baseline.weight_windows:g} windows"
+    return (
+        f"{baseline.along_windows:g} windows along what emotions have in common, {baseline.weight_windows:g} across it"
+    )
 
 
 def _short(value: Any) -> str:
@@ -383,7 +375,11 @@ def _contradictions(meaning: Meaning, session: onnxruntime.InferenceSession) -> 
             [len(LABELS)] * len(MOOD_GROUPS) + [len(MOOD_GROUPS)],
         ),
         ("temperature above zero", meaning.calibration.temperature > 0, True),
-        ("windows of the baselines' priors above zero", min(_prior_windows(meaning)) > 0, True),
+        (
+            "windows of the baseline's prior above zero",
+            min(meaning.baseline.weight_windows, meaning.baseline.along_windows) > 0,
+            True,
+        ),
         ("input", [i.name for i in inputs], _INPUTS),
         ("output", [o.name for o in outputs], _OUTPUTS),
     ]

@@ -4,8 +4,7 @@ One `PartyReader` a scored party. The model calls some voices angry all the time
 baseline is what counts. The baseline is a causal running mean of the log posteriors over the caller's speech, shrunk to
 the mean over neutral speech of many speakers, quickly along the one direction in which strange voices differ, slowly across
 it; its correction is capped, so that a caller who is angry from the first word is still heard as angry. Once it knows the
-caller a little it is frozen while sustained anger is open. The mood has a slower one: a label is about the
-change of a moment, a mood about half a minute, and a baseline as quick as the label's would learn it away meanwhile.
+caller a little it is frozen while sustained anger is open.
 
 Six numbers at a time are plain floats here: a call of numpy costs more than all that it would compute on them.
 """
@@ -15,7 +14,6 @@ from array import array
 from collections import deque
 from collections.abc import Sequence
 from operator import mul, sub
-from typing import NamedTuple
 
 import msgspec
 
@@ -37,13 +35,16 @@ first seconds would keep it open for the whole call."""
 _STAY = 0.05
 """A label stays until another is more probable by this, or until it falls this far under the threshold."""
 
-_LEAST_MOOD_S = 6.0
-"""Hops of scored speech before a mood is claimed at all: half a minute's mood must not rest on the first sentence."""
+_LEAST_MOOD_S = 15.0
+"""Hops of scored speech before a mood is claimed at all: until then a strange voice, which the baseline does not know yet, is
+taken for a dissatisfied one."""
 _BESIDE: dict[Mood, int] = {"angry": LABELS.index("anger"), "satisfied": LABELS.index("happy")}
 """Moods that are claimed only beside labels of their kind, ..."""
 _LEAST_BESIDE = 0.05
 """... in this share of the scored windows or more: a strange telephone leans every window a little the same way, and the mood
-adds that up while no window is ever angry. Dissatisfaction is too seldom labelled for that."""
+adds that up while no window is ever angry."""
+_MOST_NEUTRAL = 0.7
+"""Dissatisfaction is too seldom labelled for that; it is not claimed where a larger share is labelled neutral."""
 _LEAST_LOG = -6.0
 """Log scores count as no less for the mood: one window that is very sure must not decide alone."""
 
@@ -75,15 +76,6 @@ def unscored_state(window: Window, settings: Settings) -> State | None:
     return "clipped" if window.clipped_share > _CLIPPED_SHARE else None
 
 
-class _Weights(NamedTuple):
-    """As how many windows of the caller's own speech the prior of a baseline counts."""
-
-    along: float
-    """Along the direction in which strange voices and lines move the log posteriors: `monitor.model.Baseline.common`."""
-    across: float
-    """Across it."""
-
-
 class _Baseline:
     """What a caller always sounds like: a causal running mean of log posteriors, shrunk to the prior.
 
@@ -92,7 +84,7 @@ class _Baseline:
     """
 
     def __init__(self, meaning: Baseline) -> None:
-        self._prior, self._cap, self._common = meaning.prior, meaning.cap, meaning.common or [0.0] * len(LABELS)
+        self._meaning, self._common = meaning, meaning.common or [0.0] * len(LABELS)
         self._away: Scores = [0.0] * len(meaning.prior)
         """Sum over the caller's windows of what the log posteriors had more than the prior."""
         self._along = 0.0
@@ -100,10 +92,10 @@ class _Baseline:
         self.windows = 0.0
         """How many of the model file's windows it knows."""
 
-    def corrected(self, log_posteriors: Scores, prior: _Weights) -> Scores:
+    def corrected(self, log_posteriors: Scores) -> Scores:
         """(6,) log posteriors → (6,) logits against the caller's own speech so far."""
-        cap, share = self._cap, 1.0 / (prior.across + self.windows)
-        more = self._along * (1.0 / (prior.along + self.windows) - share)
+        cap, share = self._meaning.cap, 1.0 / (self._meaning.weight_windows + self.windows)
+        more = self._along * (1.0 / (self._meaning.along_windows + self.windows) - share)
         corrected = []
         for log, away, common in zip(log_posteriors, self._away, self._common, strict=True):
             correction = share * away + more * common
@@ -114,7 +106,7 @@ class _Baseline:
         """The window counts as so many of the model file's windows."""
         self._away = [
             away + windows * (log - prior)
-            for away, log, prior in zip(self._away, log_posteriors, self._prior, strict=True)
+            for away, log, prior in zip(self._away, log_posteriors, self._meaning.prior, strict=True)
         ]
         self._along = sum(map(mul, self._away, self._common))
         self.windows += windows
@@ -177,13 +169,11 @@ class _Recent:
 
 
 class PartyReader:
-    """The memory of one party: its baselines, its rolling scores, its last speech."""
+    """The memory of one party: its baseline, its rolling scores, its last speech."""
 
     def __init__(self, meaning: Meaning, settings: Settings) -> None:
         self._thresholds, self._settings, self._moods = meaning.thresholds, settings, meaning.moods
         self._baseline = _Baseline(meaning.baseline)
-        self._prior = _Weights(meaning.baseline.along_windows, meaning.baseline.weight_windows)
-        self._slow_prior = _Weights(meaning.moods.along_windows, meaning.moods.weight_windows)
         self._smoothed = Smoothed(settings.smooth_s)
         self._label: int | None = None
         self._recent = _Recent(round(max(settings.mood_s, settings.outcome_s) / settings.hop_s))
@@ -197,15 +187,15 @@ class PartyReader:
         return Verdict(state, None, self._mood, None, None, None)
 
     def read(self, window: Window, log_posteriors: Sequence[float], hears_anger: bool) -> Verdict:
-        """The verdict on a scored window; `hears_anger` freezes the baselines, once they know the caller a little."""
+        """The verdict on a scored window; `hears_anger` freezes the baseline, once it knows the caller a little."""
         log_posteriors = [float(log) for log in log_posteriors]  # numpy's own numbers are slow one by one
-        corrected = _softmax(self._baseline.corrected(log_posteriors, self._prior))
-        slowly = _log_softmax(self._baseline.corrected(log_posteriors, self._slow_prior))
+        logs = _log_softmax(self._baseline.corrected(log_posteriors))
+        corrected = [math.exp(log) for log in logs]
         if not hears_anger or self._baseline.windows < _KNOWN_S / _BASELINE_STEP_S:
             self._baseline.learn(log_posteriors, self._settings.hop_s / _BASELINE_STEP_S)
         rolling = self._smoothed.add(corrected, window.end / SAMPLE_RATE)
         self._label = self._choose(rolling)
-        self._recent.add([log if log > _LEAST_LOG else _LEAST_LOG for log in slowly], self._label)
+        self._recent.add([log if log > _LEAST_LOG else _LEAST_LOG for log in logs], self._label)
         self._mood = self.mood(self._settings.mood_s)
         confidence = max(rolling) if self._label is None else rolling[self._label]
         label: Label | None = None if self._label is None else LABELS[self._label]
@@ -232,6 +222,8 @@ class PartyReader:
         best = MOOD_GROUPS[logs.index(log_share)]
         if best in _BESIDE and self._recent.share(_BESIDE[best], windows) < _LEAST_BESIDE:
             return "unclear"
+        if best == "dissatisfied" and self._recent.share(LABELS.index("neutral"), windows) > _MOST_NEUTRAL:
+            return "unclear"
         return "satisfied" if best == "calm" and self._alert_cleared else best
 
     def mood_evidence(self, over_s: float) -> Scores | None:
@@ -244,14 +236,6 @@ class PartyReader:
             best = kept
         threshold = self._thresholds.uncertain - (_STAY if best == kept else 0.0)
         return best if rolling[best] >= threshold else None
-
-
-def _softmax(logits: Scores) -> Scores:
-    """(n,) → (n,) probabilities."""
-    highest = max(logits)
-    shares = [math.exp(logit - highest) for logit in logits]
-    total = sum(shares)
-    return [share / total for share in shares]
 
 
 def _log_softmax(logits: Scores) -> Scores:

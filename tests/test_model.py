@@ -92,7 +92,7 @@ def test_the_file_says_what_it_is(tmp_path: Path) -> None:
     assert "model:         tiny 0\n" in text
     assert "parameters:    384\n" in text
     assert "arithmetic:    0.1 MFLOP a window\n" in text
-    assert "baseline:      prior of 20 windows (for the mood 40 windows), correction at most 2.5\n" in text
+    assert "baseline:      prior of 20 windows, correction at most 2.5\n" in text
     assert "licence:       Apache-2.0\n" in text
     assert "score uar:     0.25" in text
 
@@ -100,7 +100,7 @@ def test_the_file_says_what_it_is(tmp_path: Path) -> None:
 def test_the_file_says_how_its_baseline_moves(tmp_path: Path) -> None:
     baseline = MEANING["baseline"] | {"common": [0.6, 0.0, 0.0, 0.0, -0.8, 0.0], "along_windows": 8.0}
     text = EmotionModel(write_tiny_model(tmp_path / "m.onnx", baseline=baseline)).describe()
-    assert "prior of 8 windows along what emotions have in common, 20 across it (for the mood 40 windows along" in text
+    assert "prior of 8 windows along what emotions have in common, 20 across it, correction at most 2.5\n" in text
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
@@ -130,6 +130,11 @@ def test_a_meaning_that_is_not_whole_is_refused(tmp_path: Path) -> None:
         EmotionModel(path)
 
 
+def test_a_file_whose_moods_have_a_baseline_of_their_own_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"unknown field `weight_windows` - at `\$\.moods`; export the model again"):
+        EmotionModel(write_tiny_model(tmp_path / "m.onnx", moods={"weight_windows": 40.0}))
+
+
 def test_a_misspelt_name_in_the_meaning_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"unknown field `comon` - at `\$\.baseline`; export the model again"):
         EmotionModel(write_tiny_model(tmp_path / "m.onnx", baseline=MEANING["baseline"] | {"comon": []}))
@@ -150,7 +155,7 @@ def test_a_misspelt_name_in_the_meaning_is_refused(tmp_path: Path) -> None:
         ({"baseline": MEANING["baseline"] | {"cap": -1.0}}, "baseline.cap at least zero is False, expected True"),
         (
             {"baseline": MEANING["baseline"] | {"along_windows": 0.0}},
-            "windows of the baselines' priors above zero is False",
+            "windows of the baseline's prior above zero is False",
         ),
         ({"outputs": 5}, "labels of the output is 5, expected 6"),
     ],

@@ -23,9 +23,6 @@ from train.calibration import (
     CAP,
     LIVELY,
     PLAIN_WINDOWS,
-    SLOW_ACROSS_WINDOWS,
-    SLOW_ALONG_WINDOWS,
-    SLOW_PLAIN_WINDOWS,
     best_temperature,
     calibrated,
     common_direction,
@@ -159,12 +156,11 @@ def calibrate(
     tempered = calibrated(scores, temperature)
     common = common_direction(tempered, everywhere)
     baseline = Baseline(list(prior(tempered, everywhere)), PLAIN_WINDOWS, CAP)
-    plain = Moods(weight_windows=SLOW_PLAIN_WINDOWS)
+    plain = Moods()
     if common:
         baseline = msgspec.structs.replace(
             baseline, weight_windows=ACROSS_WINDOWS, common=common, along_windows=ALONG_WINDOWS
         )
-        plain = Moods(weight_windows=SLOW_ACROSS_WINDOWS, along_windows=SLOW_ALONG_WINDOWS)
     else:
         told(f"no clip of {', '.join(LIVELY)}: strange voices are told from emotion less well")
     training = {name: value for name, value in model.meaning.training.items() if name != "calibrated_like"}

@@ -8,10 +8,8 @@ from monitor.messages import LABELS, Label
 ALONG_WINDOWS, ACROSS_WINDOWS, CAP = 10, 160, 2.5
 """Of the caller's baseline: how many windows the prior weighs along what emotions have in common and across it, and the largest
 correction of a log score."""
-SLOW_ALONG_WINDOWS, SLOW_ACROSS_WINDOWS = 40, 60
-"""The first two of the mood's slower baseline."""
-PLAIN_WINDOWS, SLOW_PLAIN_WINDOWS = 20, 40
-"""What both priors weigh where nothing says what emotions have in common."""
+PLAIN_WINDOWS = 20
+"""What the prior weighs where nothing says what emotions have in common."""
 LIVELY: tuple[Label, ...] = ("anger", "disgust", "fear", "happy")
 """Whose difference from neutral speech is taken for what emotions have in common; that of sad speech lies mostly across it."""
 SMALLEST = 1e-6

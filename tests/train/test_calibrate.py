@@ -93,7 +93,7 @@ def test_without_any_lively_emotion_the_baseline_is_equally_quick_in_all_directi
     told: list[str] = []
     clips = [clip for clip in cast(1, each=1) if clip.label in ("neutral", "sad")]
     meaning = calibrate(EmotionModel(calibrated), clips, told.append, calls_each=1).meaning
-    assert (meaning.baseline.common, meaning.baseline.weight_windows, meaning.moods.weight_windows) == ([], 20, 40)
+    assert (meaning.baseline.common, meaning.baseline.weight_windows) == ([], 20)
     assert "no clip of anger, disgust, fear, happy: strange voices are told from emotion less well" in told
 
 
