@@ -34,7 +34,9 @@ _PACKAGES = {
 
 
 _SLACK_S = 8
-"""What two ffmpegs may take to start on a busy machine."""
+"""What two ffmpegs may take to start on a busy machine, ..."""
+_LOAD_FFMPEG = "ffmpeg -hide_banner -loglevel error -f lavfi -i sine=d=0.1 -ar 8000 -c:a pcm_alaw -f null -"
+"""... once they lie in memory: on a machine where none has run yet, it and its 200 libraries can take ten seconds."""
 
 
 def need(*programs: str) -> None:
@@ -94,6 +96,7 @@ def sipp(place: Path, port: int, *options: str, **environment: str) -> None:
 
 def sipp_records(place: Path, port: int, transport: str, agent: Path, customer: Path, seconds: int) -> None:
     """The project's own scenario: sipp as a recording client, its media from ffmpeg."""
+    subprocess.run(_LOAD_FFMPEG.split(), stdin=subprocess.DEVNULL, timeout=60, check=True)
     sipp(
         place,
         port,
