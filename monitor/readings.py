@@ -35,7 +35,7 @@ first seconds would keep it open for the whole call."""
 _STAY = 0.05
 """A label stays until another is more probable by this, or until it falls this far under the threshold."""
 
-_LEAST_MOOD_S = 15.0
+LEAST_MOOD_S = 15.0
 """Hops of scored speech before a mood is claimed at all: until then a strange voice, which the baseline does not know yet, is
 taken for a dissatisfied one."""
 _BESIDE: dict[Mood, int] = {"angry": LABELS.index("anger"), "satisfied": LABELS.index("happy")}
@@ -177,7 +177,8 @@ class PartyReader:
         self._smoothed = Smoothed(settings.smooth_s)
         self._label: int | None = None
         self._recent = _Recent(round(max(settings.mood_s, settings.outcome_s) / settings.hop_s))
-        self._least_windows = math.ceil(_LEAST_MOOD_S / settings.hop_s)
+        self._missing = math.ceil(LEAST_MOOD_S / settings.hop_s)
+        """Scored windows before a mood is claimed."""
         self._alert_cleared = False
         self._mood: Mood = "unclear"
         """Over the last `mood_s` of speech."""
@@ -195,6 +196,7 @@ class PartyReader:
             self._baseline.learn(log_posteriors, self._settings.hop_s / _BASELINE_STEP_S)
         rolling = self._smoothed.add(corrected, window.end / SAMPLE_RATE)
         self._label = self._choose(rolling)
+        self._missing -= 1
         self._recent.add([log if log > _LEAST_LOG else _LEAST_LOG for log in logs], self._label)
         self._mood = self.mood(self._settings.mood_s)
         confidence = max(rolling) if self._label is None else rolling[self._label]
@@ -212,7 +214,7 @@ class PartyReader:
         no label bears it out."""
         windows = round(over_s / self._settings.hop_s)
         recent = self._recent.mean(windows)
-        if recent is None or self._recent.windows < min(self._least_windows, windows):
+        if recent is None or self._missing > 0:
             return "unclear"
         weights, bias = self._moods.weights, self._moods.bias
         logs = _log_softmax([sum(map(mul, row, recent)) + one for row, one in zip(weights, bias, strict=True)])

@@ -197,10 +197,10 @@ def test_anger_and_satisfaction_are_moods_only_beside_such_labels(label: Label, 
 
 @pytest.mark.parametrize(("neutral", "mood"), [(28, "dissatisfied"), (29, "unclear")])
 def test_dissatisfaction_is_no_mood_beside_labels_that_are_mostly_neutral(neutral: int, mood: str) -> None:
-    """Of the last 40 windows more than 0.7."""
+    """Of the last 40 windows more than 0.7; what was before counts no more."""
     lean = Moods(bias=[0.0, 9.0, 0.0, 0.0])
     reader = PartyReader(msgspec.structs.replace(MEANING, moods=lean), Settings(smooth_s=0.0))
-    read(reader, "sad", 40 - neutral)
+    read(reader, "sad", 60 - neutral)
     verdicts = read(reader, "neutral", neutral, start_s=30.0)
     assert {verdict.label for verdict in verdicts} == {"neutral"}
     assert verdicts[-1].mood == mood
@@ -222,9 +222,12 @@ def test_a_window_without_speech_keeps_the_mood_and_claims_nothing_else() -> Non
 
 
 @pytest.mark.parametrize(
-    ("hop_s", "over_s", "windows"), [(2.0, 5.0, 2), (2.0, 20.0, 8), (0.5, 3.1, 6), (0.25, 20.0, 60)]
+    ("hop_s", "over_s", "windows"),
+    [(2.0, 5.0, 8), (2.0, 20.0, 8), (0.5, 3.1, 30), (0.25, 20.0, 60), (0.7, 20.0, 22)],
 )
-def test_every_setting_has_a_mood_in_the_end(hop_s: float, over_s: float, windows: int) -> None:
+def test_whatever_the_settings_a_mood_is_claimed_after_fifteen_seconds_of_speech(
+    hop_s: float, over_s: float, windows: int
+) -> None:
     reader = PartyReader(MEANING, Settings(hop_s=hop_s, mood_s=over_s, outcome_s=over_s))
     verdicts = [reader.read(window(3.0 + hop_s * k), posteriors("anger"), False) for k in range(windows)]
     assert [verdict.mood for verdict in verdicts] == ["unclear"] * (windows - 1) + ["angry"]

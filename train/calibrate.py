@@ -78,7 +78,7 @@ def raw_scores(model: EmotionModel, clips: Sequence[Clip], condition: str) -> np
 
 
 def read_calls(model: EmotionModel, calls: Sequence[PseudoCall]) -> Heard:
-    """Every call through windows, model and a `PartyReader`, without alerts, which would only freeze its baselines."""
+    """Every call through windows, model and a `PartyReader`, without alerts, which would only freeze its baseline."""
     evidence, places, speakers, confidence = [], [], [], []
     for call in calls:
         rows = _read(model, call)
