@@ -173,8 +173,8 @@ class CallEnded(CallMessage, frozen=True, kw_only=True, tag="call_ended"):
     reason: str
     """Why it ended: `end` of the recording, `stopped` by the user, `error: …`."""
     outcome: Mood
-    """The mood of the last 30 s of the scored parties' speech, `unclear` where under 15 s were scored; `angry` while sustained anger
-    is open."""
+    """The mood of the last 30 s of the scored parties' speech, `unclear` where under 15 s were scored; `angry` while
+    sustained anger is open."""
     shares: dict[Party, dict[str, float]]
     """Party → share of its readings with each label (state `speech`) and each other state; they sum to 1."""
 
