@@ -101,7 +101,7 @@ class Reading(CallMessage, frozen=True, kw_only=True, tag="reading"):
     label: Label | None
     """The rolling label; null unless `state` is `speech`."""
     mood: Mood | None
-    """The mood over the party's last 20 s of speech, `unclear` until 15 s were scored; null for a party that is not scored."""
+    """The mood over the party's last 20 s of speech, `unclear` until six were scored; null for a party that is not scored."""
     confidence: float | None
     """Rolling probability of the most probable label, 0..1; null where nothing was scored."""
     scores: dict[Label, float] | None
@@ -173,8 +173,7 @@ class CallEnded(CallMessage, frozen=True, kw_only=True, tag="call_ended"):
     reason: str
     """Why it ended: `end` of the recording, `stopped` by the user, `error: …`."""
     outcome: Mood
-    """The mood of the last 30 s of the scored parties' speech, `unclear` where under 15 s were scored; `angry` while
-    sustained anger is open."""
+    """The mood of the last 30 s of the scored parties' speech; `angry` while sustained anger is open."""
     shares: dict[Party, dict[str, float]]
     """Party → share of its readings with each label (state `speech`) and each other state; they sum to 1."""
 

@@ -35,9 +35,11 @@ first seconds would keep it open for the whole call."""
 _STAY = 0.05
 """A label stays until another is more probable by this, or until it falls this far under the threshold."""
 
-LEAST_MOOD_S = 15.0
-"""Hops of scored speech before a mood is claimed at all: until then a strange voice, which the baseline does not know yet, is
-taken for a dissatisfied one."""
+_LEAST_MOOD_S = 6.0
+"""Hops of scored speech before a mood is claimed at all: half a minute's mood must not rest on the first sentence."""
+DISSATISFIED_AFTER_S = 15.0
+"""Before so many nobody is dissatisfied: until then a strange voice, which the baseline does not know yet, is taken for a
+dissatisfied one."""
 _BESIDE: dict[Mood, int] = {"angry": LABELS.index("anger"), "satisfied": LABELS.index("happy")}
 """Moods that are claimed only beside labels of their kind, ..."""
 _LEAST_BESIDE = 0.05
@@ -177,8 +179,9 @@ class PartyReader:
         self._smoothed = Smoothed(settings.smooth_s)
         self._label: int | None = None
         self._recent = _Recent(round(max(settings.mood_s, settings.outcome_s) / settings.hop_s))
-        self._missing = math.ceil(LEAST_MOOD_S / settings.hop_s)
-        """Scored windows before a mood is claimed."""
+        self._least_windows = math.ceil(_LEAST_MOOD_S / settings.hop_s)
+        self._too_soon = math.ceil(DISSATISFIED_AFTER_S / settings.hop_s)
+        """Scored windows that are missing before dissatisfaction is claimed."""
         self._alert_cleared = False
         self._mood: Mood = "unclear"
         """Over the last `mood_s` of speech."""
@@ -196,7 +199,7 @@ class PartyReader:
             self._baseline.learn(log_posteriors, self._settings.hop_s / _BASELINE_STEP_S)
         rolling = self._smoothed.add(corrected, window.end / SAMPLE_RATE)
         self._label = self._choose(rolling)
-        self._missing -= 1
+        self._too_soon -= 1
         self._recent.add([log if log > _LEAST_LOG else _LEAST_LOG for log in logs], self._label)
         self._mood = self.mood(self._settings.mood_s)
         confidence = max(rolling) if self._label is None else rolling[self._label]
@@ -214,7 +217,7 @@ class PartyReader:
         no label bears it out."""
         windows = round(over_s / self._settings.hop_s)
         recent = self._recent.mean(windows)
-        if recent is None or self._missing > 0:
+        if recent is None or self._recent.windows < min(self._least_windows, windows):
             return "unclear"
         weights, bias = self._moods.weights, self._moods.bias
         logs = _log_softmax([sum(map(mul, row, recent)) + one for row, one in zip(weights, bias, strict=True)])
@@ -224,7 +227,8 @@ class PartyReader:
         best = MOOD_GROUPS[logs.index(log_share)]
         if best in _BESIDE and self._recent.share(_BESIDE[best], windows) < _LEAST_BESIDE:
             return "unclear"
-        if best == "dissatisfied" and self._recent.share(LABELS.index("neutral"), windows) > _MOST_NEUTRAL:
+        mostly_neutral = self._recent.share(LABELS.index("neutral"), windows) > _MOST_NEUTRAL
+        if best == "dissatisfied" and (self._too_soon > 0 or mostly_neutral):
             return "unclear"
         return "satisfied" if best == "calm" and self._alert_cleared else best
 

@@ -11,9 +11,9 @@ meetings, each alone.
 Prints one JSON object, after a minute or two: what the live path says of every voice's calls through each of three lines, and of
 all prompts and all people together. All are taken for calm, so every alert is false, and every mood but `calm` and `unclear`;
 `recovery`, and the outcome `satisfied`, are what a false `sustained_anger` leaves behind. Shares are of all labels, and of all
-scored windows. Outcomes are those of the calls that are long enough for a mood. Nothing was fitted on these
-voices, but how many windows the baseline's prior weighs, how soon a mood is claimed, and beside how many neutral labels
-nobody is dissatisfied, was chosen with a look at them.
+scored windows. Outcomes are those of the calls that are long enough for any mood. Nothing was fitted on
+these voices, but how many windows the baseline's prior weighs, after how much speech and beside how many neutral labels
+somebody is dissatisfied, was chosen with a look at them.
 
 Of prompts a voice is a folder that holds 60 of 1.5 to 20 s or more: here eight of seven people, for Allison speaks English and
 Spanish; its calls last two minutes. Of people it is a speaker in a diarization (NIST's RTTM) beside its WAV files, whose turns in
@@ -40,7 +40,7 @@ from monitor.audio import SAMPLE_RATE, Samples
 from monitor.errors import ModelError
 from monitor.messages import AlertRaised, AnyCallMessage, CallEnded, Reading
 from monitor.model import EmotionModel, default_path
-from monitor.readings import LEAST_MOOD_S
+from monitor.readings import DISSATISFIED_AFTER_S
 from train.augment import scale_to
 from train.corpus import CorpusError
 from train.live import LIVE, Recorded, heard
@@ -53,7 +53,7 @@ _SHORTEST_S, _LONGEST_S = 1.5, 20.0
 _LEAST_PROMPTS = 60
 _SUFFIXES = (".wav", ".gsm")
 _LEAST_TURN_S, _LEAST_TURNS_S = 0.7, 6.0
-_MOOD_WINDOWS = math.ceil(LEAST_MOOD_S / LIVE.hop_s)
+_MOOD_WINDOWS = math.ceil(DISSATISFIED_AFTER_S / LIVE.hop_s)
 _BETWEEN_TURNS = np.zeros(SAMPLE_RATE // 2, np.float32)
 Saying = Callable[[np.random.Generator], Samples]
 """What a voice says in its next call, (n,) at 8 kHz."""
