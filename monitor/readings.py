@@ -45,7 +45,7 @@ _BESIDE: dict[Mood, int] = {"angry": LABELS.index("anger"), "satisfied": LABELS.
 _LEAST_BESIDE = 0.05
 """... in this share of the scored windows or more: a strange telephone leans every window a little the same way, and the mood
 adds that up while no window is ever angry."""
-_MOST_NEUTRAL = 0.7
+_NEUTRAL, _MOST_NEUTRAL = LABELS.index("neutral"), 0.7
 """Dissatisfaction is too seldom labelled for that; it is not claimed where a larger share is labelled neutral."""
 _LEAST_LOG = -6.0
 """Log scores count as no less for the mood: one window that is very sure must not decide alone."""
@@ -227,8 +227,7 @@ class PartyReader:
         best = MOOD_GROUPS[logs.index(log_share)]
         if best in _BESIDE and self._recent.share(_BESIDE[best], windows) < _LEAST_BESIDE:
             return "unclear"
-        mostly_neutral = self._recent.share(LABELS.index("neutral"), windows) > _MOST_NEUTRAL
-        if best == "dissatisfied" and (self._too_soon > 0 or mostly_neutral):
+        if best == "dissatisfied" and (self._too_soon > 0 or self._recent.share(_NEUTRAL, windows) > _MOST_NEUTRAL):
             return "unclear"
         return "satisfied" if best == "calm" and self._alert_cleared else best
 
