@@ -36,7 +36,8 @@ _PACKAGES = {
 _SLACK_S = 8
 """What two ffmpegs may take to start on a busy machine, ..."""
 _LOAD_FFMPEG = "ffmpeg -hide_banner -loglevel error -f lavfi -i sine=d=0.1 -ar 8000 -c:a pcm_alaw -f null -"
-"""... once they lie in memory: on a machine where none has run yet, it and its 200 libraries can take ten seconds."""
+"""... once it lies in memory: where none has run yet, it and its 200 libraries are read from the disk first. The first call of a
+run was over before its media came, now and then, and never a later one."""
 
 
 def need(*programs: str) -> None:
