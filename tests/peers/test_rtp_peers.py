@@ -175,4 +175,6 @@ def told(events: list[Event]) -> list[AnyMessage]:
 
 def labels_of(messages: list[AnyMessage], party: Party) -> dict[float, Label | None]:
     """By the moment that a reading ends."""
-    return {message.end_s: message.label for message in messages if isinstance(message, Reading) and message.party == party}
+    return {
+        message.end_s: message.label for message in messages if isinstance(message, Reading) and message.party == party
+    }
