@@ -27,6 +27,9 @@ PACKET = 160
 STRETCH_FRAME, STRETCH_HOP = 320, 160
 """Samples of the pieces (40 ms, every 20 ms) that `stretch` moves about."""
 
+FADE = 80
+"""Samples (10 ms) in which one piece that `shuffle` moves fades into the next."""
+
 
 def decibels(ratio_db: float) -> float:
     """dB → factor on samples."""
@@ -125,6 +128,23 @@ def stretch(samples: Samples, tempo: float) -> Samples:
 def shift_pitch(samples: Samples, factor: float) -> Samples:
     """Pitch and formants `factor` times as high at the same tempo."""
     return stretch(resample_by(samples, factor), 1.0 / factor)
+
+
+def shuffle(samples: Samples, piece_s: tuple[float, float], generator: np.random.Generator) -> Samples:
+    """(n,) → (n,) cut to pieces, each of another length between these, in another order; they fade into each other."""
+    fade = np.linspace(0.0, 1.0, FADE, dtype=np.float32)
+    lengths = np.exp(generator.uniform(*np.log(piece_s), round(len(samples) / SAMPLE_RATE / piece_s[0]) + 1))
+    ends = np.minimum(np.cumsum(np.round(lengths * SAMPLE_RATE).astype(np.intp)), len(samples))
+    bounds = np.unique(np.concatenate([[0], ends[ends <= len(samples) - FADE], [len(samples)]]))
+    padded = np.concatenate([samples, samples[:FADE]])
+    result, place = np.zeros(len(padded), np.float32), 0
+    for number in generator.permutation(len(bounds) - 1):
+        piece = padded[bounds[number] : bounds[number + 1] + FADE].copy()
+        piece[:FADE] *= fade
+        piece[-FADE:] *= fade[::-1]
+        result[place : place + len(piece)] += piece
+        place += len(piece) - FADE
+    return result[: len(samples)]
 
 
 def filter_by(samples: Samples, gain: Samples) -> Samples:

@@ -26,6 +26,8 @@ from train.scoring import Predict
 EPOCHS_A_GENERATION = 2
 """A further generation joins those that are drawn from after so many epochs."""
 _HOP_FRAMES = HOP_CELLS * CELL_FRAMES
+SPREAD_REGIONS = 4
+"""Of bands, whose contrasts vary apart."""
 _TOGETHER = 64
 """Windows that a teacher scores at once."""
 
@@ -182,13 +184,13 @@ class Batches:
 def blended(
     features: np.ndarray, wanted: Sequence[Samples], recipe: Recipe, generator: np.random.Generator
 ) -> tuple[np.ndarray, list[Samples]]:
-    """Other levels, other vocal tracts, SpecAugment (Park et al. 2019), mixup (Zhang et al. 2018) of each pair of windows with
-    another of the batch.
+    """Other contrasts, levels and vocal tracts, SpecAugment (Park et al. 2019), mixup (Zhang et al. 2018) of each pair of
+    windows with another of the batch.
 
     `features` (2 · pairs, frames, 64 or more) are altered in place; what lies beside the 64 bands is mixed only.
     """
     bands = features[..., :BANDS]
-    bands[:] = warp(over_earlier_levels(bands, recipe, generator), recipe, generator)
+    bands[:] = warp(over_earlier_levels(spread(bands, recipe, generator), recipe, generator), recipe, generator)
     for window in bands:
         mask(window, recipe, generator)
     if not recipe.mixup:
@@ -210,6 +212,24 @@ def paired(speakers: Sequence[str], generator: np.random.Generator) -> npt.NDArr
     odd = (firsts + counts - 1)[counts % 2 == 1]
     order = np.concatenate([np.delete(order, odd), order[odd]])
     return generator.permutation(order[: len(order) // 2 * 2].reshape(-1, 2))
+
+
+def spread(features: np.ndarray, recipe: Recipe, generator: np.random.Generator) -> np.ndarray:
+    """(n, frames, 64) with more or less between the loud and the soft of each band, the loud, and pauses, staying as they are:
+    a drier room, a closer microphone."""
+    if not recipe.spread:
+        return features
+    count, _, bands = features.shape
+    logs = recipe.spread * (generator.standard_normal((count, 1)) + generator.standard_normal((count, SPREAD_REGIONS)))
+    logs[generator.random(count) >= recipe.spread_share] = 0.0
+    places = np.linspace(0, SPREAD_REGIONS - 1, bands)
+    factors = np.exp([np.interp(places, np.arange(SPREAD_REGIONS), row) for row in logs])[:, None].astype(np.float32)
+    silent = np.float32(-recipe.floor_db / 10.0)
+    voiced = features.max(axis=2, keepdims=True) > silent / 2
+    heard = np.maximum(voiced.sum(axis=1, keepdims=True, dtype=np.float32), np.float32(1.0))
+    mean = (features * voiced).sum(axis=1, keepdims=True) / heard
+    loud = mean + np.sqrt((np.square(features - mean) * voiced).sum(axis=1, keepdims=True) / heard)
+    return np.where(voiced, np.maximum(loud + (features - loud) * factors, silent), features)
 
 
 def over_earlier_levels(features: np.ndarray, recipe: Recipe, generator: np.random.Generator) -> np.ndarray:

@@ -40,6 +40,11 @@ class Recipe:
     its half is always the same."""
     pause_s: tuple[float, float] = (0.0, 0.3)
     """Between joined clips."""
+    shuffled_share: float = 0.6
+    """Of the joined stretches: cut to pieces that follow each other in another order. The corpus has twelve sentences; what is
+    learnt of these should not be all that makes a voice neutral."""
+    piece_s: tuple[float, float] = (0.15, 0.8)
+    """Of such pieces."""
     voice_share: float = 0.2
     """Clips played faster or slower; as many at another tempo only, and as many at another pitch only."""
     voice_factor: tuple[float, float] = (0.85, 1.18)
@@ -81,6 +86,11 @@ class Recipe:
     frames of a window were read over the level that was heard until then."""
     level_steady_share: float = 0.25
     """Windows without such steps, as a call's first one."""
+    spread: float = 0.15
+    """Deviation of the logarithm of what the decibels of a window vary by, for the window and for each of four regions of bands:
+    recordings differ in it as emotions do, ..."""
+    spread_share: float = 0.7
+    """... in so many windows."""
     warped_share: float = 0.6
     """Windows whose bands are read further up or down, ..."""
     warp: float = 0.1
@@ -89,13 +99,14 @@ class Recipe:
     def words(self) -> str:
         """The augmentation, for the model file."""
         return (
-            f"{self.joined_share:.0%} of the windows joined from stretches of one actor and emotion; speed, tempo and pitch x"
+            f"{self.joined_share:.0%} of the windows joined from stretches of one actor and emotion, {self.shuffled_share:.0%} "
+            f"of these cut to pieces of {self.piece_s[0]}..{self.piece_s[1]} s in another order; speed, tempo and pitch x"
             f"{self.voice_factor[0]}..{self.voice_factor[1]}; pauses gated in {self.gated_share:.0%}; noise {self.snr_db[0]:.0f} "
             f"to {self.snr_db[1]:.0f} dB under the voice in {self.noisy_share:.0%}; automatic gain, tilt and band edges, room, "
             f"G.711 mu-law and A-law at {self.level_db[0]:.0f}..{self.level_db[1]:.0f} dBFS in {self.codec_share:.0%}, "
             f"packet loss to {self.loss[1]:.0%}; in {1 - self.level_steady_share:.0%} the level wandering by "
             f"{self.level_step_db:g} dB a half second; bands warped by up to {self.warp:.0%} in {self.warped_share:.0%}; "
-            f"SpecAugment; mixup {self.mixup}"
+            f"contrasts varied in {self.spread_share:.0%}; SpecAugment; mixup {self.mixup}"
         )
 
 
@@ -140,6 +151,8 @@ class Workshop:
             pieces.append(np.zeros(int(generator.uniform(*self.recipe.pause_s) * SAMPLE_RATE), np.float32))
             pieces.append(trimmed(vary_voice(other.samples, self.recipe, generator)))
         joined = np.concatenate(pieces)
+        if generator.random() < self.recipe.shuffled_share:
+            joined = augment.shuffle(joined, self.recipe.piece_s, generator)
         start = int(generator.integers(len(joined) - WINDOW))
         return joined[start : start + WINDOW]
 

@@ -109,7 +109,7 @@ def test_a_variant_differs_in_one_thing(variant: Variant) -> None:
 def test_unmoved_clips_begin_their_windows_and_their_halves_are_always_the_same(tmp_path: Path) -> None:
     still = Recipe(moved=False, joined_share=0.0, voice_share=0.0, gated_share=0.0, compressed_share=0.0, line_share=0.0,
                    noisy_share=0.0, codec_share=0.0, lossy_share=0.0, warped_share=0.0, masked_frames=0, masked_bands=0,
-                   mixup=0.0, level_db=(-20.0, -20.0), level_step_db=0.0)  # fmt: skip
+                   mixup=0.0, level_db=(-20.0, -20.0), level_step_db=0.0, spread=0.0)  # fmt: skip
     clips = cast(2, each=1)
     workshop = Workshop.of(clips, None, still, 1)
     for index, clip in enumerate(clips):

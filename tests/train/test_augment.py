@@ -160,3 +160,20 @@ def test_a_noise_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "hum.wav").write_text("no audio")
     with pytest.raises(CorpusError, match="cannot be read"):
         read_noise(tmp_path / "hum.wav")
+
+
+def test_a_shuffled_voice_is_the_same_pieces_in_another_order() -> None:
+    ramp = np.arange(24_000, dtype=np.float32)
+    shuffled = augment.shuffle(ramp, (0.15, 0.8), np.random.default_rng(1))
+    assert len(shuffled) == len(ramp)
+    inner = np.abs(np.diff(shuffled) - 1.0) < 0.01
+    edges = np.flatnonzero(np.diff(inner, prepend=False, append=False)).reshape(-1, 2)
+    whole = edges[np.ptp(edges, axis=1) > 2 * augment.FADE]
+    assert 4 <= len(whole) <= 20
+    assert np.ptp(whole, axis=1).max() <= 0.81 * 8_000
+    firsts = shuffled[whole[:, 0]]
+    assert list(firsts) != sorted(firsts)
+    assert np.ptp(whole, axis=1).sum() > 0.85 * len(ramp)
+    assert len(np.unique(np.round(np.concatenate([shuffled[a:b] for a, b in whole])))) > 0.85 * len(ramp)
+    level = augment.shuffle(np.ones(24_000, np.float32), (0.15, 0.8), np.random.default_rng(1))
+    assert level[augment.FADE : -augment.FADE] == pytest.approx(1.0, abs=1e-6)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from monitor.errors import ModelError
-from train.batches import Batches, Schedule, blended, over_earlier_levels, paired, warp
+from train.batches import Batches, Schedule, blended, over_earlier_levels, paired, spread, warp
 from train.checkpoint import load_checkpoint
 from train.corpus import CorpusError, load_corpus
 from train.dataset import Recipe, asked_besides
@@ -144,8 +144,25 @@ def test_the_level_wanders_backwards_from_the_last_half_second() -> None:
     assert np.abs(halves_db[~steady, 0, 0, 0]).mean() > 1.5 * np.abs(halves_db[~steady, 4, 0, 0]).mean()
 
 
+def test_contrasts_grow_and_shrink_about_what_is_loud() -> None:
+    recipe = Recipe(spread=0.15, spread_share=0.7)
+    before = np.tile(np.where(np.arange(192) % 2, 1.0, 0.0).astype(np.float32)[:, None], (400, 1, 64))
+    after = spread(before, recipe, np.random.default_rng(1))
+    assert after[:, 1::2] == pytest.approx(1.0, abs=1e-5)  # mean and deviation of these are a half each
+    factors = 1.0 - after[:, 0]
+    assert after == pytest.approx(np.where(before > 0.5, 1.0, 1.0 - factors[:, None]), abs=1e-5)
+    changed = np.abs(factors - 1.0).max(axis=1) > 1e-6
+    assert changed.mean() == pytest.approx(0.7, abs=0.07)
+    assert np.log(factors[changed][:, 0]).std() == pytest.approx(0.15 * np.sqrt(2), abs=0.03)
+    pauses = before.copy()
+    pauses[:, :20] = -2.5
+    assert np.array_equal(spread(pauses, recipe, np.random.default_rng(1))[:, :20], pauses[:, :20])
+    deep = np.tile(np.where(np.add.outer(np.arange(192), np.arange(64)) % 2, 0.0, -2.4).astype(np.float32), (9, 1, 1))
+    assert spread(deep, recipe, np.random.default_rng(1)).min() == -2.5  # the features' floor
+
+
 def test_pairs_are_mixed_as_a_whole() -> None:
-    recipe = Recipe(mixup=0.5, warped_share=0.0, level_step_db=0.0, masked_frames=0, masked_bands=0)
+    recipe = Recipe(mixup=0.5, warped_share=0.0, level_step_db=0.0, spread=0.0, masked_frames=0, masked_bands=0)
     windows = np.tile(np.arange(12, dtype=np.float32)[:, None, None], (1, 16, 64))
     mixed, (whose,) = blended(windows.copy(), [np.eye(12, dtype=np.float32)], recipe, np.random.default_rng(1))
     assert mixed[:, 0, 0] == pytest.approx(whose @ np.arange(12), abs=1e-4)
@@ -164,7 +181,10 @@ def test_a_warp_reads_bands_elsewhere_and_masks_reach_the_floor() -> None:
     assert factors.max() <= 1.1
     emotions = [np.eye(6, dtype=np.float32)[[0] * 50]]
     still, targets = blended(
-        ramp.copy(), emotions, Recipe(mixup=0.0, warped_share=0.0, level_step_db=0.0), np.random.default_rng(1)
+        ramp.copy(),
+        emotions,
+        Recipe(mixup=0.0, warped_share=0.0, level_step_db=0.0, spread=0.0),
+        np.random.default_rng(1),
     )
     assert still.min() == -Recipe().floor_db / 10.0
     assert targets[0][:, 0] == pytest.approx(1.0)
