@@ -56,7 +56,7 @@ def test_rules_are_tried_on_printed_messages_against_labels(tmp_path: Path, prin
     assert (done.returncode, done.stderr) == (0, "")
     first, blank, header, *rows, _, total = done.stdout.splitlines()
     assert first.startswith(
-        "    0:15  bad                   sustained_anger (critical, customer): since 0:11, 8 readings"
+        "    0:15  bad                   sustained_anger (critical, customer): since 0:11, 9 readings"
     )
     assert (blank, header.split()[:3]) == ("", ["rule", "raised", "an"])
     assert rows[0].split() == [
@@ -97,9 +97,10 @@ def test_rules_are_tried_on_a_history(tmp_path: Path) -> None:
 
 def test_rules_are_tried_on_recordings_through_the_whole_live_path(tmp_path: Path) -> None:
     rules = tmp_path / "touchy.toml"
-    rules.write_text(
-        DEFAULT_FILE.read_text().replace("raise_at = 0.45\nraise_for_s = 3", "raise_at = 0.4\nraise_for_s = 1")
-    )
+    defaults = DEFAULT_FILE.read_text()
+    touchy = defaults.replace("raise_for_s = 4.5", "raise_for_s = 1")
+    assert touchy != defaults
+    rules.write_text(touchy)
     recording, options = CALLS / "growing_anger.flac", ["--channels", "agent,customer"]
     done = run(tmp_path, "alerts", "try", rules, recording, "--json", "--labels", CALLS / "labels.csv", *options)
     live = run(tmp_path, "replay", recording, "--pace", "fast", "--json", "--set", f"alert_rules={rules}", *options)
@@ -108,7 +109,7 @@ def test_rules_are_tried_on_recordings_through_the_whole_live_path(tmp_path: Pat
     tried = json.loads(done.stdout)
     assert [(a["rule"], a["start_s"], a["raised_s"], a["evidence"]) for a in tried["alerts"]] == raised
     assert raised
-    assert tried["calls"] == [{"call": "growing_anger", "duration_s": 92.564, "labelled": True}]
+    assert tried["calls"] == [{"call": "growing_anger", "duration_s": 92.716, "labelled": True}]
     assert done.returncode == 2
     assert done.stderr == (
         f"callmood: {CALLS}/labels.csv: no call calm, sad, won_back was heard, only growing_anger: "

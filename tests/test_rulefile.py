@@ -20,8 +20,8 @@ labels = [
     "anger",
 ]
 severity = "critical"
-raise_at = 0.4
-raise_for_s = 4
+raise_at = 0.34
+raise_for_s = 4.5
 clear_at = 0.3
 clear_for_s = 5
 
@@ -64,20 +64,20 @@ def test_the_printed_rules_explain_every_key() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "line", "text"),
     [
-        ("raise_at = 0.4", "raise_att = 0.5", 9, "sustained_anger: unknown key 'raise_att': did you mean 'raise_at'?"),
-        ("raise_for_s = 4", "raise_for_ms = 3000", 10, "unknown key 'raise_for_ms': did you mean 'raise_for_s'?"),
+        ("raise_at = 0.34", "raise_att = 0.5", 9, "sustained_anger: unknown key 'raise_att': did you mean 'raise_at'?"),
+        ("raise_for_s = 4.5", "raise_for_ms = 3000", 10, "unknown key 'raise_for_ms': did you mean 'raise_for_s'?"),
         (
-            "raise_at = 0.4",
+            "raise_at = 0.34",
             "xyz = 0.5",
             9,
             "sustained_anger: unknown key 'xyz': a rule has measure, labels, severity, ",
         ),
-        ("raise_at = 0.4", "", 3, "sustained_anger: raise_at is missing: raised when the measure is this or more"),
-        ("raise_at = 0.4", "raise_at = 50", 9, "raise_at must be within 0.01..1, got 50: write 0.5 for 50 %"),
-        ("raise_at = 0.4", "raise_at = nan", 9, "raise_at must be within 0.01..1, got nan: it is in shares of 1"),
-        ("raise_at = 0.4", 'raise_at = "0.5"', 9, "raise_at must be a number, got '0.5': write it without quotes"),
-        ("raise_at = 0.4", "raise_at = true", 9, "raise_at must be a number, got True: write it without quotes"),
-        ("clear_at = 0.3", "clear_at = 0.6", 11, "clear_at must be under raise_at (0.4), got 0.6: lower it, or one"),
+        ("raise_at = 0.34", "", 3, "sustained_anger: raise_at is missing: raised when the measure is this or more"),
+        ("raise_at = 0.34", "raise_at = 50", 9, "raise_at must be within 0.01..1, got 50: write 0.5 for 50 %"),
+        ("raise_at = 0.34", "raise_at = nan", 9, "raise_at must be within 0.01..1, got nan: it is in shares of 1"),
+        ("raise_at = 0.34", 'raise_at = "0.5"', 9, "raise_at must be a number, got '0.5': write it without quotes"),
+        ("raise_at = 0.34", "raise_at = true", 9, "raise_at must be a number, got True: write it without quotes"),
+        ("clear_at = 0.3", "clear_at = 0.6", 11, "clear_at must be under raise_at (0.34), got 0.6: lower it, or one"),
         ("clear_at = 0.3", "clear_at = -0.1", 11, "clear_at must be within 0..1, got -0.1: it is in shares of 1"),
         (
             "clear_for_s = 5",
@@ -167,13 +167,13 @@ def test_the_printed_rules_explain_every_key() -> None:
         ("[quiet]", "[quiet.inner]", 14, "quiet: unknown key 'inner': a rule has measure, labels"),
         ("# rules of our own", "hop_s = 1", 1, "'hop_s' is 1, expected a table a rule: write [hop_s] above its keys"),
         (
-            "raise_at = 0.4",
+            "raise_at = 0.34",
             "raise_at: 0.5",
             9,
             "not TOML: Expected '=' after a key in a key/value pair; `callmood alerts ",
         ),
         (
-            "raise_at = 0.4",
+            "raise_at = 0.34",
             "raise_at = 0.5\nraise_at = 0.6",
             10,
             "not TOML: Cannot overwrite a value; `callmood alerts rules",

@@ -17,7 +17,7 @@ from monitor.messages import LABELS
 HEADER = ("call", "start_s", "end_s", "label")
 KNOWN: tuple[Expected, ...] = (*LABELS, "silence")
 
-_EXAMPLE = "growing_anger,47.62,88.91,anger"
+_EXAMPLE = "growing_anger,47.51,89.02,anger"
 
 
 @dataclass(frozen=True, slots=True)

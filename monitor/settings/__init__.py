@@ -51,7 +51,7 @@ class Settings:
     score_mixed: bool = setting(False, "read the emotion of a single channel that mixes both parties")
 
     smooth_s: float = setting(
-        3.0, "time constant over which scores are averaged into the rolling label", "s", 0.0, 30.0
+        2.5, "time constant over which scores are averaged into the rolling label", "s", 0.0, 30.0
     )
     mood_s: float = setting(20.0, "how much of a party's last speech its mood rests on", "s", 3.0, 120.0)
     outcome_s: float = setting(30.0, "how much of the last speech a call's outcome rests on", "s", 3.0, 300.0)
