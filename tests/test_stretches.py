@@ -34,8 +34,8 @@ def test_further_columns_are_passed_over() -> None:
     [
         ("", "x:1: expected the header call,start_s,end_s,label, got nothing: separate by commas"),
         ("call;start_s;end_s;label\n", "x:1: expected the header call,start_s,end_s,label, got 'call;start_s;end_s;label': "),
-        (HEADER, "x: no row under the header: expected rows such as growing_anger,47.62,88.91,anger"),
-        (HEADER + "a,1,2\n", "x:2: 3 columns, expected 4, such as growing_anger,47.62,88.91,anger"),
+        (HEADER, "x: no row under the header: expected rows such as growing_anger,47.51,89.02,anger"),
+        (HEADER + "a,1,2\n", "x:2: 3 columns, expected 4, such as growing_anger,47.51,89.02,anger"),
         (HEADER + "\n,1,2,sad\n", "x:3: call is empty: write the call's name"),
         (HEADER + "a,0:01,2,sad\n", "x:2: start_s must be seconds of the call, got '0:01': write 83.5 for 1:23.5"),
         (HEADER + "a,1,nan,sad\n", "x:2: end_s must be seconds of the call, got 'nan'"),

@@ -14,8 +14,8 @@ from monitor.settings import Settings
 from monitor.tokens import Tokens, write_secret
 from tests.peers.screens import READY, ROOT, screen
 
-CALLS = {"angry": ("won_back", 30.0), "calm": ("calm", 10.0), "sad": ("sad", 8.0)}
-"""Call → the example call that it is a piece of, and from where: in the angry one an alert comes after six seconds."""
+CALLS = {"angry": ("won_back", 24.0), "calm": ("calm", 10.0), "sad": ("sad", 8.0)}
+"""Call → the example call that it is a piece of, and from where: in the angry one an alert comes after twelve seconds."""
 PIECE_S = 45.0
 
 
@@ -56,7 +56,7 @@ def test_a_supervisor_sees_the_calls_opens_one_looks_after_its_alert_filters_and
         terminal.press("Enter")
         for wanted in (
             r"outcome so far: ▲ angry",
-            r"raised by 8 readings from 0:\d\d to 0:\d\d   anger \d\d%",
+            r"raised by 9 readings from 0:\d\d to 0:\d\d   anger \d\d%",
             r"✓ Maria looks after it",
             r"agent speaks +[·▁▂▃▄▅▆▇█]+",
             r"agent id-",
