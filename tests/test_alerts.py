@@ -174,6 +174,14 @@ def test_a_rule_is_quiet_while_another_is_open_but_clears_all_the_same() -> None
     ]  # fmt: skip
 
 
+def test_a_rule_looks_at_a_voice_once_enough_of_it_was_heard() -> None:
+    waits = rule(not_before_s=6.0)
+    assert told(watched(waits, angers([0.9] * 14))) == []
+    assert told(watched(waits, angers([0.9] * 15))) == [("sustained_anger", "raised", 10.0)]
+    assert told(watched(waits, angers([0.9] * 5 + [None] * 10 + [0.9] * 10))) == [("sustained_anger", "raised", 15.0)]
+    assert told(watched(waits, angers([0.1] * 20 + [0.9] * 4))) == [("sustained_anger", "raised", 14.5)]
+
+
 def test_the_default_rules_are_these() -> None:
     severities = {one.name: one.severity for one in default_rules()}
     assert severities == {
@@ -214,7 +222,16 @@ RULES = (
     ),
     rule("dead_air", measure="silence", raise_at=0.9, clear_at=0.7, raise_for_s=4, cooldown_s=3),
     rule("recovery", labels=["neutral", "happy"], after="sustained_anger", open_for_s=3, raise_for_s=0.5, cooldown_s=2),
-    rule("timid", labels=["fear"], raise_at=0.4, clear_at=0.39, raise_for_s=0.5, clear_for_s=0.5, cooldown_s=7.5),
+    rule(
+        "timid",
+        labels=["fear"],
+        raise_at=0.4,
+        clear_at=0.39,
+        raise_for_s=0.5,
+        clear_for_s=0.5,
+        cooldown_s=7.5,
+        not_before_s=2,
+    ),
 )
 
 

@@ -146,6 +146,12 @@ def test_the_printed_rules_explain_every_key() -> None:
             'quiet: labels means nothing with measure = "silence", which',
         ),
         (
+            '"silence"\n',
+            '"silence"\nnot_before_s = 9\n',
+            16,
+            'quiet: not_before_s means nothing with measure = "silence", which',
+        ),
+        (
             'measure = "silence"',
             'measure = "rise"',
             14,

@@ -51,6 +51,9 @@ class Rule:
     clear_for_s: float = _key("… for so long", unit="s", low=0.25, high=600.0)
     cooldown_s: float = _key("after it has cleared, the rule rests for so long", 0.0, "s", 0.0, 3_600.0)
     open_for_s: float = _key("it clears by itself after so long; 0: never", 0.0, "s", 0.0, 3_600.0)
+    not_before_s: float = _key(
+        "it does not look at a voice before so much of its speech was scored; not with `silence`", 0.0, "s", 0.0, 600.0
+    )
     parties: tuple[Party, ...] = _key(
         "whose voice it looks at, as far as that is scored; not with `silence`",
         ("customer", "mixed", "agent"),
@@ -159,7 +162,7 @@ def _check_sense(rule: Rule, given: Collection[str]) -> None:
         told = f"clear_at must be under raise_at ({rule.raise_at:g}), got {rule.clear_at:g}"
         raise RuleError(f"{told}: lower it, or one score would raise and clear the alert in turn", "clear_at")
     if rule.about_call:
-        for key in ("labels", "parties", "after", "unless"):
+        for key in ("labels", "not_before_s", "parties", "after", "unless"):
             if key in given:
                 raise RuleError(
                     f'{key} means nothing with measure = "silence", which is of the call: leave it out', key

@@ -7,7 +7,7 @@ before a long pause begins anew. The time of `silence` is the call's; what was l
 """
 
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Literal, NamedTuple
@@ -97,6 +97,7 @@ class _Voice:
 
     def __init__(self, rules: Iterable[Rule], party: Party, smooth_s: float, hop_s: float) -> None:
         self._smoothed, self._hop_s = Smoothed(smooth_s), hop_s
+        self._scored = 0
         own = [rule for rule in rules if not rule.about_call and party in rule.parties]
         self._watches = {rule.name: RuleWatch(rule, party, hop_s) for rule in own}
         self._measures = [(self._watches[rule.name], _Measure(rule, hop_s)) for rule in own]
@@ -106,20 +107,22 @@ class _Voice:
         return watch is not None and watch.open
 
     def see(self, reading: Reading, scores: Mapping[Label, float]) -> Iterator[Change]:
+        self._scored += 1
         raw = _in_order(scores)
         rolling = self._smoothed.add(raw, reading.end_s)
         start_s, end_s, evidence = reading.end_s - self._hop_s, reading.end_s, (reading.seq,)
         for watch, measure in self._measures:
             value = measure.add(raw, rolling, end_s)
             sample = None
-            if value is not None and (watch.open or not self._any_open(watch.rule.unless)):
+            if value is not None and (watch.open or self._may_be_raised(watch.rule)):
                 sample = Sample(value, start_s, end_s, evidence)
             if change := watch.see(sample):
                 yield change
                 yield from self._follow(change)
 
-    def _any_open(self, rules: Sequence[str]) -> bool:
-        return bool(rules) and any(map(self.is_open, rules))
+    def _may_be_raised(self, rule: Rule) -> bool:
+        heard_s = self._scored * self._hop_s
+        return heard_s >= rule.not_before_s - 1e-9 and not any(map(self.is_open, rule.unless))
 
     def _follow(self, change: Change) -> Iterator[Change]:
         """What a change means for the rules that come after its rule."""
