@@ -39,26 +39,26 @@ Datagram = tuple[float, bytes, tuple[str, int]]
 
 EXAMPLES = {
     "calm": "a3d3a48094e28d5c",
-    "growing_anger": "5047ba3af3fe9838",
+    "growing_anger": "0622484436d023e8",
     "sad": "77e5321ebd79ac72",
     "won_back": "30f281aaf09bf855",
 }
 RTP = {
-    "nothing": "2a3cae6749d47746",
-    "A-law": "81a2c305c19df04c",
-    "sizes": "980b4f0fb431ca4b",
-    "markers": "2a3cae6749d47746",
-    "pauses": "46449b6754af6881",
-    "keys": "d7bd0fe4a5afb118",
-    "new SSRC": "93a306fb7adea62a",
-    "new base": "25685c71116e10df",
-    "loss": "45713dd5de9abee2",
-    "everything": "aca19f6ea29f6cb1",
-    "drift": "a10ede7ddd1d498e",
-    "moves": "2a3cae6749d47746",
-    "foreign": "2a3cae6749d47746",
-    "no RTP": "2a3cae6749d47746",
-    "hold": "bd7938754ebfc748",
+    "nothing": "e20711571f9bdda5",
+    "A-law": "490826c816ab09a8",
+    "sizes": "5a568db60cebb0d6",
+    "markers": "e20711571f9bdda5",
+    "pauses": "922be6f6a6e98223",
+    "keys": "736d0cf501d7bed7",
+    "new SSRC": "cee3235ae1383fcb",
+    "new base": "b4751deea6c95e6b",
+    "loss": "31fcb13e50004e09",
+    "everything": "2a28c474ebb9aefb",
+    "drift": "e6716470637e9a0d",
+    "moves": "e20711571f9bdda5",
+    "foreign": "e20711571f9bdda5",
+    "no RTP": "e20711571f9bdda5",
+    "hold": "b44f4671476d096d",
 }
 
 
