@@ -191,6 +191,7 @@ def test_the_default_rules_are_these() -> None:
         "dead_air": "warning",
         "recovery": "info",
     }
+    assert {one.name: one.not_before_s for one in default_rules() if one.not_before_s} == {"distressed_caller": 12.0}
 
 
 shares = st.sampled_from([0.0, 0.05, 0.2, 0.4, 1.0])

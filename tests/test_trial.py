@@ -118,6 +118,13 @@ def test_a_rise_is_not_expected_from_the_beginning_nor_in_the_first_minute() -> 
     assert fit(trial, (0.0, 20.0, "neutral"), (20.0, 75.0, "anger")).expected == 1
 
 
+def test_a_stretch_that_ends_before_a_rule_looks_is_no_miss() -> None:
+    waits = rule(not_before_s=6.0, expected_on=["anger"])
+    trial = tried(waits, *call(angers([0.1] * 60), duration_s=32.0))
+    assert fit(trial, (1.0, 7.0, "anger"), (7.0, 20.0, "neutral")).expected == 0
+    assert fit(trial, (1.0, 7.0, "neutral"), (7.0, 20.0, "anger")).expected == 1
+
+
 def test_a_rule_that_follows_another_is_expected_after_what_that_one_is_expected_on() -> None:
     news = rule("recovery", labels=["neutral"], after="sustained_anger", expected_on=["neutral", "happy"])
     quiet = tried([news, ANGER], *call(angers([0.1] * 100)))

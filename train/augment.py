@@ -131,7 +131,8 @@ def shift_pitch(samples: Samples, factor: float) -> Samples:
 
 
 def shuffle(samples: Samples, piece_s: tuple[float, float], generator: np.random.Generator) -> Samples:
-    """(n,) → (n,) cut to pieces, each of another length between these, in another order; they fade into each other."""
+    """(n,) → (n,) cut to pieces, each of another length between these but for what is left at the end, in another order; they
+    fade into each other."""
     fade = np.linspace(0.0, 1.0, FADE, dtype=np.float32)
     lengths = np.exp(generator.uniform(*np.log(piece_s), round(len(samples) / SAMPLE_RATE / piece_s[0]) + 1))
     ends = np.minimum(np.cumsum(np.round(lengths * SAMPLE_RATE).astype(np.intp)), len(samples))

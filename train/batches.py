@@ -27,7 +27,7 @@ EPOCHS_A_GENERATION = 2
 """A further generation joins those that are drawn from after so many epochs."""
 _HOP_FRAMES = HOP_CELLS * CELL_FRAMES
 SPREAD_REGIONS = 4
-"""Of bands, whose contrasts vary apart."""
+"""Of bands, in whose middles contrasts vary apart; between them by what lies nearer."""
 _TOGETHER = 64
 """Windows that a teacher scores at once."""
 
@@ -215,8 +215,8 @@ def paired(speakers: Sequence[str], generator: np.random.Generator) -> npt.NDArr
 
 
 def spread(features: np.ndarray, recipe: Recipe, generator: np.random.Generator) -> np.ndarray:
-    """(n, frames, 64) with more or less between the loud and the soft of each band, the loud, and pauses, staying as they are:
-    a drier room, a closer microphone."""
+    """(n, frames, 64) with more or less between the loud and the soft of each band, pauses staying as they are, and what is
+    as loud as the mean and a deviation together: a drier room, a closer microphone."""
     if not recipe.spread:
         return features
     count, _, bands = features.shape

@@ -6,6 +6,7 @@ more for `raise_for_s`, and, once raised, at `clear_at` or less for `clear_for_s
 
 import dataclasses
 import difflib
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -129,10 +130,10 @@ def _number(key: str, value: Any, meta: Mapping[str, Any]) -> float:
             f"{key} must be a number, got {value!r}: write it without quotes and unit, in {_UNITS[unit]}", key
         )
     if not low <= value <= high:
-        cure = f"it is in {_UNITS[unit]}"
+        cure = f"it is in {_UNITS[unit]}, {low:g} or more, {high:g} or less"
         if unit == "share" and 1 < value <= 100:
             cure = f"write {value / 100:g} for {value:g} %"
-        elif unit == "s" and value > high:
+        elif unit == "s" and 1_000 <= value < math.inf:
             cure = f"it is in seconds: write {value / 1_000:g} for {value:g} ms"
         raise RuleError(f"{key} must be within {low:g}..{high:g}, got {value:g}: {cure}", key)
     return float(value)

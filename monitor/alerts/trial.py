@@ -210,6 +210,8 @@ def _can_be_raised(
         began_s = stretches[0].start_s
         if run.start_s == began_s or run.end_s <= began_s + FIRST_MINUTE_S:
             return False
+    if run.end_s <= stretches[0].start_s + rule.not_before_s:
+        return False
     if rule.after and not any(
         other.rule.name == rule.after and other.cleared_s is not None and other.cleared_s <= run.end_s
         for other in others

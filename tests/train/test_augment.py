@@ -1,5 +1,6 @@
 """Alterations are pure, keep the length and do what they say."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -129,6 +130,14 @@ def workshop(seed: int = 1) -> Workshop:
     clips = tuple(clip(number, label) for number, label in enumerate(("anger", "sad", "anger", "sad", "neutral")))
     noises = noise_bank([c.samples for c in clips], None, 1)
     return Workshop(clips, noises, Normalisation(20.0, average_spectrum(clips)), Recipe(), seed)
+
+
+def test_joined_windows_are_shuffled() -> None:
+    made = []
+    for share in (0.0, 1.0):
+        recipe = dataclasses.replace(Recipe(), joined_share=1.0, shuffled_share=share)
+        made.append(dataclasses.replace(workshop(), recipe=recipe).features(3, [0, 1]))
+    assert not np.array_equal(*made)
 
 
 def test_the_same_seed_makes_the_same_windows_in_any_order() -> None:

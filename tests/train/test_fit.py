@@ -161,6 +161,13 @@ def test_contrasts_grow_and_shrink_about_what_is_loud() -> None:
     assert spread(deep, recipe, np.random.default_rng(1)).min() == -2.5  # the features' floor
 
 
+def test_windows_are_learnt_from_with_other_contrasts() -> None:
+    recipe = Recipe(mixup=0.0, warped_share=0.0, level_step_db=0.0, spread_share=1.0, masked_frames=0, masked_bands=0)
+    before = np.tile(np.where(np.arange(192) % 2, 1.0, 0.0).astype(np.float32)[:, None], (8, 1, 64))
+    after, _ = blended(before.copy(), [np.eye(8, dtype=np.float32)], recipe, np.random.default_rng(1))
+    assert np.all(np.abs(after - before).max(axis=(1, 2)) > 0.005)
+
+
 def test_pairs_are_mixed_as_a_whole() -> None:
     recipe = Recipe(mixup=0.5, warped_share=0.0, level_step_db=0.0, spread=0.0, masked_frames=0, masked_bands=0)
     windows = np.tile(np.arange(12, dtype=np.float32)[:, None, None], (1, 16, 64))
