@@ -241,6 +241,7 @@ RULES = (
 def test_hysteresis_holds_whatever_is_read(parts: list, repeat: int, smooth_s: float) -> None:
     readings = call_of(parts, repeat)
     ends_s = {one.seq: one.end_s for one in readings}
+    heard_s = {one.seq: HOP_S * number for number, one in enumerate((o for o in readings if o.scores is not None), 1)}
     changes = watched(RULES, readings, smooth_s=smooth_s)
     assert [change.at_s for change in changes] == sorted(change.at_s for change in changes)
     for one in RULES:
@@ -251,6 +252,8 @@ def test_hysteresis_holds_whatever_is_read(parts: list, repeat: int, smooth_s: f
             assert change.evidence == tuple(sorted(set(change.evidence)))
             assert all(change.start_s < ends_s[seq] <= change.at_s for seq in change.evidence)
             assert ends_s[change.evidence[-1]] == change.at_s
+            if change.kind == "raised" and one.not_before_s:
+                assert heard_s[change.evidence[0]] >= one.not_before_s
         for cleared, raised in zip(of_rule[1::2], of_rule[2::2], strict=False):
             assert raised.start_s >= cleared.at_s or one.about_call
             assert raised.at_s >= cleared.at_s + one.cooldown_s

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.benchmarks.calm_voices import people
+from tests.benchmarks.calm_voices import people, speakers
 from train.corpus import CorpusError
 
 RATE = 8_000
@@ -46,6 +46,24 @@ def test_a_recording_that_is_missing_is_told(tmp_path: Path, capsys: pytest.Capt
     meeting(tmp_path, "SPEAKER other 1 0 9 <NA> <NA> ann <NA> <NA>\n")
     assert people(tmp_path) == {}
     assert capsys.readouterr().err == f"{tmp_path / 'other.wav'} is missing: its turns are left out\n"
+
+
+def recordings(folder: Path, *lengths_s: float) -> None:
+    folder.mkdir()
+    for number, length_s in enumerate(lengths_s):
+        soundfile.write(folder / f"{number}.wav", np.full(round(length_s * RATE), 0.1), RATE)
+
+
+def test_a_speaker_is_a_folder_of_a_few_longer_recordings(tmp_path: Path) -> None:
+    recordings(tmp_path / "ann", 6, 10)
+    recordings(tmp_path / "bob", 6, 8)  # not enough
+    recordings(tmp_path / "music", 20, 61)
+    recordings(tmp_path / "one", 30)
+    recordings(tmp_path / "prompts", *[3] * 60)
+    recordings(tmp_path / "words", 20, 2)
+    recordings(tmp_path / "meeting", 20, 20)
+    (tmp_path / "meeting" / "0.rttm").write_text("")
+    assert {who: len(samples) for who, samples in speakers(tmp_path).items()} == {"ann": 17 * RATE}
 
 
 @pytest.mark.parametrize(

@@ -130,7 +130,7 @@ def _number(key: str, value: Any, meta: Mapping[str, Any]) -> float:
             f"{key} must be a number, got {value!r}: write it without quotes and unit, in {_UNITS[unit]}", key
         )
     if not low <= value <= high:
-        cure = f"it is in {_UNITS[unit]}, {low:g} or more, {high:g} or less"
+        cure = f"it is in {_UNITS[unit]}"
         if unit == "share" and 1 < value <= 100:
             cure = f"write {value / 100:g} for {value:g} %"
         elif unit == "s" and 1_000 <= value < math.inf:

@@ -1,24 +1,29 @@
-"""False alarms on calm voices that the network never heard: a telephone system's spoken prompts, joined to calls, and people in
-meetings, each alone.
+"""False alarms on calm voices that the network never heard: a telephone system's spoken prompts, joined to calls, people in
+meetings, each alone, and speakers of a speech synthesiser's samples.
 
     mkdir voices && cd voices
     apt-get download asterisk-core-sounds-{en,es,fr,it,ru}-wav asterisk-prompt-{es-co,fr-armelle,it-menardi-wav}
     for package in *.deb; do dpkg -x $package .; done
     pip download --no-deps --no-binary :all: pyannote.audio==4.0.7
-    tar xf pyannote_audio-4.0.7.tar.gz pyannote_audio-4.0.7/tests/data; cd ..
+    tar xf pyannote_audio-4.0.7.tar.gz pyannote_audio-4.0.7/tests/data
+    pip download --no-deps --no-binary :all: tortoise-tts==3.0.0
+    tar xf tortoise-tts-3.0.0.tar.gz tortoise-tts-3.0.0/tortoise/voices; cd ..
     python -m tests.benchmarks.calm_voices voices [--model FILE] [--each 3]
 
-Prints one JSON object, after a minute or two: what the live path says of every voice's calls through each of three lines, and of
-all prompts and all people together. All are taken for calm, so every alert is false, and every mood but `calm` and `unclear`;
-`recovery`, and the outcome `satisfied`, are what a false `sustained_anger` leaves behind. Shares are of all labels, and of all
-scored windows. Outcomes are those of the calls that are long enough for any mood. Nothing was fitted on
+Prints one JSON object, after some minutes: what the live path says of every voice's calls through each of three lines, and of
+all prompts, all people and all speakers together. All are taken for calm, so every alert is false, and every mood but `calm` and
+`unclear`; `recovery`, and the outcome `satisfied`, are what a false `sustained_anger` leaves behind. Shares are of all labels,
+and of all scored windows. Outcomes are those of the calls that are long enough for any mood. Nothing was fitted on
 these voices, but how many windows the baseline's prior weighs, after how much speech and beside how many neutral labels
-somebody is dissatisfied, the alert rules, and what the network was trained further with, were chosen with a look at them.
+somebody is dissatisfied, the alert rules, and what the network was trained further with, were chosen with a look at prompts and
+people. The speakers had no say in anything.
 
 Of prompts a voice is a folder that holds 60 of 1.5 to 20 s or more: here eight of seven people, for Allison speaks English and
 Spanish; its calls last two minutes. Of people it is a speaker in a diarization (NIST's RTTM) beside its WAV files, whose turns in
 all of them, where nobody else speaks, last 6 s or more together: here half-minutes of the AMI meetings (CC BY 4.0). One name is
-one speaker, in whatever recording.
+one speaker, in whatever recording. Of speakers it is a folder of two to 59 recordings without a diarization, each of 3 to 60 s,
+15 s or more together: here 23 who read, tell and are interviewed, and three characters of cartoons and games (applejack, geralt,
+rainbow), who are livelier than most callers.
 """
 
 import argparse
@@ -51,7 +56,8 @@ LINES = {"plain": Line(), "strange": Line(tilt_db=1.5, bump_db=2.0), "very stran
 _CALL_S = 120.0
 _SHORTEST_S, _LONGEST_S = 1.5, 20.0
 _LEAST_PROMPTS = 60
-_SUFFIXES = (".wav", ".gsm")
+_SUFFIXES = (".wav", ".gsm", ".mp3")
+_RECORDING_S, _LEAST_RECORDINGS_S = (3.0, 60.0), 15.0
 _LEAST_TURN_S, _LEAST_TURNS_S = 0.7, 6.0
 _MOOD_WINDOWS = math.ceil(DISSATISFIED_AFTER_S / LIVE.hop_s)
 _BETWEEN_TURNS = np.zeros(SAMPLE_RATE // 2, np.float32)
@@ -63,13 +69,33 @@ def voices(root: Path) -> dict[str, list[Samples]]:
     """Folder under `root` → its prompts, (n,) each at 8 kHz and the same level. Raises soundfile's error for a file that is no
     recording."""
     found = {}
-    for folder in [root, *sorted(path for path in root.rglob("*") if path.is_dir())]:
-        paths = sorted(path for path in folder.iterdir() if path.suffix in _SUFFIXES)
+    for folder, paths in _folders(root):
         whole = [path for path in paths if _SHORTEST_S <= soundfile.info(path).duration <= _LONGEST_S]
         prompts = [prompt for prompt in map(_read, whole) if np.any(prompt)]
         if len(prompts) >= _LEAST_PROMPTS:
             found[str(folder.relative_to(root))] = [scale_to(prompt, -26.0) for prompt in prompts]
     return found
+
+
+def speakers(root: Path) -> dict[str, Samples]:
+    """Name of a folder under `root` → its few, longer recordings one after another, (n,) at 8 kHz and the same level. Raises
+    soundfile's error for a file that is no recording."""
+    found = {}
+    for folder, paths in _folders(root):
+        lengths_s = [soundfile.info(path).duration for path in paths]
+        few = 2 <= len(paths) < _LEAST_PROMPTS and all(
+            _RECORDING_S[0] <= length <= _RECORDING_S[1] for length in lengths_s
+        )
+        if few and sum(lengths_s) >= _LEAST_RECORDINGS_S and not any(folder.glob("*.rttm")):
+            own = [scale_to(_read(path), -26.0) for path in paths]
+            found[folder.name] = np.concatenate([part for samples in own for part in (samples, _BETWEEN_TURNS)])
+    return found
+
+
+def _folders(root: Path) -> Iterator[tuple[Path, list[Path]]]:
+    """Every folder, with the recordings in it."""
+    for folder in [root, *sorted(path for path in root.rglob("*") if path.is_dir())]:
+        yield folder, sorted(path for path in folder.iterdir() if path.suffix in _SUFFIXES)
 
 
 def _read(path: Path) -> Samples:
@@ -189,18 +215,17 @@ def main() -> None:
     if asked.each < 1:
         parser.error(f"--each is {asked.each}, expected 1 or more")
     try:
-        model, prompts, speakers = EmotionModel(asked.model), voices(asked.voices), people(asked.voices)
+        model, prompts = EmotionModel(asked.model), voices(asked.voices)
+        alone = {"people": people(asked.voices), "speakers": speakers(asked.voices)}
     except (CorpusError, ModelError, soundfile.LibsndfileError) as error:
         parser.error(str(error))
-    if not prompts and not speakers:
+    groups: dict[str, dict[str, Saying]] = {"prompts": {voice: partial(joined, own) for voice, own in prompts.items()}}
+    groups |= {name: {who: partial(_all, own) for who, own in found.items()} for name, found in alone.items()}
+    if not any(groups.values()):
         parser.error(
-            f"no folder of {_LEAST_PROMPTS} prompts or more and no speaker of a diarization under {asked.voices}: unpack some "
-            "there, as --help says"
+            f"no folder of {_LEAST_PROMPTS} prompts or more, no speaker of a diarization and no folder of recordings of "
+            f"{_RECORDING_S[0]:g} to {_RECORDING_S[1]:g} s under {asked.voices}: unpack some there, as --help says"
         )
-    groups: dict[str, dict[str, Saying]] = {
-        "prompts": {voice: partial(joined, own) for voice, own in prompts.items()},
-        "people": {who: partial(_all, own) for who, own in speakers.items()},
-    }
     print(
         json.dumps({name: _told(sayings, model, asked.each) for name, sayings in groups.items() if sayings}, indent=1)
     )
