@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from train.bootstrap import middle_95
 from train.calibration import unweighted_recall
 from train.corpus import CorpusError
-from train.evaluate import interval, middle_95, resampled_recalls, rounded
+from train.evaluate import interval, resampled_recalls, rounded
 from train.folds import ABLATION, Predictions, read_predictions
 from train.variants import DEFAULT, FOLD, JUDGED, VARIANTS, Variant
 

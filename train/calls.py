@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from monitor.messages import AlertRaised, AnyCallMessage, CallEnded, Label, Party, Reading
+from train.bootstrap import middle_95, resampled_ratios, weights
 from train.moods import LONG_ENOUGH_S, mood_stretches
 from train.stitch import Stretch
 
@@ -20,7 +21,6 @@ MOODS = ("angry", "dissatisfied", "satisfied")
 """Whose mean recall is told; calm calls are told apart."""
 QUIET: tuple[Label, ...] = ("neutral", "sad")
 """In whose stretches an alert of anger is false."""
-RESAMPLES = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,30 +57,21 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class _Anger:
-    """A stretch of anger: whether it is the first thing that is heard, and after how long an alert was raised."""
+    """A stretch of anger: whose, whether it is the first thing that is heard, and after how long an alert was raised."""
 
+    speaker: str
     at_once: bool
     after_s: float | None
 
 
 def call_measures(told: Sequence[Told]) -> dict[str, Any]:
     """Every measure, as JSON holds it; None where no call says anything about it."""
-    angry = [stretch for one in told for stretch in _angers(one)]
-    growing = [stretch.after_s for stretch in angry if not stretch.at_once]
-    at_once = [stretch.after_s for stretch in angry if stretch.at_once]
-    hours = sum(s.end_s - s.start_s for one in told for s in one.stretches if s.label in QUIET) / 3_600
     return {
         "calls": len({one.call for one in told}),
         "speakers": len({one.speaker for one in told}),
-        "quiet_hours": round(hours, 4),
-        "anger": {
-            "stretches": len(growing),
-            "found": _share(after is not None for after in growing),
-            "median_s": _median([after for after in growing if after is not None]),
-            "at_once": len(at_once),
-            "at_once_found": _share(after is not None and after <= AT_ONCE_S for after in at_once),
-        },
-        "rules": _rules(told, hours),
+        "quiet_hours": round(sum(map(_quiet_hours, told)), 4),
+        "anger": _anger([stretch for one in told for stretch in _angers(one)]),
+        "rules": _rules(told),
         "mood": _moods([(one.speaker, *pair) for one in told for pair in _mood_pairs(one)]),
         "outcome": _moods([(one.speaker, *pair) for one in told for pair in _outcome_pairs(one)]),
         **_labels(told),
@@ -92,10 +83,28 @@ def _angers(told: Told) -> Iterable[_Anger]:
     for start_s, end_s, mood in mood_stretches(told.stretches):
         if mood == "angry":
             after = next((at - start_s for at in raised if start_s <= at <= end_s + AFTER_S), None)
-            yield _Anger(start_s == told.stretches[0].start_s, None if after is None else round(after, 2))
+            at_once = start_s == told.stretches[0].start_s
+            yield _Anger(told.speaker, at_once, None if after is None else round(after, 2))
 
 
-def _rules(told: Sequence[Told], hours: float) -> dict[str, dict[str, Any]]:
+def _anger(angry: Sequence[_Anger]) -> dict[str, Any]:
+    growing = [stretch for stretch in angry if not stretch.at_once]
+    at_once = [stretch for stretch in angry if stretch.at_once]
+    soon = [(s.speaker, s.after_s is not None and s.after_s <= AT_ONCE_S, 1) for s in at_once]
+    return {
+        "stretches": len(growing),
+        **_ratio("found", [(s.speaker, s.after_s is not None, 1) for s in growing]),
+        **_median("median_s", [(s.speaker, s.after_s) for s in growing if s.after_s is not None]),
+        "at_once": len(at_once),
+        **_ratio("at_once_found", soon),
+    }
+
+
+def _quiet_hours(told: Told) -> float:
+    return sum(stretch.end_s - stretch.start_s for stretch in told.stretches if stretch.label in QUIET) / 3_600
+
+
+def _rules(told: Sequence[Told]) -> dict[str, dict[str, Any]]:
     """Rule → how often it was raised, and during what; the anger rule: how often an hour of neutral and sad speech, too.
 
     What is false of another rule is not said: sadness is what some of them are for.
@@ -107,8 +116,9 @@ def _rules(told: Sequence[Told], hours: float) -> dict[str, dict[str, Any]]:
             row["raised"] += 1
             name = one.cause_at(alert.at_s) or "unlabelled"
             row["during"][name] = row["during"].get(name, 0) + 1
-    quiet = sum(rules[ANGER_RULE]["during"].get(label, 0) for label in QUIET)
-    rules[ANGER_RULE]["false_an_hour"] = round(quiet / hours, 2) if hours else None
+    false = [sum(one.cause_at(alert.at_s) in QUIET for alert in one.raised(ANGER_RULE)) for one in told]
+    rows = [(one.speaker, count, _quiet_hours(one)) for one, count in zip(told, false, strict=True)]
+    rules[ANGER_RULE] |= _ratio("false_an_hour", rows, digits=2)
     return rules
 
 
@@ -151,27 +161,19 @@ def _mean_recall(found: Sequence[tuple[str, str, str]]) -> float | None:
 
 def _interval(found: Sequence[tuple[str, str, str]]) -> tuple[float, float]:
     """95 % interval of the mean recall when whole speakers are drawn with replacement."""
-    speakers = sorted({f[0] for f in found})
-    right = np.zeros((len(speakers), len(MOODS)))
-    counts = np.zeros_like(right)
-    for speaker, expected, told in found:
-        if expected in MOODS:
-            place = speakers.index(speaker), MOODS.index(expected)
-            right[place] += told == expected
-            counts[place] += 1
-    drawn = np.random.default_rng(0).integers(len(speakers), size=(RESAMPLES, len(speakers)))
-    total = counts[drawn].sum(axis=1)
-    recalls = np.where(total > 0, right[drawn].sum(axis=1) / np.maximum(total, 1), np.nan)
-    means = np.nanmean(recalls[~np.isnan(recalls).all(axis=1)], axis=1)
-    low, high = np.percentile(means, [2.5, 97.5])
-    return round(float(low), 4), round(float(high), 4)
+    speakers = [speaker for speaker, _, _ in found]
+    counts = np.array([[expected == mood for mood in MOODS] for _, expected, _ in found], float)
+    right = counts * np.array([[told == expected] for _, expected, told in found])
+    recalls = resampled_ratios(speakers, right, counts)
+    low, high = middle_95(np.nanmean(recalls[~np.isnan(recalls).all(axis=1)], axis=1))
+    return round(low, 4), round(high, 4)
 
 
 def _labels(told: Sequence[Told]) -> dict[str, Any]:
     """Of the scored windows: the share that gets a label; of these the share that is anger, and of those that end in a labelled
     stretch the share that is its label. In the stretches of each label the first two, and the share of all scored windows that is
     labelled with it."""
-    rows = [(one.label_at(reading.end_s), reading.label) for one in told for reading in one.readings()]
+    rows = [(one.label_at(reading.end_s), reading.label, one.speaker) for one in told for reading in one.readings()]
 
     def shares(chosen: Sequence[Label | None]) -> dict[str, float | None]:
         return {
@@ -180,12 +182,14 @@ def _labels(told: Sequence[Told]) -> dict[str, Any]:
         }
 
     during: dict[Label, list[Label | None]] = {}
-    for expressed, given in rows:
+    for expressed, given, _ in rows:
         if expressed:
             during.setdefault(expressed, []).append(given)
+    labelled = [row for row in rows if row[1]]
     return {
-        **shares([given for _, given in rows]),
-        "right_among_labelled": _share(given == expressed for expressed, given in rows if expressed and given),
+        **_ratio("labelled", [(speaker, given is not None, 1) for _, given, speaker in rows]),
+        **_ratio("anger_among_labelled", [(speaker, given == "anger", 1) for _, given, speaker in labelled]),
+        **_ratio("right_among_labelled", [(who, given == own, 1) for own, given, who in labelled if own]),
         "during": {
             name: shares(own) | {"found": _share(given == name for given in own)}
             for name, own in sorted(during.items())
@@ -198,5 +202,24 @@ def _share(found: Iterable[bool]) -> float | None:
     return round(float(np.mean(values)), 4) if values else None
 
 
-def _median(values: Sequence[float]) -> float | None:
-    return round(float(np.median(values)), 2) if values else None
+def _ratio(name: str, rows: Sequence[tuple[str, float, float]], digits: int = 4) -> dict[str, float | None]:
+    """From (speaker, part, whole): Σ part / Σ whole and its interval over speakers; None of nothing."""
+    values = np.array([row[1:] for row in rows], float).reshape(-1, 2)
+    if not (whole := values[:, 1].sum()):
+        return _with_ends(name, None, None, None)
+    low, high = middle_95(resampled_ratios([row[0] for row in rows], values[:, 0], values[:, 1]))
+    return _with_ends(name, *(round(float(value), digits) for value in (values[:, 0].sum() / whole, low, high)))
+
+
+def _median(name: str, rows: Sequence[tuple[str, float]]) -> dict[str, float | None]:
+    """From (speaker, value): the median and its interval over speakers; None of nothing."""
+    if not rows:
+        return _with_ends(name, None, None, None)
+    values = np.array([value for _, value in rows])
+    counts = weights([speaker for speaker, _ in rows]).astype(int)
+    low, high = middle_95(np.array([np.median(np.repeat(values, count)) for count in counts if count.any()]))
+    return _with_ends(name, *(round(float(value), 2) for value in (np.median(values), low, high)))
+
+
+def _with_ends(name: str, value: float | None, low: float | None, high: float | None) -> dict[str, float | None]:
+    return {name: value, f"{name}_low": low, f"{name}_high": high}

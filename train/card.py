@@ -42,14 +42,18 @@ def card_figures(report: Mapping[str, Any]) -> str:
 
 def _lines(report: Mapping[str, Any]) -> Iterator[str]:
     yield f"{report['clips']} clips of {report['actors']} actors ({report['protocol']}). {report['parameters']:,} parameters,"
-    yield f"{report['mflop']:g} MFLOP a window. Intervals: 95 %, bootstrap over actors."
+    yield f"{report['mflop']:g} MFLOP a window. In brackets: 95 % intervals, bootstrap over actors."
     yield ""
-    yield "| condition | UAR | interval | accuracy | surest 60 % | ECE | labels changed |"
-    yield "|---|---|---|---|---|---|---|"
+    yield "| condition | UAR | accuracy | the surest 60 %, points more | ECE | labels changed, % |"
+    yield "|---|---|---|---|---|---|"
     for name, row in report["conditions"].items():
-        span = f"{row['uar_low']:.3f} to {row['uar_high']:.3f}"
-        rest = f"{row['accuracy']:.3f} | {row['accuracy_60']:.3f} | {row['ece']:.3f} | {100 * row['changed']:.1f} %"
-        yield f"| {CONDITION_WORDS.get(name, name)} | {row['uar']:.3f} | {span} | {rest} |"
+        figures = (
+            _spanned(row, "uar"),
+            f"{row['accuracy']:.3f}",
+            _spanned(row, "gain_60", 1, 100),
+            _spanned(row, "ece"),
+        )
+        yield f"| {CONDITION_WORDS.get(name, name)} | {' | '.join(figures)} | {_spanned(row, 'changed', 1, 100)} |"
     yield ""
     chance = report["ece_by_chance"]
     span = f"{chance['mean']:.3f} ({chance['low']:.3f} to {chance['high']:.3f})"
@@ -63,6 +67,14 @@ def _lines(report: Mapping[str, Any]) -> Iterator[str]:
     yield from _ablations(report.get("ablations") or {})
 
 
+def _spanned(row: Mapping[str, Any], name: str, digits: int = 3, times: float = 1.0) -> str:
+    """A figure with its interval."""
+    if row[name] is None:
+        return "not measured"
+    value, low, high = (f"{times * row[key]:.{digits}f}" for key in (name, f"{name}_low", f"{name}_high"))
+    return f"{value} ({low} to {high})"
+
+
 def _pairs(values: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {value:.2f}" for name, value in values.items())
 
@@ -71,11 +83,10 @@ def _groups(report: Mapping[str, Any]) -> Iterator[str]:
     groups = {**report["sexes_mulaw"], **report["ages_mulaw"]}
     if groups:
         yield ""
-        yield "| through µ-law | actors | clips | UAR | interval |"
-        yield "|---|---|---|---|---|"
+        yield "| through µ-law | actors | clips | UAR |"
+        yield "|---|---|---|---|"
     for name, row in groups.items():
-        span = f"{row['uar_low']:.3f} to {row['uar_high']:.3f}"
-        yield f"| {name.lower()} | {row['actors']} | {row['clips']} | {row['uar']:.3f} | {span} |"
+        yield f"| {name.lower()} | {row['actors']} | {row['clips']} | {_spanned(row, 'uar')} |"
 
 
 def _calls(found: Mapping[str, Any]) -> Iterator[str]:
@@ -85,15 +96,16 @@ def _calls(found: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     yield "| measure | value |"
     yield "|---|---|"
-    yield f"| anger after calm speech that raises an alert | {_of(anger['found'])} of {anger['stretches']} |"
-    yield f"| median time to that alert | {_of(anger['median_s'])} s |"
-    yield f"| angry from the first word: alert within 12 s | {_of(anger['at_once_found'])} of {anger['at_once']} |"
-    yield f"| false alerts an hour of neutral and sad speech | {_of(rule['false_an_hour'])} |"
+    yield f"| anger after calm speech that raises an alert, of {anger['stretches']} | {_spanned(anger, 'found', 2)} |"
+    yield f"| median time to that alert, s | {_spanned(anger, 'median_s', 1)} |"
+    yield f"| angry from the first word: alert within 12 s, of {anger['at_once']} | {_spanned(anger, 'at_once_found', 2)} |"
+    hours = f"{found['quiet_hours']:.1f} hours"
+    yield f"| false alerts an hour of neutral and sad speech, in {hours} | {_spanned(rule, 'false_an_hour', 2)} |"
     yield f"| mood: mean recall of angry, dissatisfied, satisfied | {_interval(mood)} |"
     yield f"| mood: each | {_pairs(mood['recall'])} |"
     yield f"| outcome: mean recall | {_interval(found['outcome'])} |"
-    yield f"| scored windows that get a label | {_of(found['labelled'])} |"
-    yield f"| labels that are what the voice expresses | {_of(found['right_among_labelled'])} |"
+    yield f"| scored windows that get a label | {_spanned(found, 'labelled', 2)} |"
+    yield f"| labels that are what the voice expresses | {_spanned(found, 'right_among_labelled', 2)} |"
     yield f"| windows of each that are labelled so | {_pairs({name: row['found'] for name, row in found['during'].items()})} |"
 
 

@@ -7,10 +7,12 @@ import numpy as np
 
 from monitor.messages import LABELS
 from monitor.model import EmotionModel
+from train.bootstrap import middle_95, resampled_ratios, resampled_sums, weights
 from train.calibration import (
     BINS,
     calibrated,
     calibration_error,
+    confidence_bins,
     errors_by_chance,
     label_indices,
     reliability,
@@ -20,10 +22,10 @@ from train.corpus import Clip
 from train.live import clip_scores
 from train.scoring import Condition
 
+ENDS = ("low", "high")
+"""Of an interval, as figures are called."""
 CONFIDENT_SHARE = 0.6
 """Share of the clips, the most confident ones, whose accuracy is told apart."""
-RESAMPLES = 2_000
-"""Of the bootstrap over actors."""
 COVERAGES = tuple(round(0.1 * step, 1) for step in range(1, 11))
 AGES = (30, 45, 60)
 """Where one age group ends and the next begins, years."""
@@ -61,27 +63,36 @@ def condition_scores(model: EmotionModel, clips: Sequence[Clip], condition: Cond
     return clip_scores((condition.apply(clip.samples, seed) for seed, clip in enumerate(clips)), model)
 
 
-def resampled_recalls(right: np.ndarray, labels: np.ndarray, actors: np.ndarray, seed: int = 0) -> np.ndarray:
-    """(RESAMPLES,) UAR of actors drawn with replacement: the same draws for the same actors and seed. All arrays (clips,)."""
-    names, places = np.unique(actors, return_inverse=True)
-    hits, counts = np.zeros((len(names), len(LABELS))), np.zeros((len(names), len(LABELS)))
-    np.add.at(hits, (places, labels), right)
-    np.add.at(counts, (places, labels), 1.0)
-    drawn = np.random.default_rng(seed).integers(len(names), size=(RESAMPLES, len(names)))
-    total = counts[drawn].sum(axis=1)
-    recalls = np.where(total > 0, hits[drawn].sum(axis=1) / np.maximum(total, 1), np.nan)
-    return np.nanmean(recalls, axis=1)  # type: ignore[no-any-return]
+def resampled_recalls(right: np.ndarray, labels: np.ndarray, actors: np.ndarray) -> np.ndarray:
+    """(RESAMPLES,) UAR of actors drawn with replacement: the same draws for the same actors. All arrays (clips,)."""
+    each = np.eye(len(LABELS))[labels]
+    return np.nanmean(resampled_ratios(actors, each * right[:, None], each), axis=1)  # type: ignore[no-any-return]
 
 
-def interval(right: np.ndarray, labels: np.ndarray, actors: np.ndarray, seed: int = 0) -> tuple[float, float]:
+def interval(right: np.ndarray, labels: np.ndarray, actors: np.ndarray) -> tuple[float, float]:
     """95 % interval of the UAR when whole actors are drawn with replacement. All arrays (clips,)."""
-    return middle_95(resampled_recalls(right, labels, actors, seed))
+    return middle_95(resampled_recalls(right, labels, actors))
 
 
-def middle_95(values: np.ndarray) -> tuple[float, float]:
-    """What lies between the lowest and the highest 2.5 %."""
-    low, high = np.nanpercentile(values, [2.5, 97.5])
-    return float(low), float(high)
+def calibration_interval(probabilities: np.ndarray, labels: np.ndarray, actors: np.ndarray) -> tuple[float, float]:
+    """95 % interval of the calibration error of (clips, 6) probabilities. In whoever is drawn twice chance counts twice, so that
+    resamples are off by more than all actors are: the interval is what is left when that is taken back (basic bootstrap, Davison
+    and Hinkley 1997, 5.2.1)."""
+    sure, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+    bins = np.eye(BINS)[confidence_bins(sure)]
+    off = np.abs(resampled_sums(actors, bins * (right - sure)[:, None])).sum(axis=1)
+    low, high = middle_95(off / resampled_sums(actors, np.ones(len(labels))))
+    twice = 2 * calibration_error(probabilities, labels)
+    return max(0.0, twice - high), max(0.0, twice - low)
+
+
+def surest_gain_interval(probabilities: np.ndarray, labels: np.ndarray, actors: np.ndarray) -> tuple[float, float]:
+    """95 % interval of how much more often right the most confident `CONFIDENT_SHARE` are than all."""
+    order = np.argsort(-probabilities.max(axis=1))
+    right, drawn = (probabilities.argmax(axis=1) == labels)[order], weights(actors[order])
+    so_far = drawn.cumsum(axis=1)
+    surest = drawn * (so_far <= CONFIDENT_SHARE * so_far[:, -1:])
+    return middle_95(surest @ right / surest.sum(axis=1) - drawn @ right / so_far[:, -1])
 
 
 def confusion(predicted: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -111,6 +122,7 @@ def measure(probabilities: np.ndarray, clips: Sequence[Clip], temperature: float
     low, high = interval(predicted == labels, labels, actors)
     recall = {name: rounded(matrix[i, i] / max(1, matrix[i].sum())) for i, name in enumerate(LABELS)}
     curve = coverage_curve(probabilities, labels)
+    surest = next(row["accuracy"] for row in curve if row["coverage"] == CONFIDENT_SHARE)
     return {
         "clips": len(clips),
         "actors": len(set(actors)),
@@ -123,7 +135,8 @@ def measure(probabilities: np.ndarray, clips: Sequence[Clip], temperature: float
         "ece": rounded(calibration_error(probabilities, labels)),
         "ece_uncalibrated": rounded(calibration_error(calibrated(probabilities, 1.0 / temperature), labels)),
         "coverage": curve,
-        "accuracy_60": next(row["accuracy"] for row in curve if row["coverage"] == CONFIDENT_SHARE),
+        "accuracy_60": surest,
+        "gain_60": rounded(surest - np.mean(predicted == labels)),
     }
 
 
@@ -145,10 +158,25 @@ def evaluate(
 
 
 def figures(scores: Mapping[str, np.ndarray], clips: Sequence[Clip], temperature: float) -> dict[str, Any]:
-    """Condition → its figures, from what `evaluate` found."""
+    """Condition → its figures, from what `evaluate` found, with intervals of them all."""
+    found = {}
+    for name, rows in scores.items():
+        row = {**measure(rows, clips, temperature), "changed": changed(rows, scores["clean"])}
+        found[name] = row | _further_intervals(rows, scores["clean"], clips)
+    return found
+
+
+def _further_intervals(scores: np.ndarray, unaltered: np.ndarray, clips: Sequence[Clip]) -> dict[str, float]:
+    """Of what `measure` and `changed` tell without one."""
+    labels, actors = label_indices([clip.label for clip in clips]), np.array([clip.actor for clip in clips])
+    other = scores.argmax(axis=1) != unaltered.argmax(axis=1)
+    found = {
+        "ece": calibration_interval(scores, labels, actors),
+        "gain_60": surest_gain_interval(scores, labels, actors),
+        "changed": middle_95(resampled_ratios(actors, other, np.ones(len(clips)))),
+    }
     return {
-        name: {**measure(rows, clips, temperature), "changed": changed(rows, scores["clean"])}
-        for name, rows in scores.items()
+        f"{name}_{end}": rounded(value) for name, row in found.items() for end, value in zip(ENDS, row, strict=True)
     }
 
 

@@ -101,6 +101,33 @@ def test_the_interval_is_over_speakers() -> None:
     assert (found["mean_recall"], found["low"], found["high"]) == (0.5, 0.0, 1.0)
 
 
+def test_every_share_has_an_interval_over_speakers() -> None:
+    heard = [reading(end_s, "anger") for end_s in (40.0, 50.0)]
+    calls = [
+        told(GROWING, alert(36.0), *heard, name="ann"),
+        told(GROWING, alert(38.0), alert(70.0), *heard, name="bob"),
+    ]
+    calls += [told([(0.0, 60.0, "anger")], alert(10.0), name="ann"), told([(0.0, 60.0, "anger")], name="cid")]
+    found = call_measures(calls)
+    anger, rule = found["anger"], found["rules"]["sustained_anger"]
+    assert [anger[name] for name in ("found", "found_low", "found_high")] == [1.0, 1.0, 1.0]
+    assert [anger[name] for name in ("median_s", "median_s_low", "median_s_high")] == [7.0, 6.0, 8.0]
+    assert [anger[name] for name in ("at_once_found", "at_once_found_low", "at_once_found_high")] == [0.5, 0.0, 1.0]
+    assert [rule[name] for name in ("false_an_hour", "false_an_hour_low", "false_an_hour_high")] == [30.0, 0.0, 60.0]
+    assert [found[name] for name in ("labelled", "labelled_low", "labelled_high")] == [1.0, 1.0, 1.0]
+
+
+def test_what_no_call_tells_has_no_interval() -> None:
+    found = call_measures([told([(0.0, 30.0, "happy")])])
+    for row, name in (
+        (found["anger"], "found"),
+        (found["anger"], "median_s"),
+        (found["rules"]["sustained_anger"], "false_an_hour"),
+        (found, "labelled"),
+    ):
+        assert [row[name], row[f"{name}_low"], row[f"{name}_high"]] == [None, None, None]
+
+
 def test_a_label_after_the_anger_is_no_longer_due_to_it() -> None:
     found = call_measures([told(GROWING, reading(59.0, "anger"), reading(62.0, "neutral"))])
     assert found["right_among_labelled"] == 1.0

@@ -16,7 +16,16 @@ from train.calibration import (
     unweighted_recall,
 )
 from train.corpus import Clip, CorpusError
-from train.evaluate import age_group, by_group, confusion, coverage_curve, ece_by_chance, interval
+from train.evaluate import (
+    age_group,
+    by_group,
+    calibration_interval,
+    confusion,
+    coverage_curve,
+    ece_by_chance,
+    interval,
+    surest_gain_interval,
+)
 from train.measuring import actor_ids
 from train.scoring import Condition, score_clips
 
@@ -65,6 +74,29 @@ def test_the_interval_is_over_actors_not_clips() -> None:
     wide, narrow = interval(right, labels, two_actors), interval(right, labels, many)
     assert wide == (0.0, 1.0)
     assert narrow[1] - narrow[0] < 0.4
+
+
+def sure(confidence: float, count: int) -> np.ndarray:
+    """(count, 6) scores that say anger so surely, and no other label more than any."""
+    others = np.full((count, 5), (1.0 - confidence) / 5)
+    return np.column_stack([np.full(count, confidence), others])
+
+
+def test_what_all_actors_have_in_common_has_no_width() -> None:
+    # Of each actor's ten clips six are read with 0.9 and right, four with 0.4 and wrong.
+    scores = np.tile(np.concatenate([sure(0.9, 6), sure(0.4, 4)]), (8, 1))
+    labels = np.tile([LABELS.index("anger")] * 6 + [LABELS.index("sad")] * 4, 8)
+    actors = np.repeat([f"actor{number}" for number in range(8)], 10)
+    assert calibration_interval(scores, labels, actors) == pytest.approx((0.6 * 0.1 + 0.4 * 0.4,) * 2)
+    assert surest_gain_interval(scores, labels, actors) == pytest.approx((0.4, 0.4))
+
+
+def test_a_calibration_error_that_is_chance_alone_may_be_nothing() -> None:
+    honest, labels = scored(count=400)
+    boastful, _ = scored(count=400, sharpness=3.0)
+    actors = np.arange(400) % 20
+    assert calibration_interval(honest, labels, actors)[0] < 0.005
+    assert calibration_interval(boastful, labels, actors)[0] > 0.05
 
 
 def test_the_coverage_curve_ends_at_the_accuracy_of_all() -> None:
