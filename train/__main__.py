@@ -138,6 +138,21 @@ def fit(
 
 
 @app.command()
+def average(
+    folders: Annotated[
+        list[Path],
+        typer.Argument(metavar="DIR...", help="two or more: each a training's --work, or a models/checkpoint"),
+    ],
+    work: Work = Path("build/average"),
+) -> None:
+    """The mean of the weights of trainings that began from the same network, as a further checkpoint: steadier than each."""
+    from train import commands
+
+    parts = commands.average_trainings(folders, work)["averaged"]
+    typer.echo(f"{work}: the mean of\n" + "\n".join(f"  {part}" for part in parts))
+
+
+@app.command()
 def export(
     cremad: MaybeCremad = None,
     data: Data = None,

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 WEIGHTS, MEANING = "last.keras", "meaning.json"
 """Files of a checkpoint's folder."""
+LINEAGE = ("schedule", "started_from", "teachers")
+"""What a meaning says of one training; of a mean of several `averaged` says who they are instead."""
 
 
 def load_checkpoint(folder: Path) -> tuple[Any, dict[str, Any]]:
@@ -52,6 +54,49 @@ def load_checkpoint(folder: Path) -> tuple[Any, dict[str, Any]]:
             f"{files[0]} takes and gives {network.input_shape}, {network.output_shape}, expected (batch, frames, {BANDS}), "
             f"(batch, {len(LABELS)}) and the sizes of meaning.json: train again"
         ) from error
+
+
+def averaged(folders: Sequence[Path]) -> tuple[Any, dict[str, Any]]:
+    """The network whose weights are the mean of those of the checkpoints in `folders`, and its meaning: what the last one's
+    says, and who they all are. Trainings that began from the same network lie near each other, and their mean is steadier than
+    each (model soups, Wortsman et al. 2022).
+
+    Raises `CorpusError` for fewer than two, the same one twice, or another architecture, split or features than the first one's.
+    """
+    if len(folders) < 2:
+        raise CorpusError(f"{len(folders)} checkpoint named, expected two or more: a mean needs several")
+    loaded = [load_checkpoint(folder) for folder in folders]
+    if len(set(map(digest, folders))) < len(folders):
+        raise CorpusError("a checkpoint is named twice, expected each once: leave one out")
+    network, first = loaded[0]
+    for folder, (_, other) in zip(folders, loaded, strict=True):
+        for name in ("architecture", "split", "floor_db", "spectrum"):
+            if other[name] != first[name]:
+                raise CorpusError(
+                    f"{folder} has another {name} than {folders[0]}, expected trainings of one network on the same speakers: "
+                    "leave one out"
+                )
+    network.set_weights([np.mean(rows, axis=0) for rows in zip(*(own.get_weights() for own, _ in loaded), strict=True)])
+    parts = [described(folder, meaning) for folder, (_, meaning) in zip(folders, loaded, strict=True)]
+    last = loaded[-1][1]
+    return network, {name: value for name, value in last.items() if name not in LINEAGE} | {"averaged": parts}
+
+
+def described(folder: Path, meaning: Mapping[str, Any]) -> str:
+    """A checkpoint in words, for what comes of it: the beginning of its digest, and how it was trained."""
+    if parts := meaning.get("averaged"):
+        words = f"the mean of {len(parts)}"
+    else:
+        words = f"epochs {meaning['schedule']['epochs']}, seed {meaning['schedule']['seed']}"
+        words += f", teachers {len(teachers)}" if (teachers := meaning.get("teachers")) else ""
+    return f"{words} (sha256 {digest(folder)[:12]})"
+
+
+def save_checkpoint(network: Any, meaning: Mapping[str, Any], folder: Path) -> None:
+    """For `load_checkpoint`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    network.save(folder / WEIGHTS)
+    (folder / MEANING).write_text(json.dumps(meaning, indent=1), encoding="utf-8")
 
 
 def normalisation(meaning: Mapping[str, Any]) -> Normalisation:

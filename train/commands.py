@@ -1,7 +1,6 @@
 """What the commands that learn do, without the command line: each reads, calls the modules in order, and writes."""
 
 import json
-import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -18,15 +17,16 @@ from monitor.messages import LABELS
 from monitor.model import EmotionModel
 from train import variants
 from train.checkpoint import (
-    MEANING,
     WEIGHTS,
+    averaged,
     calibrated_like,
-    digest,
+    described,
     load_checkpoint,
     normalisation,
     open_teacher,
     refuse_known,
     refuse_other_features,
+    save_checkpoint,
     tuned_actors,
 )
 from train.corpus import Clip, Corpus, CorpusError, balance, load_corpus
@@ -119,7 +119,7 @@ def fit_network(
     if start:
         network, before = load_checkpoint(start)
         refuse_known(f"checkpoint {start}", before["split"]["fitted"], split)
-        lineage["started_from"] = {"sha256": digest(start), "epochs": before["schedule"]["epochs"]}
+        lineage["started_from"] = described(start, before)
         architecture = Architecture(**before["architecture"])
         if (learnt := before.get("data", fit.CREMAD)) != words:
             words += f"; started from a network trained on {learnt}"
@@ -162,6 +162,16 @@ def _tell(progress: Progress, task: Any, row: dict[str, float]) -> None:
     progress.update(task, completed=row["epoch"], loss=row["loss"], **uar)
 
 
+def average_trainings(folders: Sequence[Path], work: Path) -> dict[str, Any]:
+    """Writes the mean of several checkpoints' weights as a further one, and returns its meaning. Raises `CorpusError` where there
+    is a network in `work` already."""
+    if (work / WEIGHTS).is_file():
+        raise CorpusError(f"{work} holds a network already, expected a new folder: give another --work or remove it")
+    network, meaning = averaged(folders)
+    save_checkpoint(network, meaning, work)
+    return meaning
+
+
 def export_model(
     cremad: Path | None, data: Path | None, work: Path, models: Path, like_file: Path | None = None
 ) -> EmotionModel:
@@ -179,10 +189,7 @@ def export_model(
 
     path = models / "emotion.onnx"
     export(network, meaning, path, _real_windows(clips, meaning))
-    kept = models / CHECKPOINT_FOLDER
-    kept.mkdir(parents=True, exist_ok=True)
-    network.save(kept / WEIGHTS)
-    shutil.copyfile(work / MEANING, kept / MEANING)
+    save_checkpoint(network, meaning, models / CHECKPOINT_FOLDER)
     return calibrate_model(path, clips) if like is None else _take_over(EmotionModel(path), like)
 
 

@@ -115,12 +115,20 @@ def training_facts(meaning: Mapping[str, Any]) -> dict[str, Any]:
         "fitted": split["fitted"],
         "tuned": split["tuning"],
         "validated": split["validation"],
+        **_lineage(meaning),
+        "augmentation": meaning["augmentation"],
+        "noises": meaning["noises"],
+    }
+
+
+def _lineage(meaning: Mapping[str, Any]) -> dict[str, Any]:
+    if "averaged" in meaning:
+        return {"averaged": meaning["averaged"]}
+    return {
         "epochs": meaning["schedule"]["epochs"],
         "seed": meaning["schedule"]["seed"],
         "started_from": meaning.get("started_from"),
         "teachers": len(meaning.get("teachers", ())),
-        "augmentation": meaning["augmentation"],
-        "noises": meaning["noises"],
     }
 
 

@@ -7,10 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from monitor.errors import ModelError
+from train.__main__ import app
 from train.batches import Batches, Schedule, blended, over_earlier_levels, paired, spread, warp
-from train.checkpoint import load_checkpoint
+from train.checkpoint import described, digest, load_checkpoint, save_checkpoint
+from train.commands import average_trainings
 from train.corpus import CorpusError, load_corpus
 from train.dataset import Recipe, asked_besides
 from train.split import read_split
@@ -68,6 +71,62 @@ def test_a_checkpoint_of_another_shape_is_refused(tmp_path: Path) -> None:
     (tmp_path / "last.keras").write_bytes(b"no network")
     with pytest.raises(ModelError, match="is no network of this version"):
         load_checkpoint(tmp_path)
+
+
+def trainings(folder: Path, **second: Any) -> list[Path]:
+    """Two checkpoints of one split; `second` is what the second one's meaning says otherwise."""
+    import keras
+
+    from train.network import Architecture, build_network
+
+    split = {"source": "two", "fitted": ["1"], "tuning": ["2"], "validation": ["3"]}
+    meaning: dict[str, Any] = {"split": split, "architecture": SMALL, "floor_db": 20.0, "spectrum": [1 / 64] * 64}
+    meaning |= {"clips": 9, "augmentation": "none", "noises": "none", "started_from": None}
+    for number, name in enumerate(("one", "other"), 1):
+        keras.utils.set_random_seed(number)
+        own = meaning | {"schedule": {"epochs": 30 + number, "seed": number}} | (second if name == "other" else {})
+        save_checkpoint(build_network(Architecture(**SMALL)), own, folder / name)
+    return [folder / "one", folder / "other"]
+
+
+def test_a_mean_of_trainings_is_a_checkpoint_that_says_whose(tmp_path: Path) -> None:
+    from train.export import training_facts
+
+    (one, other), mean = trainings(tmp_path, teachers=["a", "b"]), tmp_path / "mean"
+    done = CliRunner().invoke(app, ["average", str(one), str(other), "--work", str(mean)])
+    words = [
+        f"epochs 31, seed 1 (sha256 {digest(one)[:12]})",
+        f"epochs 32, seed 2, teachers 2 (sha256 {digest(other)[:12]})",
+    ]
+    assert (done.exit_code, done.stdout) == (0, f"{mean}: the mean of\n  {words[0]}\n  {words[1]}\n")
+    rows = [load_checkpoint(folder)[0].get_weights() for folder in (one, other, mean)]
+    for first, second, both in zip(*rows, strict=True):
+        np.testing.assert_allclose(both, (first + second) / 2, atol=1e-6)
+    meaning = load_checkpoint(mean)[1]
+    facts = training_facts(meaning)
+    assert facts["averaged"] == words
+    assert not {"epochs", "seed", "started_from", "teachers"} & set(facts)
+    assert described(mean, meaning) == f"the mean of 2 (sha256 {digest(mean)[:12]})"
+    with pytest.raises(
+        CorpusError, match="mean holds a network already, expected a new folder: give another --work or remove"
+    ):
+        average_trainings([one, other], mean)
+
+
+def test_a_mean_is_refused_of_one_and_of_networks_that_have_nothing_in_common(tmp_path: Path) -> None:
+    one, other = trainings(tmp_path, floor_db=25.0)
+    for folders, text in (
+        ([one], "1 checkpoint named, expected two or more: a mean needs several"),
+        ([one, one], "a checkpoint is named twice, expected each once: leave one out"),
+        (
+            [one, other],
+            f"{other} has another floor_db than {one}, expected trainings of one network on the same speakers: leave one out",
+        ),
+    ):
+        with pytest.raises(CorpusError) as caught:
+            average_trainings(folders, tmp_path / "mean")
+        assert str(caught.value) == text
+    assert not (tmp_path / "mean").exists()
 
 
 def test_every_epoch_is_the_same_whichever_is_asked_for_first(tiny_corpus: Path, tmp_path: Path) -> None:
