@@ -10,9 +10,9 @@ Speakers = Sequence[str] | np.ndarray
 """(n,) who speaks each of n things."""
 
 
-def draws(speakers: int, seed: int = 0) -> np.ndarray:
-    """(RESAMPLES, speakers) how often each is drawn: as many as there are, the same for the same number and seed."""
-    drawn = np.random.default_rng(seed).integers(speakers, size=(RESAMPLES, speakers))
+def draws(speakers: int) -> np.ndarray:
+    """(RESAMPLES, speakers) how often each is drawn when as many are as there are: the same for the same number."""
+    drawn = np.random.default_rng(0).integers(speakers, size=(RESAMPLES, speakers))
     counts = np.zeros((RESAMPLES, speakers))
     np.add.at(counts, (np.arange(RESAMPLES)[:, None], drawn), 1.0)
     return counts

@@ -91,6 +91,12 @@ def test_what_all_actors_have_in_common_has_no_width() -> None:
     assert surest_gain_interval(scores, labels, actors) == pytest.approx((0.4, 0.4))
 
 
+def test_one_clip_alone_has_figures() -> None:
+    one, label, actor = sure(0.9, 1), np.array([LABELS.index("anger")]), np.array(["a"])
+    assert surest_gain_interval(one, label, actor) == (0.0, 0.0)
+    assert calibration_interval(one, label, actor) == pytest.approx((0.1, 0.1))
+
+
 def test_a_calibration_error_that_is_chance_alone_may_be_nothing() -> None:
     honest, labels = scored(count=400)
     boastful, _ = scored(count=400, sharpness=3.0)
