@@ -143,7 +143,9 @@ def average(
         list[Path],
         typer.Argument(metavar="DIR...", help="two or more: each a training's --work, or a models/checkpoint"),
     ],
-    work: Work = Path("build/average"),
+    work: Annotated[
+        Path, typer.Option(metavar="DIR", help="a new folder for the mean, to export or to train further")
+    ] = Path("build/average"),
 ) -> None:
     """The mean of the weights of trainings that began from the same network, as a further checkpoint: steadier than each."""
     from train import commands
