@@ -34,15 +34,10 @@ def best_temperature(scores: np.ndarray, labels: np.ndarray) -> float:
     return round(float(min(losses, key=losses.__getitem__)), 2)
 
 
-def confidence_bins(confidence: np.ndarray) -> np.ndarray:
-    """(n,) confidences, 0..1 → (n,) in which of `BINS` equal bins each lies."""
-    return np.minimum((confidence * BINS).astype(int), BINS - 1)  # type: ignore[no-any-return]
-
-
 def reliability(probabilities: np.ndarray, labels: np.ndarray) -> list[tuple[int, int, float, float]]:
     """Of `BINS` equal bins of confidence those that hold something: number, count, mean confidence, accuracy."""
     confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
-    bins = confidence_bins(confidence)
+    bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
     filled = [(b, bins == b) for b in range(BINS) if (bins == b).any()]
     return [(b, int(own.sum()), float(confidence[own].mean()), float(right[own].mean())) for b, own in filled]
 

@@ -51,7 +51,7 @@ def _lines(report: Mapping[str, Any]) -> Iterator[str]:
             _spanned(row, "uar"),
             f"{row['accuracy']:.3f}",
             _spanned(row, "gain_60", 1, 100),
-            _spanned(row, "ece"),
+            f"{row['ece']:.3f}",
         )
         yield f"| {CONDITION_WORDS.get(name, name)} | {' | '.join(figures)} | {_spanned(row, 'changed', 1, 100)} |"
     yield ""

@@ -7,12 +7,11 @@ import numpy as np
 
 from monitor.messages import LABELS
 from monitor.model import EmotionModel
-from train.bootstrap import middle_95, resampled_ratios, resampled_sums, weights
+from train.bootstrap import middle_95, resampled_ratios, weights
 from train.calibration import (
     BINS,
     calibrated,
     calibration_error,
-    confidence_bins,
     errors_by_chance,
     label_indices,
     reliability,
@@ -72,18 +71,6 @@ def resampled_recalls(right: np.ndarray, labels: np.ndarray, actors: np.ndarray)
 def interval(right: np.ndarray, labels: np.ndarray, actors: np.ndarray) -> tuple[float, float]:
     """95 % interval of the UAR when whole actors are drawn with replacement. All arrays (clips,)."""
     return middle_95(resampled_recalls(right, labels, actors))
-
-
-def calibration_interval(probabilities: np.ndarray, labels: np.ndarray, actors: np.ndarray) -> tuple[float, float]:
-    """95 % interval of the calibration error of (clips, 6) probabilities. In whoever is drawn twice chance counts twice, so that
-    resamples are off by more than all actors are: the interval is what is left when that is taken back (basic bootstrap, Davison
-    and Hinkley 1997, 5.2.1)."""
-    sure, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
-    bins = np.eye(BINS)[confidence_bins(sure)]
-    off = np.abs(resampled_sums(actors, bins * (right - sure)[:, None])).sum(axis=1)
-    low, high = middle_95(off / resampled_sums(actors, np.ones(len(labels))))
-    twice = 2 * calibration_error(probabilities, labels)
-    return max(0.0, twice - high), max(0.0, twice - low)
 
 
 def surest_gain_interval(probabilities: np.ndarray, labels: np.ndarray, actors: np.ndarray) -> tuple[float, float]:
@@ -158,7 +145,8 @@ def evaluate(
 
 
 def figures(scores: Mapping[str, np.ndarray], clips: Sequence[Clip], temperature: float) -> dict[str, Any]:
-    """Condition → its figures, from what `evaluate` found, with intervals of them all."""
+    """Condition → its figures, from what `evaluate` found, with intervals of all but the calibration error,
+    of which a bootstrap has none that holds: see `ece_by_chance`."""
     found = {}
     for name, rows in scores.items():
         row = {**measure(rows, clips, temperature), "changed": changed(rows, scores["clean"])}
@@ -171,7 +159,6 @@ def _further_intervals(scores: np.ndarray, unaltered: np.ndarray, clips: Sequenc
     labels, actors = label_indices([clip.label for clip in clips]), np.array([clip.actor for clip in clips])
     other = scores.argmax(axis=1) != unaltered.argmax(axis=1)
     found = {
-        "ece": calibration_interval(scores, labels, actors),
         "gain_60": surest_gain_interval(scores, labels, actors),
         "changed": middle_95(resampled_ratios(actors, other, np.ones(len(clips)))),
     }

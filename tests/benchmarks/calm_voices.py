@@ -16,7 +16,7 @@ all prompts, all people and all speakers together. All are taken for calm, so ev
 and of all scored windows. Outcomes are those of the calls that are long enough for any mood. Nothing was fitted on
 these voices, but how many windows the baseline's prior weighs, after how much speech and beside how many neutral labels
 somebody is dissatisfied, the alert rules, and what the network was trained further with, were chosen with a look at prompts and
-people. The speakers had no say in anything.
+people. The speakers had no say in these; that a bias of neutral was left out was decided with a look at them, too.
 
 Of prompts a voice is a folder that holds 60 of 1.5 to 20 s or more: here eight of seven people, for Allison speaks English and
 Spanish; its calls last two minutes. Of people it is a speaker in a diarization (NIST's RTTM) beside its WAV files, whose turns in
@@ -78,7 +78,7 @@ def voices(root: Path) -> dict[str, list[Samples]]:
 
 
 def speakers(root: Path) -> dict[str, Samples]:
-    """Name of a folder under `root` → its few, longer recordings one after another, (n,) at 8 kHz and the same level. Raises
+    """Folder under `root` → its few, longer recordings one after another, (n,) at 8 kHz and the same level. Raises
     soundfile's error for a file that is no recording."""
     found = {}
     for folder, paths in _folders(root):
@@ -87,8 +87,12 @@ def speakers(root: Path) -> dict[str, Samples]:
             _RECORDING_S[0] <= length <= _RECORDING_S[1] for length in lengths_s
         )
         if few and sum(lengths_s) >= _LEAST_RECORDINGS_S and not any(folder.glob("*.rttm")):
-            own = [scale_to(_read(path), -26.0) for path in paths]
-            found[folder.name] = np.concatenate([part for samples in own for part in (samples, _BETWEEN_TURNS)])
+            own = [scale_to(samples, -26.0) for samples in map(_read, paths) if np.any(samples)]
+            if not own:
+                continue
+            found[str(folder.relative_to(root))] = np.concatenate(
+                [part for samples in own for part in (samples, _BETWEEN_TURNS)]
+            )
     return found
 
 

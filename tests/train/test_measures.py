@@ -19,7 +19,6 @@ from train.corpus import Clip, CorpusError
 from train.evaluate import (
     age_group,
     by_group,
-    calibration_interval,
     confusion,
     coverage_curve,
     ece_by_chance,
@@ -87,22 +86,12 @@ def test_what_all_actors_have_in_common_has_no_width() -> None:
     scores = np.tile(np.concatenate([sure(0.9, 6), sure(0.4, 4)]), (8, 1))
     labels = np.tile([LABELS.index("anger")] * 6 + [LABELS.index("sad")] * 4, 8)
     actors = np.repeat([f"actor{number}" for number in range(8)], 10)
-    assert calibration_interval(scores, labels, actors) == pytest.approx((0.6 * 0.1 + 0.4 * 0.4,) * 2)
     assert surest_gain_interval(scores, labels, actors) == pytest.approx((0.4, 0.4))
 
 
 def test_one_clip_alone_has_figures() -> None:
     one, label, actor = sure(0.9, 1), np.array([LABELS.index("anger")]), np.array(["a"])
     assert surest_gain_interval(one, label, actor) == (0.0, 0.0)
-    assert calibration_interval(one, label, actor) == pytest.approx((0.1, 0.1))
-
-
-def test_a_calibration_error_that_is_chance_alone_may_be_nothing() -> None:
-    honest, labels = scored(count=400)
-    boastful, _ = scored(count=400, sharpness=3.0)
-    actors = np.arange(400) % 20
-    assert calibration_interval(honest, labels, actors)[0] < 0.005
-    assert calibration_interval(boastful, labels, actors)[0] > 0.05
 
 
 def test_the_coverage_curve_ends_at_the_accuracy_of_all() -> None:
