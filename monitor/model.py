@@ -309,7 +309,10 @@ def _short(value: Any) -> str:
         return f"{value:.4g}"
     if isinstance(value, list) and len(value) > 8:
         return f"{len(value)}: {', '.join(map(str, value[:4]))} … {value[-1]}"
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    if isinstance(value, list):
+        texts = list(map(str, value))
+        return ("; " if any(", " in text for text in texts) else ", ").join(texts)
+    return str(value)
 
 
 def _open(path: Path) -> onnxruntime.InferenceSession:

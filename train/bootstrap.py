@@ -13,7 +13,7 @@ Speakers = Sequence[str] | np.ndarray
 def draws(speakers: int) -> np.ndarray:
     """(RESAMPLES, speakers) how often each is drawn when as many are as there are: the same for the same number."""
     drawn = np.random.default_rng(0).integers(speakers, size=(RESAMPLES, speakers))
-    counts = np.zeros((RESAMPLES, speakers))
+    counts = np.zeros((RESAMPLES, speakers), np.float32)
     np.add.at(counts, (np.arange(RESAMPLES)[:, None], drawn), 1.0)
     return counts
 

@@ -44,7 +44,7 @@ def _lines(report: Mapping[str, Any]) -> Iterator[str]:
     yield f"{report['clips']} clips of {report['actors']} actors ({report['protocol']}). {report['parameters']:,} parameters,"
     yield f"{report['mflop']:g} MFLOP a window. In brackets: 95 % intervals, bootstrap over actors."
     yield ""
-    yield "| condition | UAR | accuracy | the surest 60 %, points more | ECE | labels changed, % |"
+    yield "| condition | UAR | accuracy | the surest 60 %: accuracy, percentage points above all | ECE | labels changed, % |"
     yield "|---|---|---|---|---|---|"
     for name, row in report["conditions"].items():
         figures = (

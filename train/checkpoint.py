@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -57,29 +57,54 @@ def load_checkpoint(folder: Path) -> tuple[Any, dict[str, Any]]:
 
 
 def averaged(folders: Sequence[Path]) -> tuple[Any, dict[str, Any]]:
-    """The network whose weights are the mean of those of the checkpoints in `folders`, and its meaning: what the last one's
-    says, and who they all are. Trainings that began from the same network lie near each other, and their mean is steadier than
-    each (model soups, Wortsman et al. 2022).
+    """The network whose weights are the mean of those of the checkpoints in `folders`, and its meaning: that of the last one, but
+    for who they all are. Trainings that began from the same network lie near each other, and their mean is steadier than each
+    (model soups, Wortsman et al. 2022).
 
-    Raises `CorpusError` for fewer than two, the same one twice, or another architecture, split or features than the first one's.
+    Raises `CorpusError` for fewer than two, the same one twice, another architecture, other speakers or features than the first
+    one's, and where they did not begin from one network, which may be among them.
     """
     if len(folders) < 2:
         raise CorpusError(f"{len(folders)} checkpoint named, expected two or more: a mean needs several")
     loaded = [load_checkpoint(folder) for folder in folders]
-    if len(set(map(digest, folders))) < len(folders):
+    digests = list(map(digest, folders))
+    if len(set(digests)) < len(folders):
         raise CorpusError("a checkpoint is named twice, expected each once: leave one out")
     network, first = loaded[0]
     for folder, (_, other) in zip(folders, loaded, strict=True):
-        for name in ("architecture", "split", "floor_db", "spectrum"):
-            if other[name] != first[name]:
+        for name, got, expected in _in_common(other, first):
+            if got != expected:
                 raise CorpusError(
-                    f"{folder} has another {name} than {folders[0]}, expected trainings of one network on the same speakers: "
-                    "leave one out"
+                    f"{folder} has other {name} than {folders[0]}, expected the same: name trainings of one network"
                 )
+    if not _began_alike(digests, [_origin(meaning) for _, meaning in loaded]):
+        raise CorpusError(
+            "the checkpoints began from different networks, expected all from one (`fit --from`), or that one too: name those"
+        )
     network.set_weights([np.mean(rows, axis=0) for rows in zip(*(own.get_weights() for own, _ in loaded), strict=True)])
     parts = [described(folder, meaning) for folder, (_, meaning) in zip(folders, loaded, strict=True)]
     last = loaded[-1][1]
     return network, {name: value for name, value in last.items() if name not in LINEAGE} | {"averaged": parts}
+
+
+def _in_common(other: Mapping[str, Any], first: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    """What two trainings must have alike for their mean: name, the one's, the other's."""
+    speakers = [[meaning["split"][part] for part in ("fitted", "tuning", "validation")] for meaning in (other, first)]
+    yield "sizes", other["architecture"], first["architecture"]
+    yield "speakers", *speakers
+    yield "features", (other["floor_db"], other["spectrum"]), (first["floor_db"], first["spectrum"])
+    yield "data", other.get("data"), first.get("data")
+
+
+def _began_alike(digests: Sequence[str], origins: Sequence[str | None]) -> bool:
+    """Whether there is one network that every training began from, or is."""
+    pairs = list(zip(digests, origins, strict=True))
+    return any(all(root in pair for pair in pairs) for root in {*digests, *origins} - {None})
+
+
+def _origin(meaning: Mapping[str, Any]) -> str | None:
+    """SHA-256 of the weights from which a training began; None where it began from nothing."""
+    return (meaning.get("started_from") or {}).get("sha256")
 
 
 def described(folder: Path, meaning: Mapping[str, Any]) -> str:
@@ -89,7 +114,8 @@ def described(folder: Path, meaning: Mapping[str, Any]) -> str:
     else:
         words = f"epochs {meaning['schedule']['epochs']}, seed {meaning['schedule']['seed']}"
         words += f", teachers {len(teachers)}" if (teachers := meaning.get("teachers")) else ""
-    return f"{words} (sha256 {digest(folder)[:12]})"
+        words += f", from {origin[:12]}" if (origin := _origin(meaning)) else ""
+    return f"{digest(folder)[:12]}: {words}"
 
 
 def save_checkpoint(network: Any, meaning: Mapping[str, Any], folder: Path) -> None:

@@ -20,7 +20,7 @@ from train.checkpoint import (
     WEIGHTS,
     averaged,
     calibrated_like,
-    described,
+    digest,
     load_checkpoint,
     normalisation,
     open_teacher,
@@ -119,7 +119,7 @@ def fit_network(
     if start:
         network, before = load_checkpoint(start)
         refuse_known(f"checkpoint {start}", before["split"]["fitted"], split)
-        lineage["started_from"] = described(start, before)
+        lineage["started_from"] = {"sha256": digest(start), "epochs": before.get("schedule", {}).get("epochs")}
         architecture = Architecture(**before["architecture"])
         if (learnt := before.get("data", fit.CREMAD)) != words:
             words += f"; started from a network trained on {learnt}"

@@ -78,7 +78,7 @@ def surest_gain_interval(probabilities: np.ndarray, labels: np.ndarray, actors: 
     order = np.argsort(-probabilities.max(axis=1))
     right, drawn = (probabilities.argmax(axis=1) == labels)[order], weights(actors[order])
     so_far = drawn.cumsum(axis=1)
-    surest = drawn * (so_far - drawn < CONFIDENT_SHARE * so_far[:, -1:])  # the first one at least
+    surest = drawn * (so_far - drawn < np.maximum(1, np.round(CONFIDENT_SHARE * so_far[:, -1:])))
     return middle_95(surest @ right / surest.sum(axis=1) - drawn @ right / so_far[:, -1])
 
 

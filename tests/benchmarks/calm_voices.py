@@ -118,12 +118,12 @@ def people(root: Path) -> dict[str, Samples]:
         for name, who, start_s, end_s in _turns(path):
             turns.setdefault(path.with_name(f"{name}.wav"), {}).setdefault(who, []).append((start_s, end_s))
     found: dict[str, list[Samples]] = {}
-    for recording, speakers in turns.items():
+    for recording, present in turns.items():
         if not recording.is_file():
             print(f"{recording} is missing: its turns are left out", file=sys.stderr)
             continue
         samples = _read(recording)
-        speaking = {who: _mask(own, len(samples)) for who, own in speakers.items()}
+        speaking = {who: _mask(own, len(samples)) for who, own in present.items()}
         together = np.sum([*speaking.values()], axis=0)
         for who, own in speaking.items():
             edges = np.flatnonzero(np.diff(own & (together == 1), prepend=False, append=False)).reshape(-1, 2)

@@ -1,5 +1,6 @@
 """What is measured on labelled calls, on messages made by hand."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -102,19 +103,34 @@ def test_the_interval_is_over_speakers() -> None:
 
 
 def test_every_share_has_an_interval_over_speakers() -> None:
-    heard = [reading(end_s, "anger") for end_s in (40.0, 50.0)]
-    calls = [
-        told(GROWING, alert(36.0), *heard, name="ann"),
-        told(GROWING, alert(38.0), alert(70.0), *heard, name="bob"),
+    # Of two speakers drawn twice, both are one of them in a quarter of the draws: the ends are what each alone would say.
+    heard, unsure = [reading(40.0, "anger"), reading(50.0, "anger")], [reading(40.0, None), reading(50.0, None)]
+    at_once, rows = (
+        [(0.0, 60.0, "anger")],
+        [
+            ("ann", GROWING, [alert(36.0), *heard]),
+            ("ann", GROWING, [alert(70.0), *unsure]),
+            ("bob", GROWING, [alert(38.0), alert(70.0), *heard]),
+            ("bob", GROWING, [alert(40.0), alert(70.0), *heard]),
+        ],
+    )
+    rows += [
+        ("ann", at_once, [alert(10.0)]),
+        ("ann", at_once, []),
+        ("bob", at_once, [alert(9.0)]),
+        ("bob", at_once, [alert(8.0)]),
     ]
-    calls += [told([(0.0, 60.0, "anger")], alert(10.0), name="ann"), told([(0.0, 60.0, "anger")], name="cid")]
+    calls = [replace(told(own, *messages, name=str(n)), speaker=who) for n, (who, own, messages) in enumerate(rows)]
     found = call_measures(calls)
-    anger, rule = found["anger"], found["rules"]["sustained_anger"]
-    assert [anger[name] for name in ("found", "found_low", "found_high")] == [1.0, 1.0, 1.0]
-    assert [anger[name] for name in ("median_s", "median_s_low", "median_s_high")] == [7.0, 6.0, 8.0]
-    assert [anger[name] for name in ("at_once_found", "at_once_found_low", "at_once_found_high")] == [0.5, 0.0, 1.0]
-    assert [rule[name] for name in ("false_an_hour", "false_an_hour_low", "false_an_hour_high")] == [30.0, 0.0, 60.0]
-    assert [found[name] for name in ("labelled", "labelled_low", "labelled_high")] == [1.0, 1.0, 1.0]
+    assert found["speakers"] == 2
+    for row, name, expected in (
+        (found["anger"], "found", [0.75, 0.5, 1.0]),
+        (found["anger"], "median_s", [8.0, 6.0, 9.0]),
+        (found["anger"], "at_once_found", [0.75, 0.5, 1.0]),
+        (found["rules"]["sustained_anger"], "false_an_hour", [45.0, 30.0, 60.0]),
+        (found, "labelled", [0.75, 0.5, 1.0]),
+    ):
+        assert [row[name], row[f"{name}_low"], row[f"{name}_high"]] == expected
 
 
 def test_what_no_call_tells_has_no_interval() -> None:

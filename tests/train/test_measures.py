@@ -89,9 +89,13 @@ def test_what_all_actors_have_in_common_has_no_width() -> None:
     assert surest_gain_interval(scores, labels, actors) == pytest.approx((0.4, 0.4))
 
 
-def test_one_clip_alone_has_figures() -> None:
-    one, label, actor = sure(0.9, 1), np.array([LABELS.index("anger")]), np.array(["a"])
-    assert surest_gain_interval(one, label, actor) == (0.0, 0.0)
+@pytest.mark.parametrize("count", [1, 2, 12, 13])
+def test_the_gain_of_one_actor_is_what_the_coverage_curve_says(count: int) -> None:
+    scores, _ = scored(count=count)
+    labels = np.where(np.arange(count) % 3, scores.argmax(axis=1), 0)
+    surest = next(row["accuracy"] for row in coverage_curve(scores, labels) if row["coverage"] == 0.6)
+    gain = surest - np.mean(scores.argmax(axis=1) == labels)
+    assert surest_gain_interval(scores, labels, np.full(count, "a")) == pytest.approx((gain, gain), abs=1e-4)
 
 
 def test_the_coverage_curve_ends_at_the_accuracy_of_all() -> None:
