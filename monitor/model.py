@@ -79,10 +79,23 @@ class FeatureMeaning(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Base64 of zlib of (257, 64) float32."""
 
 
-class Calibration(msgspec.Struct, frozen=True):
-    """Calibrated probabilities are softmax(log p / temperature)."""
+class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Calibrated probabilities are softmax(log p / temperature + bias)."""
 
     temperature: float
+    neutral_bias: float = 0.0
+    """The bias of neutral; the other labels have none. Listeners hear neutral where an actor meant something else, and a network
+    learns from both: so it is below 0."""
+
+    @property
+    def bias(self) -> Samples:
+        """(6,)"""
+        return np.array([self.neutral_bias if name == "neutral" else 0.0 for name in LABELS], np.float32)
+
+    @property
+    def undone(self) -> "Calibration":
+        """What makes uncalibrated probabilities of calibrated ones."""
+        return Calibration(1.0 / self.temperature, -self.neutral_bias * self.temperature)
 
 
 class Thresholds(msgspec.Struct, frozen=True):
@@ -253,7 +266,8 @@ class EmotionModel:
     def calibrated(self, probabilities: Samples) -> Samples:
         """(n, 6) the network's own probabilities → (n, 6) calibrated log probabilities."""
         logs: Samples = np.log(np.maximum(probabilities, np.float32(1e-9)))
-        return log_softmax(logs / np.float32(self.meaning.calibration.temperature))
+        calibration = self.meaning.calibration
+        return log_softmax(logs / np.float32(calibration.temperature) + calibration.bias)
 
     def describe(self) -> str:
         """What the file says about itself, for people: one `name: value` a line."""
@@ -267,7 +281,7 @@ class EmotionModel:
             f"{1000 * meaning.features.frame / meaning.sample_rate:g} ms, floor {meaning.features.floor_db:g} dB under the voice",
             "parameters": f"{meaning.parameters:,}",
             "arithmetic": f"{meaning.mflop:.1f} MFLOP a window",
-            "calibration": f"temperature {meaning.calibration.temperature:.3f}",
+            "calibration": f"temperature {meaning.calibration.temperature:.3f}, neutral {meaning.calibration.neutral_bias:+.2f}",
             "thresholds": f"label {meaning.thresholds.uncertain:.2f}, mood {meaning.thresholds.mood:.2f}",
             "baseline": f"prior of {_windows(meaning.baseline)}, correction at most {meaning.baseline.cap:g}",
             "licence": meaning.licence,

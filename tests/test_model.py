@@ -6,6 +6,7 @@ import onnx
 import pytest
 
 from monitor.errors import ModelError
+from monitor.messages import LABELS
 from monitor.model import EmotionModel, Stream, default_path
 from monitor.windows import PartyWindows, Window
 from tests.test_windows import block, speech_like
@@ -87,11 +88,24 @@ def test_a_higher_temperature_makes_scores_softer_and_keeps_their_order(tmp_path
     np.testing.assert_array_equal(soft.argmax(axis=1), sharp.argmax(axis=1))
 
 
+def test_a_bias_of_neutral_leaves_what_the_others_are_to_each_other(tmp_path: Path) -> None:
+    plain = EmotionModel(write_tiny_model(tmp_path / "a.onnx")).score(party(1))
+    calibration = {"temperature": 1.0, "neutral_bias": -0.5}
+    biased = EmotionModel(write_tiny_model(tmp_path / "b.onnx", calibration=calibration)).score(party(1))
+    neutral = LABELS.index("neutral")
+    others = [place for place in range(len(LABELS)) if place != neutral]
+    raised = (biased - plain)[:, others]
+    np.testing.assert_allclose(raised, np.repeat(raised[:, :1], len(others), axis=1), atol=1e-5)
+    np.testing.assert_allclose((biased - plain)[:, neutral], raised[:, 0] - 0.5, atol=1e-5)
+    np.testing.assert_allclose(np.exp(biased).sum(axis=1), 1.0, atol=1e-5)
+
+
 def test_the_file_says_what_it_is(tmp_path: Path) -> None:
     text = EmotionModel(write_tiny_model(tmp_path / "m.onnx")).describe()
     assert "model:         tiny 0\n" in text
     assert "parameters:    384\n" in text
     assert "arithmetic:    0.1 MFLOP a window\n" in text
+    assert "calibration:   temperature 1.000, neutral +0.00\n" in text
     assert "baseline:      prior of 20 windows, correction at most 2.5\n" in text
     assert "licence:       Apache-2.0\n" in text
     assert "score uar:     0.25" in text

@@ -37,6 +37,7 @@ from train.options import (  # noqa: E402
     PredictionsFile,
     Seed,
     Snr,
+    Through,
     Work,
 )
 
@@ -176,20 +177,24 @@ def calibrate(
     actors: Actors = None,
     model: Model = OurModel,
     calibrated_like: CalibratedLike = None,
+    through: Through = None,
 ) -> None:
-    """Fits temperature, baseline, thresholds and moods of a model file anew, on actors that it was not trained on, or takes them
-    over from another file."""
+    """Fits temperature, baseline, thresholds and moods of a model file anew, on actors that it was not trained on, or on those
+    that the models of a cross-validation were not trained on, or takes them over from another file."""
     from train import commands
     from train.measuring import actor_ids
 
-    if calibrated_like and (cremad or data or actors):
+    if calibrated_like and (cremad or data or actors or through):
         raise typer.BadParameter(
-            "--calibrated-like takes another file's calibration over: leave --cremad, --data and --actors out"
+            "--calibrated-like takes another file's calibration over: leave --cremad, --data, --actors and --through out"
         )
+    if through and actors:
+        raise typer.BadParameter("--through says whom to calibrate on: leave --actors out")
     chosen = actor_ids(actors) if actors else None
-    meaning = commands.calibrate_file(cremad, data, chosen, model, calibrated_like).meaning
+    meaning = commands.calibrate_file(cremad, data, chosen, model, calibrated_like, through or ()).meaning
     thresholds = f"label {meaning.thresholds.uncertain:.3f}, mood {meaning.thresholds.mood:.3f}"
-    typer.echo(f"{model}: temperature {meaning.calibration.temperature:.2f}, thresholds {thresholds}")
+    fitted = f"temperature {meaning.calibration.temperature:.2f}, neutral {meaning.calibration.neutral_bias:+.2f}"
+    typer.echo(f"{model}: {fitted}, thresholds {thresholds}")
 
 
 @app.command()

@@ -185,14 +185,7 @@ def refuse_other_features(teachers: Sequence[Teacher], pupil: Normalisation) -> 
 def calibrated_like(model: EmotionModel, like: EmotionModel) -> EmotionModel:
     """`model` with the calibration, baseline, thresholds and moods of another. Raises `CorpusError` for one of another shape, for
     itself, and for one that was calibrated on somebody whom `model` is measured on."""
-    if like.path.samefile(model.path):
-        raise CorpusError(f"{like.path} is the model itself, expected another file: name the one to take over from")
-    for name, got, expected in (
-        ("parameters", like.meaning.parameters, model.meaning.parameters),
-        ("features.floor_db", like.meaning.features.floor_db, model.meaning.features.floor_db),
-    ):
-        if got != expected:
-            raise CorpusError(f"{like.path} has {name} {got:g}, expected {expected:g}: name a model of the same recipe")
+    refuse_other_recipe(like, model)
     if not np.allclose(like.meaning.features.spectrum, model.meaning.features.spectrum, atol=1e-8):
         raise CorpusError(
             f"{like.path} reads other features, expected one fitted on the same clips: name a model of the same recipe"
@@ -207,10 +200,49 @@ def calibrated_like(model: EmotionModel, like: EmotionModel) -> EmotionModel:
     return with_meaning(model, training=model.meaning.training | {"calibrated_like": source}, **taken)
 
 
+def refuse_other_recipe(other: EmotionModel, model: EmotionModel) -> None:
+    """Raises `CorpusError` where `other` is `model` itself, or of another shape: its calibration would not be worth the same."""
+    if other.path.samefile(model.path):
+        raise CorpusError(f"{other.path} is the model itself, expected another file: name the one to take over from")
+    for name, got, expected in (
+        ("parameters", other.meaning.parameters, model.meaning.parameters),
+        ("features.floor_db", other.meaning.features.floor_db, model.meaning.features.floor_db),
+    ):
+        if got != expected:
+            raise CorpusError(
+                f"{other.path} has {name} {got:g}, expected {expected:g}: name a model of the same recipe"
+            )
+
+
+def left_out(networks: Sequence[EmotionModel], model: EmotionModel) -> list[list[str]]:
+    """Of each of the folds of a cross-validation the actors that it was measured on, without those that `model` is measured on.
+    Raises `CorpusError` for networks of another recipe, for an actor in two folds, and for a fold in which nobody is left."""
+    kept, seen = set(map(str, model.meaning.training.get("validated") or ())), dict[str, Path]()
+    rows = []
+    for network in networks:
+        refuse_other_recipe(network, model)
+        own = [str(actor) for actor in network.meaning.training.get("validated") or () if str(actor) not in kept]
+        if not own:
+            raise CorpusError(
+                f"{network.path} leaves out nobody but whom {model.path} is measured on, expected others: name a fold's model"
+            )
+        for actor in own:
+            if actor in seen:
+                raise CorpusError(
+                    f"actor {actor} is left out of {seen[actor]} and {network.path}, expected each of one: name folds of one "
+                    "cross-validation"
+                )
+            seen[actor] = network.path
+        rows.append(own)
+    return rows
+
+
 def tuned_actors(like: EmotionModel) -> list[str]:
     """Whom a model was calibrated on. Raises `CorpusError` where it was itself calibrated like another, or not at all."""
     if "calibrated_like" in like.meaning.training:
         raise CorpusError(f"{like.path} has its calibration from another file, expected that one: name it")
+    if through := like.meaning.training.get("calibrated_through"):
+        return [str(actor) for actor in through["tuned"]]
     if not (actors := like.meaning.training.get("tuned")):
         raise CorpusError(
             f"{like.path} was calibrated on nobody, expected a model that was trained without its tuning actors"

@@ -21,6 +21,7 @@ from train.checkpoint import (
     averaged,
     calibrated_like,
     digest,
+    left_out,
     load_checkpoint,
     normalisation,
     open_teacher,
@@ -30,7 +31,7 @@ from train.checkpoint import (
     tuned_actors,
 )
 from train.corpus import Clip, Corpus, CorpusError, balance, load_corpus
-from train.live import speech_powers
+from train.live import speech_powers, with_meaning
 from train.measuring import load, tuning_clips
 from train.progress import console
 from train.recordings import speaker_split
@@ -218,18 +219,41 @@ def calibrate_model(path: Path, clips: tuple[Clip, ...]) -> EmotionModel:
 
 
 def calibrate_file(
-    cremad: Path | None, data: Path | None, actors: tuple[str, ...] | None, path: Path, like: Path | None = None
+    cremad: Path | None,
+    data: Path | None,
+    actors: tuple[str, ...] | None,
+    path: Path,
+    like: Path | None = None,
+    through: Sequence[Path] = (),
 ) -> EmotionModel:
-    """The same of any model file, by default on the actors that it says it was tuned on, or as another model file is. Raises
-    `CorpusError` for fitted ones."""
+    """The same of any model file, by default on the actors that it says it was tuned on, or as another model file is, or on what
+    the models of a cross-validation say of the actors that each leaves out. Raises `CorpusError` for fitted ones."""
     model = EmotionModel(path)
     if like:
         return _take_over(model, EmotionModel(like))
+    if through:
+        return _calibrate_through(cremad, data, model, [EmotionModel(one) for one in through])
     if known := sorted(set(actors or ()) & set(model.meaning.training.get("fitted") or ())):
         raise CorpusError(
             f"{path} was fitted on {', '.join(known[:3])}, expected actors that it never heard: it is too sure of the others"
         )
     return calibrate_model(path, tuning_clips(cremad, data, actors, model))
+
+
+def _calibrate_through(
+    cremad: Path | None, data: Path | None, model: EmotionModel, networks: Sequence[EmotionModel]
+) -> EmotionModel:
+    from train.calibrate import calibrate_through, write_meaning
+
+    parts = left_out(networks, model)
+    tuned = sorted(actor for actors in parts for actor in actors)
+    corpus = load(cremad, data, tuned)
+    pairs = [(network, corpus.of(actors)) for network, actors in zip(networks, parts, strict=True)]
+    fitted = calibrate_through(pairs, model, lambda line: console.print(line, highlight=False))
+    source = {"sha256": [digest(network.path) for network in networks], "tuned": tuned}
+    fitted = with_meaning(fitted, training=fitted.meaning.training | {"calibrated_through": source})
+    write_meaning(fitted, model.path)
+    return fitted
 
 
 def train_ablations(

@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 
 from monitor.messages import LABELS
-from monitor.model import EmotionModel
+from monitor.model import Calibration, EmotionModel
 from train.bootstrap import middle_95, resampled_ratios, weights
 from train.calibration import (
     BINS,
+    UNCALIBRATED,
     calibrated,
     calibration_error,
     errors_by_chance,
@@ -101,8 +102,10 @@ def coverage_curve(probabilities: np.ndarray, labels: np.ndarray) -> list[dict[s
     ]
 
 
-def measure(probabilities: np.ndarray, clips: Sequence[Clip], temperature: float = 1.0) -> dict[str, Any]:
-    """Every figure of one condition from (clips, 6) calibrated scores; `temperature` undone says what they were before."""
+def measure(
+    probabilities: np.ndarray, clips: Sequence[Clip], calibration: Calibration = UNCALIBRATED
+) -> dict[str, Any]:
+    """Every figure of one condition from (clips, 6) calibrated scores; `calibration` undone says what they were before."""
     labels, actors = label_indices([clip.label for clip in clips]), np.array([clip.actor for clip in clips])
     predicted = probabilities.argmax(axis=1)
     matrix = confusion(predicted, labels)
@@ -120,7 +123,7 @@ def measure(probabilities: np.ndarray, clips: Sequence[Clip], temperature: float
         "recall": recall,
         "confusion": matrix.tolist(),
         "ece": rounded(calibration_error(probabilities, labels)),
-        "ece_uncalibrated": rounded(calibration_error(calibrated(probabilities, 1.0 / temperature), labels)),
+        "ece_uncalibrated": rounded(calibration_error(calibrated(probabilities, calibration.undone), labels)),
         "coverage": curve,
         "accuracy_60": surest,
         "gain_60": rounded(surest - np.mean(predicted == labels)),
@@ -144,12 +147,12 @@ def evaluate(
     return scores
 
 
-def figures(scores: Mapping[str, np.ndarray], clips: Sequence[Clip], temperature: float) -> dict[str, Any]:
+def figures(scores: Mapping[str, np.ndarray], clips: Sequence[Clip], calibration: Calibration) -> dict[str, Any]:
     """Condition → its figures, from what `evaluate` found, with intervals of all but the calibration error,
     of which a bootstrap has none that holds: see `ece_by_chance`."""
     found = {}
     for name, rows in scores.items():
-        row = {**measure(rows, clips, temperature), "changed": changed(rows, scores["clean"])}
+        row = {**measure(rows, clips, calibration), "changed": changed(rows, scores["clean"])}
         found[name] = row | _further_intervals(rows, scores["clean"], clips)
     return found
 

@@ -74,7 +74,7 @@ def measure(
         scores = evaluate.evaluate(model, corpus.clips, {"asked": condition})
     if predictions:
         folds.write_predictions(predictions, corpus.clips, scores["asked"])
-    row = evaluate.measure(scores["asked"], corpus.clips, model.meaning.calibration.temperature)
+    row = evaluate.measure(scores["asked"], corpus.clips, model.meaning.calibration)
     row |= {"changed": evaluate.changed(scores["asked"], scores["clean"]), "dropped": corpus.dropped}
     return {name: row[name] for name in evaluate.MEASURES}
 
@@ -84,10 +84,10 @@ def report(
 ) -> dict[str, Any]:
     """Everything about the validated actors; written to `models` with its pictures and the model card's figures."""
     corpus = load(cremad, data, named_actors(model, "validated"))
-    clips, temperature = corpus.clips, model.meaning.calibration.temperature
+    clips = corpus.clips
     with working("clips") as told:
         scores = evaluate.evaluate(model, clips, evaluate.CONDITIONS, told)
-    conditions = evaluate.figures(scores, clips, temperature)
+    conditions = evaluate.figures(scores, clips, model.meaning.calibration)
     with working("pseudo-calls"):
         pseudo = calls.call_measures(list(tell_stitched(stitched(clips, each, SEED), model)))
     bins = evaluate.reliability_bins(scores["clean"], clips)

@@ -35,6 +35,14 @@ CalibratedLike = Annotated[
         help="a model of the same recipe, trained without the tuning actors, for one that was trained with them",
     ),
 ]
+Through = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--through",
+        metavar="FILE",
+        help="once for each model of a cross-validation by the same recipe: fits on what each says of the actors left out of it",
+    ),
+]
 Model = Annotated[Path, typer.Option("--model", metavar="FILE", help="the model file")]
 Seed = Annotated[int, typer.Option(min=0, help="of everything random")]
 Noise = Annotated[

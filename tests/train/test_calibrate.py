@@ -1,6 +1,8 @@
 """What is fitted on stitched calls: moods against the odds of the plain grouping, thresholds, and all of it inside the file."""
 
+import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,9 +10,20 @@ import pytest
 from monitor.messages import LABELS
 from monitor.model import MOOD_GROUPS, EmotionModel, Moods
 from tests.tiny_model import write_tiny_model
-from tests.train.voices import cast
-from train.calibrate import CLEAR, Heard, calibrate, held_out_recall, mood_recall, mood_threshold, write_meaning
+from tests.train.voices import cast, write_corpus
+from train.calibrate import (
+    CLEAR,
+    Heard,
+    calibrate,
+    calibrate_through,
+    held_out_recall,
+    mood_recall,
+    mood_threshold,
+    write_meaning,
+)
 from train.calibration import common_direction
+from train.checkpoint import calibrated_like, left_out
+from train.commands import calibrate_file
 from train.corpus import CorpusError
 from train.moods import fit_moods, shares
 
@@ -101,3 +114,66 @@ def test_without_neutral_speech_nothing_is_calibrated(calibrated: Path) -> None:
     clips = [clip for clip in cast(1) if clip.label != "neutral"]
     with pytest.raises(CorpusError, match="hold no neutral one"):
         calibrate(EmotionModel(calibrated), clips)
+
+
+def fold(path: Path, validated: list[str], **changes: Any) -> EmotionModel:
+    return EmotionModel(write_tiny_model(path, training={"fitted": [], "validated": validated}, **changes))
+
+
+def test_through_one_network_and_through_two_halves_of_the_same_is_calibrated_alike(tmp_path: Path) -> None:
+    model, clips = EmotionModel(write_tiny_model(tmp_path / "m.onnx")), cast(2, each=1)
+    alone = calibrate(model, clips, calls_each=1).meaning
+    halves = [(model, [clip for clip in clips if clip.actor == actor]) for actor in sorted({c.actor for c in clips})]
+    assert len(halves) == 2
+    both = calibrate_through(halves, model, calls_each=1).meaning
+    # But for the noise under the clips, which is seeded by their place.
+    assert both.calibration.temperature == pytest.approx(alone.calibration.temperature, abs=0.05)
+    assert both.baseline.prior == pytest.approx(alone.baseline.prior, abs=0.02)
+    assert both.thresholds.uncertain == pytest.approx(alone.thresholds.uncertain, abs=0.02)
+    np.testing.assert_allclose(both.moods.weights, alone.moods.weights, atol=0.1)
+
+
+def test_a_file_is_calibrated_through_the_folds_on_whom_it_is_not_measured(tmp_path: Path) -> None:
+    root = write_corpus(tmp_path / "corpus", 4)
+    whole = fold(tmp_path / "whole.onnx", ["1004"])
+    folds = [fold(tmp_path / f"{n}.onnx", own).path for n, own in enumerate((["1001", "1004"], ["1002", "1003"]))]
+    fitted = calibrate_file(root, None, None, whole.path, through=folds)
+    assert EmotionModel(whole.path).meaning == fitted.meaning
+    assert fitted.meaning.training["validated"] == ["1004"]
+    assert fitted.meaning.training["calibrated_through"] == {
+        "sha256": [hashlib.sha256(path.read_bytes()).hexdigest() for path in folds],
+        "tuned": ["1001", "1002", "1003"],
+    }
+    other = fold(tmp_path / "other.onnx", ["1004"])
+    taken = calibrated_like(other, fitted).meaning
+    assert taken.training["calibrated_like"]["tuned"] == ["1001", "1002", "1003"]
+    with pytest.raises(
+        CorpusError, match=r"was calibrated on 1003, on whom .* is measured: name one of the same split"
+    ):
+        calibrated_like(fold(tmp_path / "more.onnx", ["1003"]), fitted)
+    again = calibrate(fitted, cast(1, each=1), calls_each=1).meaning
+    assert "calibrated_through" not in again.training
+
+
+def test_networks_that_are_no_folds_of_one_cross_validation_are_refused(tmp_path: Path) -> None:
+    model = fold(tmp_path / "m.onnx", ["9"])
+    one, two, three = (
+        fold(tmp_path / f"{n}.onnx", own) for n, own in (("a", ["1", "2"]), ("b", ["2", "3"]), ("c", ["9"]))
+    )
+    larger = fold(tmp_path / "d.onnx", ["4"], parameters=385)
+    assert left_out([one], model) == [["1", "2"]]
+    for networks, text in (
+        (
+            [one, two],
+            f"actor 2 is left out of {one.path} and {two.path}, expected each of one: name folds of one cross-validation",
+        ),
+        (
+            [three],
+            f"{three.path} leaves out nobody but whom {model.path} is measured on, expected others: name a fold's model",
+        ),
+        ([larger], f"{larger.path} has parameters 385, expected 384: name a model of the same recipe"),
+        ([model], f"{model.path} is the model itself, expected another file: name the one to take over from"),
+    ):
+        with pytest.raises(CorpusError) as caught:
+            left_out(networks, model)
+        assert str(caught.value) == text

@@ -178,8 +178,12 @@ def test_tuning_actors_are_fitted_in_the_end_and_another_models_calibration_is_t
             f"{whole} has its calibration from another file, expected that one: name it",
         ),
         (
+            ("calibrate", "--actors", tuned, "--model", whole, "--through", file),
+            "--through says whom to calibrate on: leave --actors out",
+        ),
+        (
             ("calibrate", "--model", file, "--calibrated-like", file),
-            "--calibrated-like takes another file's calibration over: leave --cremad, --data and --actors out",
+            "--calibrated-like takes another file's calibration over: leave --cremad, --data, --actors and --through out",
         ),
     ):
         done = run("train", *arguments, "--cremad", tiny_corpus)

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 from monitor.features import Normalisation
-from monitor.messages import LABELS
+from monitor.messages import LABELS, Label
+from monitor.model import Calibration
 from train.calibration import (
-    best_temperature,
+    UNCALIBRATED,
+    best_calibration,
     calibrated,
     calibration_error,
     reliability,
@@ -39,12 +41,36 @@ def scored(seed: int = 1, count: int = 4_000, sharpness: float = 1.0) -> tuple[n
 
 
 def test_the_temperature_undoes_overconfidence() -> None:
-    assert best_temperature(*scored()) == pytest.approx(1.0, abs=0.05)
-    assert best_temperature(*scored(sharpness=2.0)) == pytest.approx(2.0, abs=0.1)
+    assert best_calibration(*scored()).temperature == pytest.approx(1.0, abs=0.05)
+    assert best_calibration(*scored(sharpness=2.0)).temperature == pytest.approx(2.0, abs=0.1)
+    assert best_calibration(*scored(sharpness=2.0)).neutral_bias == pytest.approx(0.0, abs=0.05)
+
+
+@pytest.mark.parametrize("factor", [0.5, 2.0, 4.0])
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_half_of_what_neutral_is_said_too_often_is_taken_back(factor: float, kind: type) -> None:
+    scores, labels = scored(sharpness=1.5)
+    often = scores * np.where(np.arange(len(LABELS)) == LABELS.index("neutral"), factor**1.5, 1.0)
+    fitted = best_calibration((often / often.sum(axis=1, keepdims=True)).astype(kind), labels)
+    assert fitted.neutral_bias == pytest.approx(-np.log(factor) / 2, abs=0.05)
+
+
+@pytest.mark.parametrize("label", ["neutral", "anger"])
+def test_labels_of_one_kind_leave_neutral_alone(label: Label) -> None:
+    scores, _ = scored(count=200)
+    assert best_calibration(scores, np.full(200, LABELS.index(label))).neutral_bias == 0.0
+
+
+def test_calibration_undone_gives_back_what_was_calibrated() -> None:
+    scores, _ = scored(count=50)
+    scores = np.maximum(scores, 1e-3) / np.maximum(scores, 1e-3).sum(axis=1, keepdims=True)
+    calibration = Calibration(1.3, -0.4)
+    again = calibrated(calibrated(scores, calibration), calibration.undone)
+    np.testing.assert_allclose(again, scores, atol=1e-6)
 
 
 def test_calibrated_scores_are_probabilities_even_of_certainty() -> None:
-    probabilities = calibrated(np.eye(6), 1.5)
+    probabilities = calibrated(np.eye(6), Calibration(1.5, -0.4))
     assert np.isfinite(probabilities).all()
     assert probabilities.sum(axis=1) == pytest.approx(np.ones(6))
 
@@ -117,7 +143,7 @@ NORMALISATION = Normalisation(20.0, np.full(64, 1 / 64, np.float32))
 def mean_features(features: np.ndarray) -> np.ndarray:
     """A stand-in for a network: the softmax of the mean features of six groups of bands."""
     logits = np.stack([part.mean(axis=(1, 2)) for part in np.array_split(features, 6, axis=2)], axis=1)
-    return calibrated(np.exp(logits), 1.0)
+    return calibrated(np.exp(logits), UNCALIBRATED)
 
 
 def test_scores_do_not_depend_on_the_company_of_a_clip() -> None:
