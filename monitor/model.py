@@ -3,6 +3,7 @@
 import base64
 import binascii
 import math
+import re
 import zlib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -85,17 +86,12 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     temperature: float
     neutral_bias: float = 0.0
     """The bias of neutral; the other labels have none. Listeners hear neutral where an actor meant something else, and a network
-    learns from both: so it is below 0."""
+    learns from both: so it is below 0 as a rule."""
 
     @property
     def bias(self) -> Samples:
         """(6,)"""
         return np.array([self.neutral_bias if name == "neutral" else 0.0 for name in LABELS], np.float32)
-
-    @property
-    def undone(self) -> "Calibration":
-        """What makes uncalibrated probabilities of calibrated ones."""
-        return Calibration(1.0 / self.temperature, -self.neutral_bias * self.temperature)
 
 
 class Thresholds(msgspec.Struct, frozen=True):
@@ -323,6 +319,10 @@ def _short(value: Any) -> str:
         return f"{value:.4g}"
     if isinstance(value, list) and len(value) > 8:
         return f"{len(value)}: {', '.join(map(str, value[:4]))} … {value[-1]}"
+    if isinstance(value, dict):
+        return "; ".join(f"{name} {_short(item)}" for name, item in value.items())
+    if isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value):
+        return value[:12]
     if isinstance(value, list):
         texts = list(map(str, value))
         return ("; " if any(", " in text for text in texts) else ", ").join(texts)
@@ -391,7 +391,8 @@ def _contradictions(meaning: Meaning, session: onnxruntime.InferenceSession) -> 
             [*map(len, meaning.moods.weights), len(meaning.moods.bias)],
             [len(LABELS)] * len(MOOD_GROUPS) + [len(MOOD_GROUPS)],
         ),
-        ("temperature above zero", meaning.calibration.temperature > 0, True),
+        ("temperature from 0.01 to 100", 0.01 <= meaning.calibration.temperature <= 100.0, True),
+        ("neutral_bias from -10 to 10", -10.0 <= meaning.calibration.neutral_bias <= 10.0, True),
         (
             "windows of the baseline's prior above zero",
             min(meaning.baseline.weight_windows, meaning.baseline.along_windows) > 0,

@@ -163,7 +163,12 @@ def test_a_misspelt_name_in_the_meaning_is_refused(tmp_path: Path) -> None:
         ({"features": MEANING["features"] | {"frame_hop": 80}}, "features.frame_hop is 80, expected 125"),
         ({"features": MEANING["features"] | {"spectrum": [1.0]}}, "length of features.spectrum is 1, expected 64"),
         ({"features": MEANING["features"] | {"filter_bank": "AAAA"}}, "filter bank is another one, expected ours"),
-        ({"calibration": {"temperature": 0.0}}, "temperature above zero is False, expected True"),
+        ({"calibration": {"temperature": 0.0}}, "temperature from 0.01 to 100 is False, expected True"),
+        ({"calibration": {"temperature": 1e-60}}, "temperature from 0.01 to 100 is False, expected True"),
+        (
+            {"calibration": {"temperature": 1.0, "neutral_bias": -1e9}},
+            "neutral_bias from -10 to 10 is False, expected True",
+        ),
         ({"baseline": MEANING["baseline"] | {"common": [1.0]}}, "number of baseline.common is 1, expected 6"),
         ({"baseline": MEANING["baseline"] | {"common": [0.5] * 6}}, "length of baseline.common is 1.22, expected 1"),
         ({"baseline": MEANING["baseline"] | {"cap": -1.0}}, "baseline.cap at least zero is False, expected True"),

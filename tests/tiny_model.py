@@ -43,9 +43,9 @@ MEANING: dict[str, Any] = {
 }
 
 
-def write_tiny_model(path: Path, metadata: str | None = None, outputs: int = 6, **changes: Any) -> Path:
+def write_tiny_model(path: Path, metadata: str | None = None, outputs: int = 6, seed: int = 0, **changes: Any) -> Path:
     """Write it to `path`; `changes` go into its meaning, `metadata` stands in place of it."""
-    weights = 64 * 0.1 * np.random.default_rng(0).standard_normal((64, outputs)).astype(np.float32).T
+    weights = 64 * 0.1 * np.random.default_rng(seed).standard_normal((64, outputs)).astype(np.float32).T
     nodes = [
         # No ReduceMean and no MatMul: their last bit depends on how many windows there are.
         helper.make_node("Transpose", ["features"], ["bands"], perm=[0, 2, 1]),

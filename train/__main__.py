@@ -179,7 +179,7 @@ def calibrate(
     calibrated_like: CalibratedLike = None,
     through: Through = None,
 ) -> None:
-    """Fits temperature, baseline, thresholds and moods of a model file anew, on actors that it was not trained on, or on those
+    """Fits calibration, baseline, thresholds and moods of a model file anew, on actors that it was not trained on, or on those
     that the models of a cross-validation were not trained on, or takes them over from another file."""
     from train import commands
     from train.measuring import actor_ids

@@ -17,7 +17,9 @@ LIVELY: tuple[Label, ...] = ("anger", "disgust", "fear", "happy")
 UNCALIBRATED = Calibration(1.0)
 NEUTRAL = LABELS.index("neutral")
 KEPT_BIAS = 0.5
-"""Of neutral's likeliest bias."""
+"""Share of neutral's maximum-likelihood bias that is kept."""
+FEWEST_SCORES = 100
+"""Of neutral clips, and of others, without which neutral keeps its bias of 0."""
 SMALLEST = 1e-6
 """Scores are kept from 0 by this before their logarithm is taken."""
 BINS = 15
@@ -29,26 +31,33 @@ def calibrated(scores: np.ndarray, calibration: Calibration) -> np.ndarray:
     return np.exp(log_softmax(np.log(np.maximum(scores, SMALLEST)) / calibration.temperature + calibration.bias))  # type: ignore[no-any-return]
 
 
-def best_calibration(scores: np.ndarray, labels: np.ndarray) -> Calibration:
-    """Of the (n, 6) scores of `labels`: temperature (Guo et al. 2017), from 0.3 to 3, and neutral's bias, -3 to 3, of the highest
-    likelihood, every label counting alike; then half of that bias, with the temperature that suits it. Both to 0.01.
+def inverse(calibration: Calibration) -> Calibration:
+    """What makes uncalibrated probabilities of calibrated ones."""
+    return Calibration(1.0 / calibration.temperature, -calibration.neutral_bias * calibration.temperature)
 
-    Half, because most callers are calm, and it is as often right as the whole: see train/EXPERIMENTS.md.
+
+def best_calibration(scores: np.ndarray, labels: np.ndarray) -> Calibration:
+    """Of the (n, 6) scores of `labels`: temperature, from 0.3 to 3, and neutral's bias, -3 to 3, of the highest likelihood, every
+    label counting alike (bias-corrected temperature scaling, Guo et al. 2017, Alexandari et al. 2020); then half of that
+    bias, with the temperature that suits it. Both to 0.01. With fewer than `FEWEST_SCORES` no bias.
+
+    Half, because most callers are calm, and it is right no less often than the whole: see train/EXPERIMENTS.md.
     """
     rows, counts = np.arange(len(labels)), np.bincount(labels, minlength=len(LABELS))
-    logs, alike = np.log(np.maximum(scores, SMALLEST), dtype=np.float64), 1.0 / counts[labels]
+    logs, class_weights = np.log(np.maximum(scores, SMALLEST), dtype=np.float64), 1.0 / counts[labels]
 
-    def loss(inverse: float, bias: float) -> float:
-        """Has one valley in the inverse of the temperature and in the bias."""
-        shifted = inverse * logs
+    def loss(sharpness: float, bias: float) -> float:
+        """Is convex in the inverse of the temperature and in the bias."""
+        shifted = sharpness * logs
         shifted[:, NEUTRAL] += bias
-        return -float(np.average(log_softmax(shifted)[rows, labels], weights=alike))
+        return -float(np.average(log_softmax(shifted)[rows, labels], weights=class_weights))
 
-    inverses, biases = (1 / 3.0, 1 / 0.3), (-3.0, 3.0) if 0 < counts[NEUTRAL] < len(labels) else (0.0, 0.0)
-    likeliest = minimize(lambda x: loss(*x), (1.0, 0.0), method="L-BFGS-B", bounds=(inverses, biases))
-    bias = round(float(likeliest.x[1]) * KEPT_BIAS, 2)
-    inverse = minimize_scalar(lambda x: loss(x, bias), bounds=inverses, method="bounded").x
-    return Calibration(round(1.0 / float(inverse), 2), bias)
+    enough = FEWEST_SCORES <= counts[NEUTRAL] <= len(labels) - FEWEST_SCORES
+    sharpnesses, biases = (1 / 3.0, 1 / 0.3), (-3.0, 3.0) if enough else (0.0, 0.0)
+    likeliest = minimize(lambda x: loss(*x), (1.0, 0.0), method="L-BFGS-B", bounds=(sharpnesses, biases))
+    bias = round(float(likeliest.x[1]) * KEPT_BIAS, 2) + 0.0  # no -0.0
+    sharpness = minimize_scalar(lambda x: loss(x, bias), bounds=sharpnesses, method="bounded").x
+    return Calibration(round(1.0 / float(sharpness), 2), bias)
 
 
 def reliability(probabilities: np.ndarray, labels: np.ndarray) -> list[tuple[int, int, float, float]]:

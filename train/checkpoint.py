@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 WEIGHTS, MEANING = "last.keras", "meaning.json"
 """Files of a checkpoint's folder."""
+CALIBRATED_BY = ("calibrated_like", "calibrated_through")
+"""Of a model file's training: where its calibration came from, where that is not the tuning actors alone."""
 LINEAGE = ("schedule", "started_from", "teachers")
 """What a meaning says of one training; of a mean of several `averaged` says who they are instead."""
 
@@ -67,7 +69,7 @@ def averaged(folders: Sequence[Path]) -> tuple[Any, dict[str, Any]]:
     if len(folders) < 2:
         raise CorpusError(f"{len(folders)} checkpoint named, expected two or more: a mean needs several")
     loaded = [load_checkpoint(folder) for folder in folders]
-    digests = list(map(digest, folders))
+    digests = [weights_digest(network) for network, _ in loaded]
     if len(set(digests)) < len(folders):
         raise CorpusError("a checkpoint is named twice, expected each once: leave one out")
     network, first = loaded[0]
@@ -81,8 +83,8 @@ def averaged(folders: Sequence[Path]) -> tuple[Any, dict[str, Any]]:
         raise CorpusError(
             "the checkpoints began from different networks, expected all from one (`fit --from`), or that one too: name those"
         )
+    parts = [described(*one) for one in loaded]
     network.set_weights([np.mean(rows, axis=0) for rows in zip(*(own.get_weights() for own, _ in loaded), strict=True)])
-    parts = [described(folder, meaning) for folder, (_, meaning) in zip(folders, loaded, strict=True)]
     last = loaded[-1][1]
     return network, {name: value for name, value in last.items() if name not in LINEAGE} | {"averaged": parts}
 
@@ -103,11 +105,12 @@ def _began_alike(digests: Sequence[str], origins: Sequence[str | None]) -> bool:
 
 
 def _origin(meaning: Mapping[str, Any]) -> str | None:
-    """SHA-256 of the weights from which a training began; None where it began from nothing."""
-    return (meaning.get("started_from") or {}).get("sha256")
+    """Digest of the weights from which a training began; None where it began from nothing, or its version did not say."""
+    origin = meaning.get("started_from")
+    return origin["sha256"] if isinstance(origin, dict) else None
 
 
-def described(folder: Path, meaning: Mapping[str, Any]) -> str:
+def described(network: Any, meaning: Mapping[str, Any]) -> str:
     """A checkpoint in words, for what comes of it: the beginning of its digest, and how it was trained."""
     if parts := meaning.get("averaged"):
         words = f"the mean of {len(parts)}"
@@ -115,7 +118,7 @@ def described(folder: Path, meaning: Mapping[str, Any]) -> str:
         words = f"epochs {meaning['schedule']['epochs']}, seed {meaning['schedule']['seed']}"
         words += f", teachers {len(teachers)}" if (teachers := meaning.get("teachers")) else ""
         words += f", from {origin[:12]}" if (origin := _origin(meaning)) else ""
-    return f"{digest(folder)[:12]}: {words}"
+    return f"{weights_digest(network)[:12]}: {words}"
 
 
 def save_checkpoint(network: Any, meaning: Mapping[str, Any], folder: Path) -> None:
@@ -131,10 +134,16 @@ def normalisation(meaning: Mapping[str, Any]) -> Normalisation:
 
 
 def digest(path: Path) -> str:
-    """SHA-256 of a model file, or of the weights in a checkpoint's folder."""
-    if path.suffix != ".onnx":
-        path = (path.parent if path.is_file() else path) / WEIGHTS
+    """SHA-256 of a model file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def weights_digest(network: Any) -> str:
+    """SHA-256 of a network's weights, in order: the same in whatever file, which says when it was written."""
+    whole = hashlib.sha256()
+    for array in network.get_weights():
+        whole.update(np.ascontiguousarray(array, "<f4").tobytes())
+    return whole.hexdigest()
 
 
 def refuse_known(name: str, fitted: Iterable[str], split: Split) -> None:
@@ -154,7 +163,7 @@ class Teacher(NamedTuple):
     normalisation: Normalisation
     """Of the features that it reads."""
     digest: str
-    """SHA-256 of its file."""
+    """SHA-256 of its model file, or of its weights."""
 
 
 def open_teacher(path: Path, split: Split) -> Teacher:
@@ -163,14 +172,15 @@ def open_teacher(path: Path, split: Split) -> Teacher:
         model = EmotionModel(path)
         features, fitted = model.meaning.features, model.meaning.training["fitted"]
         own = Normalisation(features.floor_db, np.array(features.spectrum, np.float32))
-        predict = model.predict
+        predict, own_digest = model.predict, digest(path)
     else:
         from train.fit import predictor
 
         network, meaning = load_checkpoint(path)
         fitted, own, predict = meaning["split"]["fitted"], normalisation(meaning), predictor(network)
+        own_digest = weights_digest(network)
     refuse_known(f"teacher {path}", fitted, split)
-    return Teacher(path, predict, own, digest(path))
+    return Teacher(path, predict, own, own_digest)
 
 
 def refuse_other_features(teachers: Sequence[Teacher], pupil: Normalisation) -> None:
@@ -185,7 +195,9 @@ def refuse_other_features(teachers: Sequence[Teacher], pupil: Normalisation) -> 
 def calibrated_like(model: EmotionModel, like: EmotionModel) -> EmotionModel:
     """`model` with the calibration, baseline, thresholds and moods of another. Raises `CorpusError` for one of another shape, for
     itself, and for one that was calibrated on somebody whom `model` is measured on."""
-    refuse_other_recipe(like, model)
+    if like.path.samefile(model.path):
+        raise CorpusError(f"{like.path} is the model itself, expected another file: name the one to take over from")
+    _refuse_other_recipe(like, model)
     if not np.allclose(like.meaning.features.spectrum, model.meaning.features.spectrum, atol=1e-8):
         raise CorpusError(
             f"{like.path} reads other features, expected one fitted on the same clips: name a model of the same recipe"
@@ -195,15 +207,25 @@ def calibrated_like(model: EmotionModel, like: EmotionModel) -> EmotionModel:
         raise CorpusError(
             f"{like.path} was calibrated on {', '.join(known[:3])}, on whom {model.path} is measured: name one of the same split"
         )
-    source = {"sha256": digest(like.path), "tuned": tuned}
     taken = {name: getattr(like.meaning, name) for name in ("calibration", "baseline", "thresholds", "moods")}
-    return with_meaning(model, training=model.meaning.training | {"calibrated_like": source}, **taken)
+    return calibrated_by("calibrated_like", with_meaning(model, **taken), digest(like.path), tuned)
 
 
-def refuse_other_recipe(other: EmotionModel, model: EmotionModel) -> None:
-    """Raises `CorpusError` where `other` is `model` itself, or of another shape: its calibration would not be worth the same."""
-    if other.path.samefile(model.path):
-        raise CorpusError(f"{other.path} is the model itself, expected another file: name the one to take over from")
+def calibrated_by(how: str, model: EmotionModel, networks: str | list[str], tuned: Sequence[str]) -> EmotionModel:
+    """`model`, saying which files its calibration is of and on whom it was fitted; `how` is one of `CALIBRATED_BY`."""
+    training = {name: value for name, value in model.meaning.training.items() if name not in CALIBRATED_BY}
+    return with_meaning(model, training=training | {how: {"networks": networks, "tuned": list(tuned)}})
+
+
+def calibrated_on(model: EmotionModel) -> set[str]:
+    """Everybody on whom a model's calibration was fitted, by whatever network."""
+    training = model.meaning.training
+    told = [training.get(how, {}).get("tuned", ()) for how in CALIBRATED_BY] + [training.get("tuned") or ()]
+    return {str(actor) for actors in told for actor in actors}
+
+
+def _refuse_other_recipe(other: EmotionModel, model: EmotionModel) -> None:
+    """Raises `CorpusError` where `other` is of another shape: its calibration would not be worth the same."""
     for name, got, expected in (
         ("parameters", other.meaning.parameters, model.meaning.parameters),
         ("features.floor_db", other.meaning.features.floor_db, model.meaning.features.floor_db),
@@ -214,15 +236,24 @@ def refuse_other_recipe(other: EmotionModel, model: EmotionModel) -> None:
             )
 
 
-def left_out(networks: Sequence[EmotionModel], model: EmotionModel) -> list[list[str]]:
+def held_out(networks: Sequence[EmotionModel], model: EmotionModel) -> list[list[str]]:
     """Of each of the folds of a cross-validation the actors that it was measured on, without those that `model` is measured on.
-    Raises `CorpusError` for networks of another recipe, for an actor in two folds, and for a fold in which nobody is left."""
+    Raises `CorpusError` for networks of another recipe, a file that is named twice or says nothing of its split, an actor in two
+    folds, and a fold in which nobody is left."""
     kept, seen = set(map(str, model.meaning.training.get("validated") or ())), dict[str, Path]()
-    rows = []
+    rows, named = [], set[Path]()
     for network in networks:
-        refuse_other_recipe(network, model)
-        own = [str(actor) for actor in network.meaning.training.get("validated") or () if str(actor) not in kept]
-        if not own:
+        if network.path.samefile(model.path):
+            raise CorpusError(f"{network.path} is the model itself, expected others: name the models of folds")
+        if network.path.resolve() in named:
+            raise CorpusError(f"{network.path} is named twice, expected each once: leave one out")
+        named.add(network.path.resolve())
+        _refuse_other_recipe(network, model)
+        if not (validated := network.meaning.training.get("validated")):
+            raise CorpusError(
+                f"{network.path} does not say whom it was validated on, expected a fold's model: name one"
+            )
+        if not (own := [str(actor) for actor in validated if str(actor) not in kept]):
             raise CorpusError(
                 f"{network.path} leaves out nobody but whom {model.path} is measured on, expected others: name a fold's model"
             )

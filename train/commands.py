@@ -19,9 +19,10 @@ from train import variants
 from train.checkpoint import (
     WEIGHTS,
     averaged,
+    calibrated_by,
     calibrated_like,
     digest,
-    left_out,
+    held_out,
     load_checkpoint,
     normalisation,
     open_teacher,
@@ -29,9 +30,10 @@ from train.checkpoint import (
     refuse_other_features,
     save_checkpoint,
     tuned_actors,
+    weights_digest,
 )
 from train.corpus import Clip, Corpus, CorpusError, balance, load_corpus
-from train.live import speech_powers, with_meaning
+from train.live import speech_powers
 from train.measuring import load, tuning_clips
 from train.progress import console
 from train.recordings import speaker_split
@@ -120,7 +122,10 @@ def fit_network(
     if start:
         network, before = load_checkpoint(start)
         refuse_known(f"checkpoint {start}", before["split"]["fitted"], split)
-        lineage["started_from"] = {"sha256": digest(start), "epochs": before.get("schedule", {}).get("epochs")}
+        lineage["started_from"] = {
+            "sha256": weights_digest(network),
+            "epochs": before.get("schedule", {}).get("epochs"),
+        }
         architecture = Architecture(**before["architecture"])
         if (learnt := before.get("data", fit.CREMAD)) != words:
             words += f"; started from a network trained on {learnt}"
@@ -245,13 +250,13 @@ def _calibrate_through(
 ) -> EmotionModel:
     from train.calibrate import calibrate_through, write_meaning
 
-    parts = left_out(networks, model)
+    parts = held_out(networks, model)
     tuned = sorted(actor for actors in parts for actor in actors)
     corpus = load(cremad, data, tuned)
     pairs = [(network, corpus.of(actors)) for network, actors in zip(networks, parts, strict=True)]
     fitted = calibrate_through(pairs, model, lambda line: console.print(line, highlight=False))
-    source = {"sha256": [digest(network.path) for network in networks], "tuned": tuned}
-    fitted = with_meaning(fitted, training=fitted.meaning.training | {"calibrated_through": source})
+    words = [f"{digest(one.path)[:12]}: {one.meaning.training.get('split', 'no split told')}" for one in networks]
+    fitted = calibrated_by("calibrated_through", fitted, words, tuned)
     write_meaning(fitted, model.path)
     return fitted
 

@@ -13,6 +13,7 @@ from train import calls, evaluate, folds
 from train.ablations import read_ablations
 from train.call_folder import read_folder, tell, tell_calm, tell_stitched
 from train.card import write_card
+from train.checkpoint import calibrated_on
 from train.corpus import Clip, Corpus, CorpusError, load_corpus
 from train.progress import console, working
 from train.recordings import load_recordings
@@ -66,7 +67,7 @@ def measure(
 ) -> dict[str, Any]:
     """One condition's figures, `changed` and `dropped`; by default of the actors that the model was validated on."""
     chosen = tuple(actors or named_actors(model, "validated"))
-    known = set(model.meaning.training.get("fitted") or ()) | set(model.meaning.training.get("tuned") or ())
+    known = set(map(str, model.meaning.training.get("fitted") or ())) | calibrated_on(model)
     if learnt := [actor for actor in chosen if actor in known]:
         console.print(f"{len(learnt)} of these actors were fitted or tuned on: the figure flatters", highlight=False)
     corpus = load(cremad, data, chosen)

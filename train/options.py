@@ -32,7 +32,8 @@ CalibratedLike = Annotated[
     typer.Option(
         "--calibrated-like",
         metavar="FILE",
-        help="a model of the same recipe, trained without the tuning actors, for one that was trained with them",
+        help="takes over calibration, baseline, thresholds and moods of a model of the same recipe, trained without the tuning "
+        "actors, for one that was trained with them",
     ),
 ]
 Through = Annotated[
@@ -40,7 +41,7 @@ Through = Annotated[
     typer.Option(
         "--through",
         metavar="FILE",
-        help="once for each model of a cross-validation by the same recipe: fits on what each says of the actors left out of it",
+        help="a fold's model of the same recipe, once a fold: calibrates on what each says of the actors it was validated on",
     ),
 ]
 Model = Annotated[Path, typer.Option("--model", metavar="FILE", help="the model file")]

@@ -88,7 +88,7 @@ def test_a_recorded_call_through_the_whole_of_callmood_shows_growing_anger_and_h
     with node:
         assert node.finished.wait(20)
         browser.wait_for(".label", "at the end of the call")
-    assert (browser.text(".mood"), browser.text(".trend")) == ("Angry", "→ About as at first")
+    assert (browser.text(".mood"), browser.text(".trend")) == ("Angry", "↘ Tenser than at first")
     assert browser.run("return calls.get('growing_anger').strip.heard") == 181
     assert browser.run("return document.querySelectorAll('.cell.anger').length") > 8
     browser.faults_expected.append(BROKEN)

@@ -22,7 +22,7 @@ from train.calibrate import (
     write_meaning,
 )
 from train.calibration import common_direction
-from train.checkpoint import calibrated_like, left_out
+from train.checkpoint import calibrated_like, calibrated_on, held_out
 from train.commands import calibrate_file
 from train.corpus import CorpusError
 from train.moods import fit_moods, shares
@@ -116,8 +116,9 @@ def test_without_neutral_speech_nothing_is_calibrated(calibrated: Path) -> None:
         calibrate(EmotionModel(calibrated), clips)
 
 
-def fold(path: Path, validated: list[str], **changes: Any) -> EmotionModel:
-    return EmotionModel(write_tiny_model(path, training={"fitted": [], "validated": validated}, **changes))
+def fold(path: Path, validated: list[str], split: str = "none", **changes: Any) -> EmotionModel:
+    training = {"fitted": [], "split": split, "validated": validated}
+    return EmotionModel(write_tiny_model(path, training=training, **changes))
 
 
 def test_through_one_network_and_through_two_halves_of_the_same_is_calibrated_alike(tmp_path: Path) -> None:
@@ -128,6 +129,7 @@ def test_through_one_network_and_through_two_halves_of_the_same_is_calibrated_al
     both = calibrate_through(halves, model, calls_each=1).meaning
     # But for the noise under the clips, which is seeded by their place.
     assert both.calibration.temperature == pytest.approx(alone.calibration.temperature, abs=0.05)
+    assert both.calibration.neutral_bias == pytest.approx(alone.calibration.neutral_bias, abs=0.05)
     assert both.baseline.prior == pytest.approx(alone.baseline.prior, abs=0.02)
     assert both.thresholds.uncertain == pytest.approx(alone.thresholds.uncertain, abs=0.02)
     np.testing.assert_allclose(both.moods.weights, alone.moods.weights, atol=0.1)
@@ -136,12 +138,15 @@ def test_through_one_network_and_through_two_halves_of_the_same_is_calibrated_al
 def test_a_file_is_calibrated_through_the_folds_on_whom_it_is_not_measured(tmp_path: Path) -> None:
     root = write_corpus(tmp_path / "corpus", 4)
     whole = fold(tmp_path / "whole.onnx", ["1004"])
-    folds = [fold(tmp_path / f"{n}.onnx", own).path for n, own in enumerate((["1001", "1004"], ["1002", "1003"]))]
+    parts = (["1001", "1004"], ["1002", "1003"])
+    folds = [fold(tmp_path / f"{n}.onnx", own, f"fold {n} of 2").path for n, own in enumerate(parts, 1)]
     fitted = calibrate_file(root, None, None, whole.path, through=folds)
     assert EmotionModel(whole.path).meaning == fitted.meaning
     assert fitted.meaning.training["validated"] == ["1004"]
     assert fitted.meaning.training["calibrated_through"] == {
-        "sha256": [hashlib.sha256(path.read_bytes()).hexdigest() for path in folds],
+        "networks": [
+            f"{hashlib.sha256(path.read_bytes()).hexdigest()[:12]}: fold {n} of 2" for n, path in enumerate(folds, 1)
+        ],
         "tuned": ["1001", "1002", "1003"],
     }
     other = fold(tmp_path / "other.onnx", ["1004"])
@@ -151,8 +156,41 @@ def test_a_file_is_calibrated_through_the_folds_on_whom_it_is_not_measured(tmp_p
         CorpusError, match=r"was calibrated on 1003, on whom .* is measured: name one of the same split"
     ):
         calibrated_like(fold(tmp_path / "more.onnx", ["1003"]), fitted)
-    again = calibrate(fitted, cast(1, each=1), calls_each=1).meaning
-    assert "calibrated_through" not in again.training
+    assert calibrated_on(fitted) == {"1001", "1002", "1003"}
+    again = calibrate(fitted, cast(1, each=1), calls_each=1)
+    assert "calibrated_through" not in again.meaning.training
+    assert set(calibrated_like(fitted, other_one(tmp_path)).meaning.training) >= {"calibrated_like"}
+    assert "calibrated_through" not in calibrated_like(fitted, other_one(tmp_path)).meaning.training
+
+
+def other_one(folder: Path) -> EmotionModel:
+    """A model that was calibrated on somebody else."""
+    return EmotionModel(write_tiny_model(folder / "like.onnx", training={"tuned": ["7"]}))
+
+
+def test_each_network_says_what_it_hears_of_its_own_clips(tmp_path: Path) -> None:
+    model = EmotionModel(write_tiny_model(tmp_path / "m.onnx"))
+    other = EmotionModel(write_tiny_model(tmp_path / "other.onnx", seed=1))
+    clips = cast(2, each=1)
+    alone, through = (
+        calibrate(other, clips, calls_each=1).meaning,
+        calibrate_through([(other, clips)], model, calls_each=1),
+    )
+    for name in ("calibration", "baseline", "moods", "thresholds"):
+        assert getattr(through.meaning, name) == getattr(alone, name) != getattr(model.meaning, name)
+    assert through.path == model.path
+
+
+def test_a_fold_of_which_no_call_can_be_stitched_counts_by_its_clips(tmp_path: Path) -> None:
+    model, clips = EmotionModel(write_tiny_model(tmp_path / "m.onnx")), cast(1, each=1)
+    without = [
+        clip for clip in cast(2, each=1) if clip.actor not in {c.actor for c in clips} and clip.label == "disgust"
+    ]
+    assert len(without) == 1
+    both = calibrate_through([(model, clips), (model, without)], model, calls_each=1).meaning
+    np.testing.assert_allclose(
+        both.moods.weights, calibrate(model, clips, calls_each=1).meaning.moods.weights, atol=0.1
+    )
 
 
 def test_networks_that_are_no_folds_of_one_cross_validation_are_refused(tmp_path: Path) -> None:
@@ -160,8 +198,8 @@ def test_networks_that_are_no_folds_of_one_cross_validation_are_refused(tmp_path
     one, two, three = (
         fold(tmp_path / f"{n}.onnx", own) for n, own in (("a", ["1", "2"]), ("b", ["2", "3"]), ("c", ["9"]))
     )
-    larger = fold(tmp_path / "d.onnx", ["4"], parameters=385)
-    assert left_out([one], model) == [["1", "2"]]
+    larger, silent = fold(tmp_path / "d.onnx", ["4"], parameters=385), fold(tmp_path / "e.onnx", [])
+    assert held_out([one], model) == [["1", "2"]]
     for networks, text in (
         (
             [one, two],
@@ -172,8 +210,10 @@ def test_networks_that_are_no_folds_of_one_cross_validation_are_refused(tmp_path
             f"{three.path} leaves out nobody but whom {model.path} is measured on, expected others: name a fold's model",
         ),
         ([larger], f"{larger.path} has parameters 385, expected 384: name a model of the same recipe"),
-        ([model], f"{model.path} is the model itself, expected another file: name the one to take over from"),
+        ([model], f"{model.path} is the model itself, expected others: name the models of folds"),
+        ([one, one], f"{one.path} is named twice, expected each once: leave one out"),
+        ([silent], f"{silent.path} does not say whom it was validated on, expected a fold's model: name one"),
     ):
         with pytest.raises(CorpusError) as caught:
-            left_out(networks, model)
+            held_out(networks, model)
         assert str(caught.value) == text

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from monitor.errors import ModelError
 from train.__main__ import app
 from train.batches import Batches, Schedule, blended, over_earlier_levels, paired, spread, warp
-from train.checkpoint import described, digest, load_checkpoint, save_checkpoint
+from train.checkpoint import described, load_checkpoint, save_checkpoint, weights_digest
 from train.commands import average_trainings
 from train.corpus import CorpusError, load_corpus
 from train.dataset import Recipe, asked_besides
@@ -73,6 +73,10 @@ def test_a_checkpoint_of_another_shape_is_refused(tmp_path: Path) -> None:
         load_checkpoint(tmp_path)
 
 
+def weights(folder: Path) -> str:
+    return weights_digest(load_checkpoint(folder)[0])
+
+
 def trainings(folder: Path, **second: Any) -> list[Path]:
     """Two checkpoints, the second one begun from the first; `second` is what its meaning says otherwise."""
     import keras
@@ -86,7 +90,7 @@ def trainings(folder: Path, **second: Any) -> list[Path]:
         keras.utils.set_random_seed(number)
         own = meaning | {"schedule": {"epochs": 30 + number, "seed": number}}
         if name == "other":
-            own |= {"started_from": {"sha256": digest(folder / "one"), "epochs": 31}} | second
+            own |= {"started_from": {"sha256": weights(folder / "one"), "epochs": 31}} | second
         save_checkpoint(build_network(Architecture(**SMALL)), own, folder / name)
     return [folder / "one", folder / "other"]
 
@@ -97,8 +101,8 @@ def test_a_mean_of_trainings_is_a_checkpoint_that_says_whose(tmp_path: Path) -> 
     (one, other), mean = trainings(tmp_path, teachers=["a", "b"]), tmp_path / "mean"
     done = CliRunner().invoke(app, ["average", str(one), str(other), "--work", str(mean)])
     words = [
-        f"{digest(one)[:12]}: epochs 31, seed 1",
-        f"{digest(other)[:12]}: epochs 32, seed 2, teachers 2, from {digest(one)[:12]}",
+        f"{weights(one)[:12]}: epochs 31, seed 1",
+        f"{weights(other)[:12]}: epochs 32, seed 2, teachers 2, from {weights(one)[:12]}",
     ]
     assert (done.exit_code, done.stdout) == (0, f"{mean}: the mean of\n  {words[0]}\n  {words[1]}\n")
     rows = [load_checkpoint(folder)[0].get_weights() for folder in (one, other, mean)]
@@ -108,7 +112,7 @@ def test_a_mean_of_trainings_is_a_checkpoint_that_says_whose(tmp_path: Path) -> 
     facts = training_facts(meaning)
     assert facts["averaged"] == words
     assert not {"epochs", "seed", "started_from", "teachers"} & set(facts)
-    assert described(mean, meaning) == f"{digest(mean)[:12]}: the mean of 2"
+    assert described(load_checkpoint(mean)[0], meaning) == f"{weights(mean)[:12]}: the mean of 2"
     with pytest.raises(
         CorpusError, match="mean holds a network already, expected a new folder: give another --work or remove"
     ):
@@ -132,8 +136,16 @@ def test_a_mean_is_refused_of_trainings_on_other_things(tmp_path: Path, second: 
     assert not (tmp_path / "mean").exists()
 
 
-@pytest.mark.parametrize("origin", [None, {"sha256": "f" * 64, "epochs": 9}])
-def test_a_mean_is_refused_of_networks_that_began_apart(tmp_path: Path, origin: dict[str, Any] | None) -> None:
+def test_a_network_is_the_same_in_whatever_file(tmp_path: Path) -> None:
+    one, other = trainings(tmp_path)
+    save_checkpoint(*load_checkpoint(one), tmp_path / "again")
+    assert (tmp_path / "again" / "last.keras").read_bytes() != (one / "last.keras").read_bytes()
+    assert weights(tmp_path / "again") == weights(one) != weights(other)
+    average_trainings([tmp_path / "again", other], tmp_path / "mean")
+
+
+@pytest.mark.parametrize("origin", [None, "a version before said it in words", {"sha256": "f" * 64, "epochs": 9}])
+def test_a_mean_is_refused_of_networks_that_began_apart(tmp_path: Path, origin: dict[str, Any] | str | None) -> None:
     folders = trainings(tmp_path, started_from=origin)
     with pytest.raises(CorpusError) as caught:
         average_trainings(folders, tmp_path / "mean")

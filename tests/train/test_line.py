@@ -147,7 +147,7 @@ def test_tuning_actors_are_fitted_in_the_end_and_another_models_calibration_is_t
     before, after = EmotionModel(file).meaning, EmotionModel(tmp_path / "models" / "emotion.onnx").meaning
     assert after.training["tuned"] == []
     assert after.training["calibrated_like"] == {
-        "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+        "networks": hashlib.sha256(file.read_bytes()).hexdigest(),
         "tuned": before.training["tuned"],
     }
     assert after.training["fitted"] == sorted(before.training["fitted"] + before.training["tuned"])

@@ -14,6 +14,7 @@ from train.calibration import (
     best_calibration,
     calibrated,
     calibration_error,
+    inverse,
     reliability,
     unweighted_recall,
 )
@@ -65,7 +66,7 @@ def test_calibration_undone_gives_back_what_was_calibrated() -> None:
     scores, _ = scored(count=50)
     scores = np.maximum(scores, 1e-3) / np.maximum(scores, 1e-3).sum(axis=1, keepdims=True)
     calibration = Calibration(1.3, -0.4)
-    again = calibrated(calibrated(scores, calibration), calibration.undone)
+    again = calibrated(calibrated(scores, calibration), inverse(calibration))
     np.testing.assert_allclose(again, scores, atol=1e-6)
 
 
