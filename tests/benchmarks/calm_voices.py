@@ -16,7 +16,7 @@ all prompts, all people and all speakers together. All are taken for calm, so ev
 and of all scored windows. Outcomes are those of the calls that are long enough for any mood. Nothing was fitted on
 these voices, but how many windows the baseline's prior weighs, after how much speech and beside how many neutral labels
 somebody is dissatisfied, the alert rules, and what the network was trained further with, were chosen with a look at prompts and
-people. The speakers had no say in these; that a bias of neutral was left out was decided with a look at them, too.
+people. The speakers had no say in these; that neutral has a bias was decided with a look at them, too.
 
 Of prompts a voice is a folder that holds 60 of 1.5 to 20 s or more: here eight of seven people, for Allison speaks English and
 Spanish; its calls last two minutes. Of people it is a speaker in a diarization (NIST's RTTM) beside its WAV files, whose turns in
