@@ -36,7 +36,7 @@ from train.moods import LONG_ENOUGH_S, fit_moods, mood_stretches, shares
 from train.stitch import Line, PseudoCall, stitched
 
 CALIBRATED_ON = ("clean", "mulaw", "gated", "floor_20", "snr_10")
-"""Conditions whose scores of the tuning clips are calibrated on, together: a caller's line is none of them in particular."""
+"""Conditions whose scores of the clips are calibrated on, together: a caller's line is none of them in particular."""
 LABELLED, CLEAR = 0.71, 0.98
 """Shares of the stitched calls' windows and stretches that are as sure as the thresholds for a label and a mood ask.
 
@@ -48,6 +48,7 @@ STRANGE = Line(tilt_db=1.5, bump_db=2.0)
 """Lines of the stitched calls: callers' telephones, unlike the one room in which all actors were recorded. Moods that were
 fitted without them took the line for the mood until the baseline had learnt it."""
 SEED = 1
+
 Told = Callable[[str], None]
 
 

@@ -105,16 +105,12 @@ def test_the_interval_is_over_speakers() -> None:
 def test_every_share_has_an_interval_over_speakers() -> None:
     # Of two speakers drawn twice, both are one of them in a quarter of the draws: the ends are what each alone would say.
     heard, unsure = [reading(40.0, "anger"), reading(50.0, "anger")], [reading(40.0, None), reading(50.0, None)]
-    at_once, rows = (
-        [(0.0, 60.0, "anger")],
-        [
-            ("ann", GROWING, [alert(36.0), *heard]),
-            ("ann", GROWING, [alert(70.0), *unsure]),
-            ("bob", GROWING, [alert(38.0), alert(70.0), *heard]),
-            ("bob", GROWING, [alert(40.0), alert(70.0), *heard]),
-        ],
-    )
-    rows += [
+    at_once = [(0.0, 60.0, "anger")]
+    rows = [
+        ("ann", GROWING, [alert(36.0), *heard]),
+        ("ann", GROWING, [alert(70.0), *unsure]),
+        ("bob", GROWING, [alert(38.0), alert(70.0), *heard]),
+        ("bob", GROWING, [alert(40.0), alert(70.0), *heard]),
         ("ann", at_once, [alert(10.0)]),
         ("ann", at_once, []),
         ("bob", at_once, [alert(9.0)]),

@@ -10,6 +10,8 @@ from monitor.features import Normalisation
 from monitor.messages import LABELS, Label
 from monitor.model import Calibration
 from train.calibration import (
+    FEWEST_SCORES,
+    NEUTRAL,
     UNCALIBRATED,
     best_calibration,
     calibrated,
@@ -54,6 +56,16 @@ def test_half_of_what_neutral_is_said_too_often_is_taken_back(factor: float, kin
     often = scores * np.where(np.arange(len(LABELS)) == LABELS.index("neutral"), factor**1.5, 1.0)
     fitted = best_calibration((often / often.sum(axis=1, keepdims=True)).astype(kind), labels)
     assert fitted.neutral_bias == pytest.approx(-np.log(factor) / 2, abs=0.05)
+
+
+@pytest.mark.parametrize(("few", "biased"), [(FEWEST_SCORES - 1, False), (FEWEST_SCORES, True)])
+def test_a_few_neutral_clips_move_nobodys_bias(few: int, biased: bool) -> None:
+    scores, labels = scored()
+    scores[:, NEUTRAL] *= 3.0
+    kept = np.sort(np.concatenate([np.flatnonzero(labels == NEUTRAL)[:few], np.flatnonzero(labels != NEUTRAL)]))
+    fitted = best_calibration(scores[kept] / scores[kept].sum(axis=1, keepdims=True), labels[kept])
+    assert (fitted.neutral_bias < -0.3) is biased
+    assert fitted.neutral_bias == 0.0 or biased
 
 
 @pytest.mark.parametrize("label", ["neutral", "anger"])
